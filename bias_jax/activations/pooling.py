@@ -1,0 +1,78 @@
+"""Spatial reduction of activations, inside the jitted forward pass.
+
+Every rule maps [N, H, W, U] to a grid [N, h, w, U]; activations [N, U] without space count as 1 x 1.
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+MAX_SIDE = 8  # grid sides of Krug & Stober 2025 are at most this
+EQUAL_WIDTH = 8192  # features per layer that `equal` aims at
+
+RULES = {
+    "mean": "global average: one feature per channel",
+    "grid": "adaptive average to at most 8 x 8 (Krug & Stober 2025)",
+    "window": "average over whole windows of ceil(H / 8), rest dropped (the other reading of the paper)",
+    "subsample": "every ceil(H / 8)-th pixel (the paper's variant without averaging)",
+    "equal": f"adaptive average to the square grid that brings each layer nearest to {EQUAL_WIDTH} features",
+}
+
+
+def grid_shape(rule: str, shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """(h, w, U) that `pool` makes of an activation of shape [N, H, W, U] or [N, U]."""
+    if len(shape) == 2:
+        return (1, 1, shape[1])
+    _, height, width, units = shape
+
+    def side(size: int) -> int:
+        window = math.ceil(size / MAX_SIDE)
+        if rule == "mean":
+            return 1
+        if rule == "grid":
+            return min(size, MAX_SIDE)
+        if rule == "window":
+            return size // window
+        if rule == "subsample":
+            return math.ceil(size / window)
+        return max(1, min(size, round(math.sqrt(EQUAL_WIDTH / units))))
+
+    return (side(height), side(width), units)
+
+
+def pool(rule: str, x: jax.Array) -> jax.Array:
+    """Reduce [N, H, W, U] or [N, U] to features [N, h * w * U], channels running fastest."""
+    if x.ndim == 4:
+        height, width, _ = grid_shape(rule, x.shape)
+        if rule == "mean":
+            x = x.mean(axis=(1, 2), keepdims=True)
+        elif rule == "subsample":
+            steps = [math.ceil(size / MAX_SIDE) for size in x.shape[1:3]]
+            x = x[:, :: steps[0], :: steps[1]]
+        else:
+            average = _windows if rule == "window" else adaptive_average
+            rows, columns = (average(n, m).astype(x.dtype) for n, m in zip(x.shape[1:3], (height, width), strict=True))
+            x = jnp.einsum("ph,nhwu->npwu", rows, x, precision="highest")
+            x = jnp.einsum("qw,npwu->npqu", columns, x, precision="highest")
+    return x.reshape(x.shape[0], -1)
+
+
+def adaptive_average(size: int, cells: int) -> np.ndarray:
+    """Averaging matrix [cells, size] of torch's adaptive pooling: cell i covers floor(i s / c) to ceil((i + 1) s / c)."""
+    result = np.zeros((cells, size))
+    for i in range(cells):
+        start, end = i * size // cells, -(-(i + 1) * size // cells)
+        result[i, start:end] = 1.0 / (end - start)
+    return result
+
+
+def _windows(size: int, cells: int) -> np.ndarray:
+    window = math.ceil(size / MAX_SIDE)
+    result = np.zeros((cells, size))
+    for i in range(cells):
+        result[i, i * window : (i + 1) * window] = 1.0 / window
+    return result
+
+

@@ -1,0 +1,15 @@
+"""Labelled face images: attributes and groups, readers, sampling, decoding."""
+
+from bias_jax.data.attributes import Attribute as Attribute
+from bias_jax.data.attributes import Target as Target
+from bias_jax.data.attributes import all_targets as all_targets
+from bias_jax.data.calibration import CalibrationConfig as CalibrationConfig
+from bias_jax.data.calibration import bayes_accuracy as bayes_accuracy
+from bias_jax.data.calibration import calibration_faces as calibration_faces
+from bias_jax.data.dataset import FaceDataset as FaceDataset
+from bias_jax.data.decoding import Inspection as Inspection
+from bias_jax.data.decoding import image_batches as image_batches
+from bias_jax.data.decoding import inspect_images as inspect_images
+from bias_jax.data.fairface import read_fairface as read_fairface
+from bias_jax.data.sampling import balanced_subset as balanced_subset
+from bias_jax.data.sampling import stratified_folds as stratified_folds

@@ -1,0 +1,53 @@
+"""A labelled set of face images: what every reader returns and everything downstream takes."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from bias_jax.data.attributes import Attribute, Target, all_targets
+
+
+@dataclass(frozen=True)
+class FaceDataset:
+    """N images with one label per attribute; images stay encoded until they are read."""
+
+    name: str
+    attributes: tuple[Attribute, ...]  # together they define the intersectional groups
+    labels: Mapping[str, np.ndarray]  # attribute name -> int32 [N], indices into its categories
+    image_names: tuple[str, ...]  # unique; sampling and folds depend on these, not on row order
+    rows: tuple[int, ...]  # row of each image in the file that lists it, for messages
+    read_bytes: Callable[[int], bytes]  # encoded image of a row of `image_names`
+    source: str  # file or generator that lists the images, for messages
+    notes: tuple[str, ...] = ()  # what the reader skipped or repaired, one sentence each
+    solo_attributes: tuple[Attribute, ...] = ()  # probed alone, never crossed with the others (e.g. a null attribute)
+
+    def __len__(self) -> int:
+        return len(self.image_names)
+
+    @cached_property
+    def groups(self) -> Target:
+        """The full intersection of the attributes; its classes are the groups."""
+        return Target(self.attributes)
+
+    @cached_property
+    def targets(self) -> tuple[Target, ...]:
+        """Everything that is probed."""
+        return all_targets(self.attributes) + tuple(Target((a,)) for a in self.solo_attributes)
+
+    @cached_property
+    def group_labels(self) -> np.ndarray:
+        """Group of each image, int32 [N]."""
+        return self.groups.encode(self.labels)
+
+    def take(self, rows: np.ndarray) -> "FaceDataset":
+        """The images of the given rows, in that order."""
+        read = self.read_bytes
+        return replace(
+            self,
+            labels={name: values[rows] for name, values in self.labels.items()},
+            image_names=tuple(self.image_names[i] for i in rows),
+            rows=tuple(self.rows[i] for i in rows),
+            read_bytes=lambda i: read(int(rows[i])),
+        )

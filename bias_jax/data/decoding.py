@@ -1,0 +1,127 @@
+"""From encoded images to uint8 batches of one shape, in threads; and a first pass that finds every unreadable image."""
+
+import hashlib
+import io
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from bias_jax.data.dataset import FaceDataset
+from bias_jax.errors import InputError
+
+THREADS = 4
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What a first look at every image found."""
+
+    dataset: FaceDataset  # readable images only
+    image_size: tuple[int, int] | None  # (height, width) if all images share it
+    sha256: str  # of names, labels and pixels: two runs with the same digest saw the same data
+
+
+def decode(encoded: bytes) -> np.ndarray:
+    """Encoded image -> RGB uint8 [H, W, 3], as torchvision's loader does it (``convert("RGB")``, no EXIF rotation).
+
+    Raises:
+        OSError: not an image, damaged, cut short, or so large that it looks like an attack.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        try:
+            with Image.open(io.BytesIO(encoded)) as image:
+                return np.asarray(image.convert("RGB"))
+        except OSError:
+            raise
+        except Exception as error:  # decoders raise SyntaxError, ValueError, struct.error, ... on damaged input
+            raise OSError(str(error)) from error
+
+
+def inspect_images(dataset: FaceDataset, *, skip_unreadable: bool = False) -> Inspection:
+    """Decode every image once.
+
+    Raises:
+        InputError: at the first image that cannot be decoded, unless `skip_unreadable`.
+    """
+
+    def look(i: int) -> tuple[tuple[int, int] | None, bytes | str]:
+        try:
+            pixels = decode(dataset.read_bytes(i))
+        except OSError as error:
+            return None, str(error)
+        return pixels.shape[:2], hashlib.sha256(pixels.tobytes()).digest()
+
+    digest = hashlib.sha256()
+    readable, sizes, unreadable = [], set(), []
+    with ThreadPoolExecutor(THREADS) as pool:
+        looks = tqdm(pool.map(look, range(len(dataset))), "check images", len(dataset), unit="image", leave=False)
+        for i, (size, result) in enumerate(looks):
+            if size is None:
+                if not skip_unreadable:
+                    problem = f"image {dataset.image_names[i]!r} cannot be decoded ({result})"
+                    remedy = "replace the file, delete its row, or pass --skip-unreadable"
+                    pool.shutdown(cancel_futures=True)
+                    raise InputError(problem, file=dataset.source, row=dataset.rows[i], remedy=remedy)
+                unreadable.append(dataset.image_names[i])
+                continue
+            labels = [int(values[i]) for values in dataset.labels.values()]
+            digest.update(f"{dataset.image_names[i]}\x1f{labels}\x1f{size}\x1f".encode())
+            digest.update(result)  # type: ignore[arg-type]
+            readable.append(i)
+            sizes.add(size)
+    if not readable:
+        raise InputError("not one image can be decoded", file=dataset.source, remedy="check the download")
+    kept = dataset.take(np.array(readable)) if unreadable else dataset
+    if unreadable:
+        note = f"{len(unreadable)} images cannot be decoded and were skipped, the first {unreadable[0]!r}"
+        kept = replace(kept, notes=(*dataset.notes, note))
+    return Inspection(kept, sizes.pop() if len(sizes) == 1 else None, digest.hexdigest())
+
+
+def image_batches(
+    dataset: FaceDataset,
+    batch_size: int,
+    image_size: tuple[int, int],
+    prepare: Callable[[np.ndarray], np.ndarray] | None = None,
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield (first row, uint8 [batch_size, H, W, 3]); the last batch is filled up with zeros.
+
+    Args:
+        dataset: the images, in order.
+        batch_size: images per batch.
+        image_size: (H, W) of every image after `prepare`.
+        prepare: applied to each decoded image, e.g. to bring images of many sizes to one.
+
+    While a batch is used, the next two are being decoded.
+    """
+
+    def load(i: int, batch: np.ndarray, slot: int) -> None:
+        pixels = decode(dataset.read_bytes(i))
+        batch[slot] = pixels if prepare is None else prepare(pixels)
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        pending: deque = deque()
+        starts = iter(range(0, len(dataset), batch_size))
+
+        def submit() -> None:
+            if (start := next(starts, None)) is not None:
+                batch = np.zeros((batch_size, *image_size, 3), np.uint8)
+                rows = range(start, min(start + batch_size, len(dataset)))
+                jobs = [pool.submit(load, i, batch, i - start) for i in rows]
+                pending.append((start, batch, jobs))
+
+        for _ in range(3):
+            submit()
+        while pending:
+            start, batch, jobs = pending.popleft()
+            for job in jobs:
+                job.result()
+            yield start, batch
+            submit()

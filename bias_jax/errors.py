@@ -1,0 +1,14 @@
+"""The one exception for bad input: what is wrong, where, and the way out."""
+
+from pathlib import Path
+
+
+class InputError(Exception):
+    """Bad input of a user, told in one line: file, row, problem, way out. Entry points print it and exit with status 2."""
+
+    def __init__(self, problem: str, *, file: str | Path | None = None, row: int | None = None, remedy: str = ""):
+        where = f"{file}: " if file is not None else ""
+        where += f"row {row}: " if row is not None else ""
+        message = f"{where}{problem}" + (f". Way out: {remedy}" if remedy else "")
+        # Labels and file names come from strangers; control characters must not reach the terminal.
+        super().__init__("".join(c if c.isprintable() else repr(c)[1:-1] for c in message))

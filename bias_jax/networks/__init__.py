@@ -1,0 +1,15 @@
+"""torchvision's networks in Flax NNX: forward pass, weights, evaluation transforms."""
+
+from bias_jax.networks.checkpoint import Manifest as Manifest
+from bias_jax.networks.checkpoint import load_checkpoint as load_checkpoint
+from bias_jax.networks.checkpoint import params_digest as params_digest
+from bias_jax.networks.checkpoint import save_checkpoint as save_checkpoint
+from bias_jax.networks.random_weights import random_params as random_params
+from bias_jax.networks.registry import NETWORKS as NETWORKS
+from bias_jax.networks.registry import Network as Network
+from bias_jax.networks.registry import Params as Params
+from bias_jax.networks.registry import abstract_params as abstract_params
+from bias_jax.networks.registry import class_count as class_count
+from bias_jax.networks.registry import forward as forward
+from bias_jax.networks.registry import network as network
+from bias_jax.networks.transforms import Transform as Transform

@@ -1,0 +1,83 @@
+"""Checkpoints: parameters with a manifest that says where they come from and how images must be prepared."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import jax
+import numpy as np
+from orbax.checkpoint import v1 as ocp
+
+from bias_jax.errors import InputError
+from bias_jax.networks.registry import abstract_params, network
+from bias_jax.networks.transforms import Transform
+
+_REMEDY = "convert the weights again with `python -m converters`"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Provenance of a checkpoint."""
+
+    network: str
+    classes: int
+    weights: str  # name of the published entry, "custom", or "random"
+    source: str  # file the parameters were read from
+    source_sha256: str
+    params_sha256: str  # of the converted parameters, checked on loading
+    transform: Transform
+    accuracy: tuple[float, float] | None  # published ImageNet top-1 and top-5, percent
+
+
+def params_digest(params: dict) -> str:
+    """SHA-256 over names, shapes and values of all parameters."""
+    digest = hashlib.sha256()
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+        array = np.asarray(leaf)
+        digest.update(f"{jax.tree_util.keystr(path)}{array.shape}{array.dtype}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def save_checkpoint(directory: str | Path, params: dict, manifest: Manifest) -> None:
+    """Write ``params/`` and then ``manifest.json``; a directory without a manifest is not a checkpoint."""
+    root = Path(directory).resolve()
+    if root.exists() and any(root.iterdir()):
+        raise InputError("directory exists and is not empty", file=directory, remedy="choose another --out")
+    root.mkdir(parents=True, exist_ok=True)
+    ocp.save(root / "params", params)
+    (root / "manifest.json").write_text(json.dumps(asdict(manifest), indent=2) + "\n")
+
+
+def load_checkpoint(directory: str | Path) -> tuple[dict, Manifest]:
+    """Parameters and manifest; structure, shapes and digest are all checked.
+
+    Raises:
+        InputError: if anything is missing, damaged or of another network.
+    """
+    root = Path(directory).resolve()
+    path = root / "manifest.json"
+    if not path.is_file():
+        raise InputError("is not a checkpoint (no manifest.json)", file=directory, remedy=_REMEDY)
+    try:
+        fields = json.loads(path.read_text())
+        transform = Transform(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.pop("transform").items()})
+        accuracy = fields.pop("accuracy")
+        manifest = Manifest(**fields, transform=transform, accuracy=tuple(accuracy) if accuracy else None)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise InputError(f"damaged manifest ({error})", file=path, remedy=_REMEDY) from None
+    network(manifest.network)
+    try:
+        device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+        template = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device),
+            abstract_params(manifest.network, manifest.classes),
+        )
+        params = ocp.load(root / "params", template)
+    except Exception as error:  # orbax and tensorstore raise many kinds
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"damaged parameters ({reason[:200]})", file=root / "params", remedy=_REMEDY) from None
+    if params_digest(params) != manifest.params_sha256:
+        raise InputError("parameters differ from those that were saved", file=root / "params", remedy=_REMEDY)
+    return params, manifest

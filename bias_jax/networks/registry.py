@@ -1,0 +1,95 @@
+"""Every network by name: how to build it, which layers are probed, and one function that runs it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from bias_jax.errors import InputError
+from bias_jax.networks.resnet50 import STAGES, ResNet50
+
+Params = Mapping[str, Any]  # nested dict of arrays, Flax layouts, torchvision's module names
+PRECISIONS = {"float32": "highest", "tf32": "tensorfloat32", "bfloat16": "default"}
+
+
+@dataclass(frozen=True)
+class Network:
+    """One architecture."""
+
+    build: Callable[[int, nnx.Rngs], nnx.Module]  # (classes, rngs) -> module
+    image_size: int  # side of the square image it was trained on
+    resize: int  # shorter side before the centre crop
+    classifier: tuple[str, ...]  # path of the last linear layer, whose bias tells the number of classes
+    layers: tuple[str, ...]  # probed by default, in depth order
+
+
+NETWORKS = {
+    "resnet50": Network(
+        build=ResNet50,
+        image_size=224,
+        resize=256,
+        classifier=("fc",),
+        layers=("maxpool", *(f"layer{s}.{b}" for s, (blocks, *_) in enumerate(STAGES, 1) for b in range(blocks))),
+    ),
+}
+IMAGENET_CLASSES = 1000
+
+
+def network(name: str) -> Network:
+    """Look a network up by name."""
+    if name not in NETWORKS:
+        raise InputError(f"unknown network {name!r}", remedy=f"choose one of {', '.join(NETWORKS)}")
+    return NETWORKS[name]
+
+
+@lru_cache(maxsize=None)
+def _structure(name: str, classes: int) -> tuple[nnx.GraphDef, Any]:
+    model = nnx.eval_shape(lambda: network(name).build(classes, nnx.Rngs(0)))
+    graph, state = nnx.split(model)
+    return graph, state
+
+
+def abstract_params(name: str, classes: int = IMAGENET_CLASSES) -> dict[str, Any]:
+    """Shapes and dtypes of the parameters, as a nested dict of `jax.ShapeDtypeStruct`."""
+    return nnx.to_pure_dict(_structure(name, classes)[1])
+
+
+def class_count(name: str, params: Params) -> int:
+    """Number of classes of the parameters' last layer."""
+    leaf: Any = params
+    for key in network(name).classifier:
+        leaf = leaf[key]
+    return leaf["bias"].shape[0]
+
+
+def assemble(name: str, params: Params) -> nnx.Module:
+    """The module with these parameters."""
+    graph, state = _structure(name, class_count(name, params))
+    state = jax.tree.map(lambda x: x, state)  # a copy: the cached structure stays abstract
+    nnx.replace_by_pure_dict(state, params)
+    return nnx.merge(graph, state)
+
+
+def forward(
+    name: str, params: Params, images: jax.Array, *, precision: str = "float32"
+) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """Run a network for inference.
+
+    Args:
+        name: a key of `NETWORKS`.
+        params: nested dict of arrays, see `converters.convert` or `random_params`.
+        images: NHWC, normalised as the weights require.
+        precision: ``float32`` (exact), ``tf32`` or ``bfloat16`` (both faster on accelerators).
+
+    Returns:
+        Logits [N, C] and the activations [N, H, W, U] or [N, U] in depth order, by torchvision's node names.
+        Under `jit`, activations that nobody uses cost nothing.
+    """
+    if precision == "bfloat16":
+        params, images = jax.tree.map(lambda x: jnp.asarray(x, jnp.bfloat16), (params, images))
+    with jax.default_matmul_precision(PRECISIONS[precision]):
+        return assemble(name, params)(images)

@@ -1,0 +1,70 @@
+"""ResNet50 as torchvision builds it (He et al. 2016, "v1.5": the stride sits on the 3x3 convolution)."""
+
+import jax
+from flax import nnx
+
+from bias_jax.networks.layers import conv, conv_norm, max_pool, norm
+
+EPSILON = 1e-5  # of every batch norm
+STAGES = ((3, 64, 1), (4, 128, 2), (6, 256, 2), (3, 512, 2))  # blocks, mid width, stride of the first block
+EXPANSION = 4
+
+
+class Downsample(nnx.Module):
+    """Projection shortcut; numbered like torchvision's ``Sequential``."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int, rngs: nnx.Rngs):
+        self.layers = nnx.List([conv(inputs, outputs, 1, stride=stride, rngs=rngs), norm(outputs, EPSILON, rngs)])
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return conv_norm(self.layers[0], self.layers[1], x)
+
+
+class Bottleneck(nnx.Module):
+    """1x1 reduce, 3x3 (stride), 1x1 expand; ReLU after the addition."""
+
+    def __init__(self, inputs: int, width: int, stride: int, rngs: nnx.Rngs):
+        outputs = width * EXPANSION
+        self.conv1 = conv(inputs, width, 1, rngs=rngs)
+        self.bn1 = norm(width, EPSILON, rngs)
+        self.conv2 = conv(width, width, 3, stride=stride, padding=1, rngs=rngs)
+        self.bn2 = norm(width, EPSILON, rngs)
+        self.conv3 = conv(width, outputs, 1, rngs=rngs)
+        self.bn3 = norm(outputs, EPSILON, rngs)
+        projects = stride != 1 or inputs != outputs
+        self.downsample = Downsample(inputs, outputs, stride, rngs) if projects else None
+
+    def __call__(self, x: jax.Array, name: str, activations: dict[str, jax.Array]) -> jax.Array:
+        y = activations[f"{name}.relu"] = nnx.relu(conv_norm(self.conv1, self.bn1, x))
+        y = activations[f"{name}.relu_1"] = nnx.relu(conv_norm(self.conv2, self.bn2, y))
+        y = conv_norm(self.conv3, self.bn3, y)
+        shortcut = x if self.downsample is None else self.downsample(x)
+        y = activations[name] = nnx.relu(y + shortcut)
+        return y
+
+
+class ResNet50(nnx.Module):
+    """Images [N, H, W, 3] -> (logits [N, C], activations by torchvision's node names, in depth order)."""
+
+    def __init__(self, classes: int, rngs: nnx.Rngs):
+        self.conv1 = conv(3, 64, 7, stride=2, padding=3, rngs=rngs)
+        self.bn1 = norm(64, EPSILON, rngs)
+        inputs = 64
+        for number, (blocks, width, stride) in enumerate(STAGES, start=1):
+            stage = []
+            for block in range(blocks):
+                stage.append(Bottleneck(inputs, width, stride if block == 0 else 1, rngs))
+                inputs = width * EXPANSION
+            setattr(self, f"layer{number}", nnx.List(stage))
+        self.fc = nnx.Linear(inputs, classes, rngs=rngs)
+
+    def __call__(self, x: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
+        activations: dict[str, jax.Array] = {}
+        x = activations["relu"] = nnx.relu(conv_norm(self.conv1, self.bn1, x))
+        x = activations["maxpool"] = max_pool(x, 3, 2, padding=1)
+        for number in range(1, len(STAGES) + 1):
+            for block, bottleneck in enumerate(getattr(self, f"layer{number}")):
+                x = bottleneck(x, f"layer{number}.{block}", activations)
+        x = activations["avgpool"] = x.mean(axis=(1, 2), keepdims=True)
+        logits = activations["fc"] = self.fc(x[:, 0, 0])
+        return logits, activations

@@ -1,0 +1,92 @@
+"""Evaluation transforms of published weights: resize the shorter side, crop the centre, normalise; on device or host.
+
+PIL's antialiased bilinear resize is linear in each axis, so resize and crop are one matrix per axis. Rounding to grey
+levels after each axis, as PIL does, keeps the difference to torchvision's PIL pipeline at one level on few pixels.
+"""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from PIL import Image
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class Transform:
+    """What torchvision calls the evaluation transform of a weights entry."""
+
+    resize: int  # shorter side after resizing, pixels
+    crop: int  # side of the centre crop, pixels
+    mean: tuple[float, float, float] = IMAGENET_MEAN  # of RGB in [0, 1]
+    std: tuple[float, float, float] = IMAGENET_STD
+
+    def on_device(self, images: jax.Array) -> jax.Array:
+        """uint8 [N, H, W, 3] -> normalised float32 [N, crop, crop, 3]; images already cropped are only normalised."""
+        x = images.astype(jnp.float32)
+        if images.shape[1:3] != (self.crop, self.crop) or self.resize != self.crop:
+            rows, columns = (jnp.asarray(m) for m in self.matrices(images.shape[1], images.shape[2]))
+            x = _to_levels(jnp.einsum("pw,nhwc->nhpc", columns, x, precision="highest"))
+            x = _to_levels(jnp.einsum("qh,nhpc->nqpc", rows, x, precision="highest"))
+        return self.normalise(x)
+
+    def normalise(self, x: jax.Array) -> jax.Array:
+        """Grey levels 0 to 255, float32 [..., 3] -> normalised."""
+        return (x / 255.0 - jnp.asarray(self.mean, jnp.float32)) / jnp.asarray(self.std, jnp.float32)
+
+    def matrices(self, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+        """Resize and crop of the rows [crop, H] and of the columns [crop, W], float32."""
+        new_height, new_width = self.resized(height, width)
+        return _resize_crop_matrix(height, new_height, self.crop), _resize_crop_matrix(width, new_width, self.crop)
+
+    def resized(self, height: int, width: int) -> tuple[int, int]:
+        """(height, width) after resizing; torchvision truncates the longer side."""
+        short, long = min(height, width), max(height, width)
+        new_long = int(self.resize * long / short)
+        return (self.resize, new_long) if height <= width else (new_long, self.resize)
+
+    def on_host(self, image: np.ndarray) -> np.ndarray:
+        """Resize and crop one uint8 image [H, W, 3] with PIL, for data whose images differ in size."""
+        height, width = self.resized(*image.shape[:2])
+        resized = Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR)
+        canvas = np.zeros((max(height, self.crop), max(width, self.crop), 3), np.uint8)
+        top, left = (max(self.crop - s, 0) // 2 for s in (height, width))
+        canvas[top : top + height, left : left + width] = np.asarray(resized)
+        top, left = (_crop_start(size, self.crop) for size in canvas.shape[:2])
+        return canvas[top : top + self.crop, left : left + self.crop]
+
+    def cropped(self) -> "Transform":
+        """What remains to be done on the device after `on_host`."""
+        return Transform(self.crop, self.crop, self.mean, self.std)
+
+
+def _to_levels(x: jax.Array) -> jax.Array:
+    return jnp.clip(jnp.floor(x + 0.5), 0.0, 255.0)
+
+
+def _crop_start(size: int, crop: int) -> int:
+    return int(round((size - crop) / 2.0))  # torchvision rounds half to even
+
+
+def _resize_crop_matrix(size: int, new_size: int, crop: int) -> np.ndarray:
+    """Triangle-filter weights [crop, size] of PIL's bilinear resize from `size` to `new_size`, centre rows only.
+
+    Where the crop is larger than the resized image, the rows outside are zero, which pads with black.
+    """
+    scale = size / new_size
+    support = max(scale, 1.0)
+    centres = (np.arange(new_size) + 0.5) * scale
+    pixels = np.arange(size)
+    first = np.maximum((centres - support + 0.5).astype(int), 0)[:, None]
+    last = np.minimum((centres + support + 0.5).astype(int), size)[:, None]
+    weights = np.maximum(0.0, 1.0 - np.abs(pixels + 0.5 - centres[:, None]) / support)
+    weights = np.where((pixels >= first) & (pixels < last), weights, 0.0)
+    weights /= weights.sum(axis=1, keepdims=True)
+    padded = np.zeros((max(new_size, crop), size))
+    offset = max(crop - new_size, 0) // 2
+    padded[offset : offset + new_size] = weights
+    start = _crop_start(len(padded), crop)
+    return padded[start : start + crop].astype(np.float32)

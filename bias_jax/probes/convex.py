@@ -1,0 +1,120 @@
+"""`fit_convex`: L2-regularised softmax probes for every layer, target, strength and fold, each with a certificate."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bias_jax.probes.axes import Axes, principal_axes, to_bank
+from bias_jax.probes.problems import class_problems, zero_start
+from bias_jax.probes.solver import ABSENT_CLASS_LOGIT, Problems, Solution, solve
+
+
+@dataclass(frozen=True)
+class LayerPath:
+    """The solutions of one layer for a descending path of strengths."""
+
+    axes: Axes
+    problems: Problems
+    solutions: dict[float, Solution]
+
+
+class ConvexProbes:
+    """Result of `fit_convex`; look a probe up by layer, target, strength and fold."""
+
+    def __init__(self, bank, paths: dict[str, LayerPath], targets: Sequence[str], folds: Sequence[int] | None):
+        self._bank, self._paths, self._targets = bank, paths, list(targets)
+        self._folds = list(folds) if folds is not None else [None]
+
+    def weights(self, layer: str, target: str, l2: float, fold: int | None = None) -> tuple[jax.Array, jax.Array]:
+        """(W [D, C], b [C]) in the coordinates of the bank as given: logits are ``bank[layer] @ W + b``."""
+        t, p = self._index(target, fold)
+        path = self._paths[layer]
+        block = _problem_rows(path.problems, path.solutions[float(l2)].coefficients, t, p)
+        weights, bias = to_bank(path.axes, block, self._bank[layer])
+        return weights, jnp.where(path.problems.present[t][p], bias, ABSENT_CLASS_LOGIT)
+
+    def objective(self, layer: str, target: str, l2: float, fold: int | None = None) -> float:
+        """Value reached: mean cross-entropy (nats) plus ``l2/2 sum(W^2)`` on the centred, scaled features."""
+        return float(self._paths[layer].solutions[float(l2)].objective[self._index(target, fold)])
+
+    def gap(self, layer: str, target: str, l2: float, fold: int | None = None) -> float:
+        """Certified upper bound of `objective` minus the optimum."""
+        return float(self._paths[layer].solutions[float(l2)].gap[self._index(target, fold)])
+
+    def _index(self, target: str, fold: int | None) -> tuple[int, int]:
+        return self._targets.index(target), self._folds.index(fold)
+
+
+def fit_convex(
+    bank: Mapping[str, jax.Array],
+    labels: Mapping[str, np.ndarray],
+    *,
+    l2: Sequence[float],
+    folds: np.ndarray | None = None,
+    tolerance: float = 1e-5,
+    max_steps: int = 2000,
+) -> ConvexProbes:
+    """Minimise, for every layer, target, strength and fold,
+
+        mean over n of  -log softmax(x_n W + b)[y_n]   +   l2/2 * sum(W^2)
+
+    where x are the layer's features, centred and divided by one scalar (the root mean square of the centred
+    features), and the bias is not penalised.
+
+    Args:
+        bank: layer -> features [N, D].
+        labels: target -> class numbers int [N], from 0; negative means unknown and is left out.
+        l2: strengths, positive.
+        folds: fold number of each image, int [N]; the probe of fold f is trained on all other folds. None: train
+            on everything.
+        tolerance: stop each problem when its certified gap is at most this fraction of its objective.
+        max_steps: limit on solver steps per strength.
+
+    A class without training images gets zero weights and a bias of -40.
+
+    Raises:
+        ValueError: for shapes that do not fit, strengths that are not positive, or features that are not finite.
+    """
+    strengths = sorted({float(value) for value in l2}, reverse=True)
+    if not strengths or strengths[-1] <= 0 or not np.isfinite(strengths).all():
+        raise ValueError(f"l2 must be positive and finite, got {list(l2)}")
+    arrays = {target: np.asarray(values) for target, values in labels.items()}
+    images = len(next(iter(arrays.values())))
+    for name, values in (*arrays.items(), *bank.items(), *((("folds", folds),) if folds is not None else ())):
+        if len(values) != images:
+            raise ValueError(f"{name!r} has {len(values)} rows, the first target has {images}")
+    classes = {target: int(max(values.max(), 0)) + 1 for target, values in arrays.items()}
+    numbers = None if folds is None else sorted(set(np.asarray(folds).tolist()))
+    excluded = [None] if numbers is None else numbers
+    training = np.stack([np.ones(images, bool) if f is None else np.asarray(folds) != f for f in excluded])
+    problems = class_problems(arrays, classes, training)
+    paths = {}
+    for layer, features in bank.items():
+        features = jnp.asarray(features)
+        if not bool(jnp.isfinite(features).all()):
+            raise ValueError(f"features of layer {layer!r} are not all finite")
+        axes = principal_axes(features)
+        paths[layer] = LayerPath(axes, problems, solve_path(axes, problems, strengths, tolerance, max_steps))
+    return ConvexProbes({k: jnp.asarray(v) for k, v in bank.items()}, paths, list(labels), numbers)
+
+
+def solve_path(
+    axes: Axes, problems: Problems, strengths: Sequence[float], tolerance: float, max_steps: int
+) -> dict[float, Solution]:
+    """Solve from the strongest to the weakest strength, each started from the last: weak ones then need fewer steps."""
+    solutions = {}
+    start = zero_start(problems, axes.features.shape[1])
+    for strength in sorted(strengths, reverse=True):
+        scalars = jax.device_put((np.float32(strength), np.float32(tolerance)))
+        solutions[strength] = solve(axes.features, axes.spectrum, problems, start, *scalars, max_steps)
+        start = solutions[strength].coefficients
+    return solutions
+
+
+def _problem_rows(problems: Problems, coefficients: jax.Array, t: int, p: int) -> jax.Array:
+    sizes = [present.shape for present in problems.present]
+    start = sum(count * classes for count, classes in sizes[:t]) + p * sizes[t][1]
+    return coefficients[start : start + sizes[t][1]]

@@ -1,0 +1,15 @@
+"""Random keys by name, never by order: adding a stage does not change the numbers of the others."""
+
+import hashlib
+
+import jax
+
+
+def key_for(seed: int, *names: str) -> jax.Array:
+    """JAX key that depends on the seed and the names only."""
+    return jax.random.key(stable_hash(seed, *names) & 0x7FFFFFFF)
+
+
+def stable_hash(seed: int, *names: str) -> int:
+    """256-bit integer from a seed and names; the same on every platform and Python version."""
+    return int.from_bytes(hashlib.sha256("\x1f".join((str(seed), *names)).encode()).digest(), "big")
