@@ -52,14 +52,19 @@ def layer_grids(
     name: str, params: Params, layers: tuple[str, ...], rule: str, crop: int
 ) -> dict[str, tuple[int, int, int]]:
     """Grid (h, w, U) of each layer, found by tracing the forward pass without running it."""
-    images = jax.ShapeDtypeStruct((1, crop, crop, 3), "float32")
-    _, activations = jax.eval_shape(lambda p, x: forward(name, p, x), params, images)
+    depth_order: list[str] = []  # a traced dict comes back sorted by key
+
+    def trace(params: Params, images: jax.Array) -> dict[str, jax.Array]:
+        _, activations = forward(name, params, images)
+        depth_order.extend(activations)
+        return activations
+
+    activations = jax.eval_shape(trace, params, jax.ShapeDtypeStruct((1, crop, crop, 3), "float32"))
     unknown = [layer for layer in layers if layer not in activations]
     if unknown:
-        remedy = f"choose among {', '.join(activations)}"
+        remedy = f"choose among {', '.join(depth_order)}"
         raise InputError(f"{name} has no layer {unknown[0]!r}", remedy=remedy)
-    order = [layer for layer in activations if layer in layers]
-    return {layer: grid_shape(rule, activations[layer].shape) for layer in order}
+    return {layer: grid_shape(rule, activations[layer].shape) for layer in depth_order if layer in layers}
 
 
 def plan_memory(

@@ -34,7 +34,7 @@ _Y, _X = np.mgrid[0:SIZE, 0:SIZE].astype(np.float32)
 class CalibrationConfig:
     """How many faces, and how much the categories of each attribute overlap."""
 
-    per_group: int = 12  # images of each of the 24 race x age x gender groups
+    per_group: int = 10  # images of each of the 24 race x age x gender groups
     race_noise: float = 0.35  # standard deviation of the latent value; categories are 1 apart
     age_noise: float = 0.5  # the larger the noise, the weaker the attribute
     gender_noise: float = 0.8

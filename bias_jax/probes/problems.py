@@ -1,6 +1,7 @@
 """Which images and labels each probe is trained on."""
 
 from collections.abc import Mapping
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -29,17 +30,13 @@ def class_problems(labels: Mapping[str, np.ndarray], classes: Mapping[str, int],
     return Problems(tuple(rows), tuple(weights), tuple(present))
 
 
+@partial(jax.jit, static_argnames="features")
 def zero_start(problems: Problems, features: int) -> jax.Array:
     """All-zero coefficients [K, features]; the biases are the log frequencies of the classes, the optimum for W = 0."""
-    return _zero_start(problems, jnp.zeros((features,), jnp.float32))
-
-
-@jax.jit
-def _zero_start(problems: Problems, row: jax.Array) -> jax.Array:
     biases = []
     for labels, weights, present in zip(*problems, strict=True):
         true = labels[:, None] == jnp.arange(present.shape[1])[:, None]
         frequency = jnp.where(true, weights[:, None], 0.0).sum(axis=2)
         biases.append(jnp.where(present, jnp.log(jnp.where(present, frequency, 1.0)), 0.0).reshape(-1))
     bias = jnp.concatenate(biases)
-    return jnp.tile(row, (bias.shape[0], 1)).at[:, -1].set(bias)
+    return jnp.zeros((bias.shape[0], features)).at[:, -1].set(bias)

@@ -55,6 +55,13 @@ def _blocks(rows: jax.Array, problems: Problems) -> list[jax.Array]:
     return result
 
 
+def problem_logits(features: jax.Array, coefficients: jax.Array, problems: Problems) -> list[jax.Array]:
+    """Logits of all images, one array [P, C, N] per target."""
+    logits = jnp.matmul(coefficients, features.T, precision="highest")
+    live = jnp.concatenate([present.reshape(-1) for present in problems.present])
+    return _blocks(jnp.where(live[:, None], logits, ABSENT_CLASS_LOGIT), problems)
+
+
 def _loss(logits: jax.Array, labels: jax.Array, weights: jax.Array) -> jax.Array:
     """Weighted cross-entropy [P] of logits [P, C, N], accurate also where it is close to 0."""
     others, true = _split_true(logits, labels)

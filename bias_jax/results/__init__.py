@@ -1,0 +1,6 @@
+"""The run directory: manifest, arrays, tidy tables, atomic writes, resume."""
+
+from bias_jax.results.provenance import device as device
+from bias_jax.results.provenance import versions as versions
+from bias_jax.results.run_directory import RunDirectory as RunDirectory
+from bias_jax.results.run_directory import exclusive as exclusive
