@@ -83,7 +83,7 @@ def draw_face(palette: float, texture: float, width: float, rng: np.random.Gener
     """One face as uint8 [224, 224, 3]; position, size, light and background vary at random and carry no label."""
     cx, cy = SIZE / 2 + rng.uniform(-8, 8, 2)
     height = rng.uniform(78, 90)
-    half_width = height * (0.62 + 0.16 * width)
+    half_width = height * (0.60 + 0.20 * width)
     light = rng.uniform(-0.12, 0.12)
 
     background = rng.uniform(60, 190, 3) + rng.uniform(-20, 20, 3) * (_Y[..., None] / SIZE - 0.5)

@@ -1,5 +1,6 @@
 """The topographic maps of all groups of one layer: race x age for each gender, one symmetric colour scale."""
 
+import textwrap
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
@@ -32,9 +33,9 @@ def topomap_figure(
     numbers = counts.reshape(len(rows), len(columns), len(blocks))
     limit = float(np.nanmax(np.abs(images)))
     panel = 0.95  # inches per map
-    size = (panel * len(columns) + 2.6, (panel * len(rows) + 0.8) * len(blocks) + 0.5)
+    size = (panel * max(len(columns), 4) + 2.6, (panel * len(rows) + 0.8) * len(blocks) + 0.5)
     figure = Figure(figsize=size, layout="constrained")
-    figure.suptitle(title, fontsize=10)
+    figure.suptitle(textwrap.fill(title, int(size[0] * 13)), fontsize=10)
     axes = figure.subplots(len(blocks), 1, squeeze=False)[:, 0]
     for b, ax in enumerate(axes):
         # One mosaic per block: far quicker to draw and to open than a hundred axes.
@@ -48,7 +49,9 @@ def topomap_figure(
             spine.set_visible(False)
         for i, j in np.ndindex(len(rows), len(columns)):
             x, y = j * (side + GAP), i * (side + GAP)
-            ax.add_patch(Rectangle((x - 0.5, y - 0.5), side, side, fill=False, linewidth=0.4, edgecolor="0.6"))
+            frame = Rectangle((x - 0.5, y - 0.5), side, side, fill=False, linewidth=0.4, edgecolor="0.6")
+            frame.set_clip_on(False)
+            ax.add_patch(frame)
             ax.text(x + side - 3, y + side - 3, f"n={numbers[i, j, b]}", fontsize=4.5, ha="right", va="bottom")
     label = "mean activation of the group minus mean over groups"
     figure.colorbar(drawn, ax=axes, shrink=0.5, aspect=30, label=label)

@@ -57,12 +57,16 @@ def triangulate(positions: np.ndarray, side: int = 100) -> Interpolation:
 
     First axis of the positions runs down the image, the second to the right.
     """
-    # A jitter far below a pixel keeps units on grid lines from degenerate triangles.
-    jitter = 1e-6 * np.random.default_rng(0).standard_normal(positions.shape)
-    y, x = (positions + jitter).T
-    mesh = Triangulation(x, y)
     axis = (np.arange(side) + 0.5) / side
     px, py = (a.ravel() for a in np.meshgrid(axis, axis))
+    # A jitter far below a pixel keeps units on grid lines from degenerate triangles.
+    y, x = (positions + 1e-6 * np.random.default_rng(0).standard_normal(positions.shape)).T
+    try:
+        mesh = Triangulation(x, y)
+    except (ValueError, RuntimeError):  # fewer than three units, or all on one line: the nearest unit everywhere
+        nearest = (np.square(px[:, None] - x) + np.square(py[:, None] - y)).argmin(axis=1)
+        corners = np.repeat(nearest[:, None], 3, axis=1).astype(np.int32)
+        return Interpolation(corners, np.full(corners.shape, 1.0 / 3.0, np.float32), side)
     triangle = mesh.get_trifinder()(px, py)
     corners = mesh.triangles[triangle]
     (x0, x1, x2), (y0, y1, y2) = x[corners].T, y[corners].T

@@ -1,0 +1,97 @@
+from dataclasses import replace
+
+import jax
+import numpy as np
+import pytest
+
+from bias_jax.activations import extract_bank, plan_memory, pool
+from bias_jax.activations.extraction import extract_batch
+from bias_jax.errors import InputError
+from bias_jax.networks import Transform, forward, random_params
+from tests.conftest import toy_dataset
+from tests.data.test_decoding import encoded
+
+TRANSFORM = Transform(36, 32)
+
+
+@pytest.fixture(scope="module")
+def setting():
+    rng = np.random.default_rng(0)
+    arrays = [rng.integers(0, 255, (40, 40, 3), dtype=np.uint8) for _ in range(11)]
+    images = jax.jit(TRANSFORM.on_device)(np.stack(arrays))
+    params = random_params("resnet50", 0, images)
+    files = [encoded(a) for a in arrays]
+    return replace(toy_dataset([[11]]), read_bytes=lambda i: files[i]), params, images
+
+
+def plan(params, **options):
+    return plan_memory("resnet50", params, images=11, crop=32, **options)
+
+
+def extract(dataset, params, wave, rule="mean", size=(40, 40)):
+    return extract_bank(dataset, size, "resnet50", params, TRANSFORM, wave, rule=rule, batch_size=4)
+
+
+@pytest.mark.parametrize("rule", ["mean", "grid"])
+def test_bank_equals_the_forward_pass(setting, rule):
+    dataset, params, images = setting
+    layers = ("maxpool", "layer2.1", "layer4.2")
+    memory = plan(params, layers=layers, rule=rule)
+    bank = extract(dataset, params, memory.waves[0], rule)
+    _, activations = jax.jit(lambda p, x: forward("resnet50", p, x))(params, images)
+    assert list(bank) == list(layers)
+    for layer in layers:
+        expected = pool(rule, activations[layer])
+        assert bank[layer].shape == (11, next(p.features for p in memory.layers if p.name == layer))
+        np.testing.assert_allclose(bank[layer], expected, atol=2e-4)
+
+
+def test_no_trace_per_batch_or_per_number_of_images(setting):
+    dataset, params, _ = setting
+    wave = plan(params, layers=("layer1.0",)).waves[0]
+    extract_batch.clear_cache()
+    for images in (11, 9, 5):  # 12, 12 and 8 rows: the batch never changes its shape, the bank does
+        extract(dataset.take(np.arange(images)), params, wave)
+    assert extract_batch._cache_size() == 2
+
+
+def test_nothing_is_copied_by_accident(setting):
+    dataset, params, _ = setting
+    wave = plan(params, layers=("layer1.0", "layer3.0")).waves[0]
+    with jax.transfer_guard("disallow"):
+        bank = extract(dataset, params, wave)
+    assert np.isfinite(jax.device_get(bank["layer3.0"])).all()
+
+
+def test_images_of_many_sizes_are_prepared_on_the_host(setting, rng):
+    dataset, params, _ = setting
+    arrays = [rng.integers(0, 255, (40 + i, 50 - i, 3), dtype=np.uint8) for i in range(11)]
+    files = [encoded(a) for a in arrays]
+    mixed = replace(dataset, read_bytes=lambda i: files[i])
+    wave = plan(params, layers=("layer1.0",)).waves[0]
+    bank = extract(mixed, params, wave, size=None)
+    for i in (0, 10):
+        image = TRANSFORM.on_device(arrays[i][None] + jax.numpy.zeros((), jax.numpy.uint8))
+        expected = forward("resnet50", params, image)[1]["layer1.0"].mean((1, 2))
+        np.testing.assert_allclose(bank["layer1.0"][i], expected[0], atol=0.02)  # one grey level here and there
+
+
+def test_plan_packs_waves_in_depth_order_and_within_budget(setting):
+    _, params, _ = setting
+    everything = plan(params)
+    assert len(everything.waves) == 1 and len(everything.layers) == 17
+    total = sum(layer.bytes for layer in everything.layers)
+    assert total == 4 * 11 * (64 + 3 * 256 + 4 * 512 + 6 * 1024 + 3 * 2048)
+    tight = plan(params, budget_gib=total / 3 / 2**30)
+    assert 3 <= len(tight.waves) <= 6
+    assert [p.name for p in tight.layers] == [p.name for p in everything.layers]
+    assert all(sum(p.bytes for p in wave) <= tight.budget for wave in tight.waves)
+    assert "wave 2 of" in str(tight)
+
+
+def test_layers_that_cannot_be(setting):
+    _, params, _ = setting
+    with pytest.raises(InputError, match=r"layer4.0 needs .* --memory-gib"):
+        plan(params, budget_gib=4 * 11 * 1500 / 2**30)
+    with pytest.raises(InputError, match=r"no layer 'layer9.9'.*layer4.2"):
+        plan(params, layers=("layer9.9",))

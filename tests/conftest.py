@@ -1,0 +1,47 @@
+"""Shared fixtures. Real photographs are found through FAIRFACE_DIR; tests that need them skip without it."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bias_jax.data import Attribute, FaceDataset
+
+
+@pytest.fixture(scope="session")
+def fairface_dir() -> Path:
+    directory = os.environ.get("FAIRFACE_DIR")
+    if not directory:
+        pytest.skip("FAIRFACE_DIR is not set")
+    return Path(directory)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+def toy_dataset(counts, solo: bool = False, seed: int = 0) -> FaceDataset:
+    """A data set of two attributes without images, with the given number of images per group [A, B]."""
+    counts = np.asarray(counts)
+    first, second = np.repeat(np.indices(counts.shape).reshape(2, -1), counts.ravel(), axis=1).astype(np.int32)
+    labels = {"first": first, "second": second}
+    attributes = tuple(
+        Attribute(name, tuple(f"{name} {i}" for i in range(size)))
+        for name, size in zip(("first", "second"), counts.shape, strict=True)
+    )
+    extra = ()
+    if solo:
+        extra = (Attribute("coin", ("tails", "heads")),)
+        labels["coin"] = np.random.default_rng(seed).integers(0, 2, len(first)).astype(np.int32)
+    return FaceDataset(
+        name="toy",
+        attributes=attributes,
+        labels=labels,
+        image_names=tuple(f"image {i}" for i in range(len(first))),
+        rows=tuple(range(len(first))),
+        read_bytes=lambda i: b"",
+        source="toy",
+        solo_attributes=extra,
+    )

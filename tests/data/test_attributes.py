@@ -1,0 +1,28 @@
+import numpy as np
+
+from bias_jax.data import Attribute, Target, all_targets
+from bias_jax.data.fairface import ATTRIBUTES
+
+
+def test_fairface_targets_have_the_published_sizes():
+    targets = all_targets(ATTRIBUTES)
+    assert [t.size for t in targets] == [7, 9, 2, 63, 14, 18, 126]
+    assert sum(t.size for t in targets) == 239
+    assert targets[-1].name == "race x age x gender"
+
+
+def test_class_numbers_are_mixed_radix_and_invertible(rng):
+    target = Target(ATTRIBUTES)
+    labels = {a.name: rng.integers(0, len(a.categories), 500).astype(np.int32) for a in ATTRIBUTES}
+    classes = target.encode(labels)
+    assert (classes == (labels["race"] * 9 + labels["age"]) * 2 + labels["gender"]).all()
+    for name, values in target.decode(classes).items():
+        assert (values == labels[name]).all()
+    for i in (0, 77, 499):
+        words = target.classes[classes[i]].split(" / ")
+        assert words == [a.categories[labels[a.name][i]] for a in ATTRIBUTES]
+
+
+def test_targets_of_two_attributes():
+    a, b = Attribute("a", ("x", "y")), Attribute("b", ("u", "v", "w"))
+    assert [t.name for t in all_targets((a, b))] == ["a", "b", "a x b"]

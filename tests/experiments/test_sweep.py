@@ -1,0 +1,156 @@
+"""The whole path in a process of its own: images to tables, killed at any moment, on real and on broken data."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bias_jax.data import CalibrationConfig, calibration_faces
+from bias_jax.data.decoding import decode
+from experiments.sweep import main
+
+ROOT = Path(__file__).parents[2]
+SMALL = ["--per-group", "5", "--layers", "maxpool,layer1.0", "--l2", "0.1,10", "--draws", "200", "--batch-size", "24"]
+FILES = ("probes.parquet", "recalls.parquet", "topomaps.parquet")
+
+
+def start(*arguments: str, out: Path) -> subprocess.Popen:
+    command = [sys.executable, "-m", "experiments.sweep", *arguments, "--out", str(out)]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    out = tmp_path_factory.mktemp("finished") / "run"
+    process = start(*SMALL, out=out)
+    output, errors = process.communicate()
+    assert process.returncode == 0, errors
+    return out, output
+
+
+def test_run_directory_is_complete(finished):
+    out, output = finished
+    record = json.loads((out / "run.json").read_text())
+    assert record["identity"]["config"]["seed"] == 0 and record["identity"]["versions"]["jax"]
+    assert "untrained control" in record["weights"] and "untrained control" in output
+    assert "memory plan" in output and "wall time: " in output and "says nothing about people" in output
+    figures = {p.name for p in (out / "figures").iterdir()}
+    assert figures == {"accuracy_by_layer.png", "comparison_by_layer.png", "confusion_groups.png",
+                       "confusion_attributes.png", "topomap-maxpool.png", "topomap-layer1.0.png"}  # fmt: skip
+
+
+def test_tables_are_tidy(finished):
+    out, _ = finished
+    probes = pd.read_parquet(out / "probes.parquet")
+    assert not probes.duplicated(["model", "layer", "probe", "target", "metric", "control"]).any()
+    assert set(probes["control"]) == {"none", "shuffled labels", "selectivity"}
+    assert probes["probe"].nunique() == 8 and list(probes["layer"].unique()) == ["maxpool", "layer1.0"]
+    assert (probes["low"] <= probes["value"] + 1e-6).all() and (probes["value"] <= probes["high"] + 1e-6).all()
+    assert (probes["relative_gap"] <= 1e-4).all()
+    assert (probes["images"] == 120).all()
+    read_off = probes.query("probe == 'race x age x gender' and metric == 'accuracy' and control == 'none'")
+    assert set(read_off["target"]) == {"race x age x gender", "race", "age", "gender"}
+    recalls = pd.read_parquet(out / "recalls.parquet")
+    assert len(recalls) == 2 * (4 + 3 + 2 + 12 + 8 + 6 + 24 + 2)
+    maps = pd.read_parquet(out / "topomaps.parquet")
+    assert list(maps["units"]) == [64, 256]
+
+
+@pytest.mark.parametrize("moment", ["extract", "layers/maxpool.topomap.npz", "layers/maxpool.probes.npz"])
+def test_killed_run_continues_to_the_same_bytes(finished, tmp_path, moment):
+    out = tmp_path / "run"
+    process = start(*SMALL, out=out)
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        reached = (out / "run.json").exists() if moment == "extract" else (out / moment).exists()
+        if reached:
+            break
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    before = {p.name: p.stat().st_mtime_ns for p in (out / "layers").glob("*.npz")} if (out / "layers").exists() else {}
+    process = start(*SMALL, out=out)
+    _, errors = process.communicate()
+    assert process.returncode == 0, errors
+    for name in FILES:
+        assert (out / name).read_bytes() == (finished[0] / name).read_bytes(), name
+    assert all((out / "layers" / name).stat().st_mtime_ns == t for name, t in before.items())  # nothing done twice
+
+
+def fairface_copy(folder: Path, per_group: int = 3) -> Path:
+    """Calibration faces in FairFace's layout, with three races, three ages and two genders of FairFace."""
+    faces = calibration_faces(CalibrationConfig(per_group=per_group), 0)
+    (folder / "train").mkdir(parents=True)
+    words = (("White", "Black", "Indian", "East Asian"), ("0-2", "3-9", "10-19"), ("Female", "Male"))
+    lines = ["file,age,gender,race,service_test"]
+    for i in range(len(faces)):
+        from PIL import Image
+
+        Image.fromarray(decode(faces.read_bytes(i))[::2, ::2]).save(folder / f"train/{i}.jpg")
+        race, age, gender = (words[k][faces.labels[n][i]] for k, n in enumerate(("race", "age", "gender")))
+        lines.append(f"train/{i}.jpg,{age},{gender},{race},True")
+    (folder / "fairface_label_train.csv").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def fairface(tmp_path_factory):
+    return fairface_copy(tmp_path_factory.mktemp("fairface") / "data")
+
+
+def sweep(data: Path, out: Path, *more: str) -> int:
+    options = ["--layers", "maxpool", "--l2", "1,10", "--draws", "100", "--folds", "3", "--out", str(out)]
+    return main(["--data", "fairface", "--data-dir", str(data), *options, *more])
+
+
+def test_fairface_with_groups_that_have_no_images(fairface, tmp_path, capsys):
+    assert sweep(fairface, tmp_path / "run", "--per-group", "2") == 0
+    assert "perception of annotators" in capsys.readouterr().out
+    recalls = pd.read_parquet(tmp_path / "run/recalls.parquet").query("probe == 'race x age x gender'")
+    assert len(recalls) == 126 and (recalls["images"] > 0).sum() == 24
+    assert np.isnan(recalls["recall"][recalls["images"] == 0]).all()
+
+
+def test_damaged_image_ends_the_run_or_is_skipped(fairface, tmp_path, capsys):
+    data = tmp_path / "data"
+    shutil.copytree(fairface, data)
+    path = data / "train/7.jpg"
+    path.write_bytes(path.read_bytes()[:300])
+    assert sweep(data, tmp_path / "run") == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("error: ") and "row 9" in error and "train/7.jpg" in error and "--skip-unreadable" in error
+    assert sweep(data, tmp_path / "run", "--skip-unreadable") == 0
+    assert "note: 1 images cannot be decoded" in capsys.readouterr().out
+
+
+BAD = {
+    "no data directory": (["--data", "fairface"], "needs --data-dir"),
+    "missing directory": (["--data", "fairface", "--data-dir", "/nowhere"], "no such directory"),
+    "two folds": (["--folds", "2"], "--folds must be at least 3"),
+    "unknown network": (["--models", "alexnet"], "unknown network 'alexnet'"),
+    "unknown layer": ([*SMALL, "--layers", "layer7"], "no layer 'layer7'"),
+    "no memory": ([*SMALL, "--memory-gib", "1e-6"], "--memory-gib"),
+    "weights that are no checkpoint": ([*SMALL, "--weights", "/nowhere"], "is not a checkpoint"),
+    "negative strength": (["--l2=-1"], "--l2 must be positive"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_ends_with_status_2_and_one_message(case, tmp_path, capsys):
+    arguments, message = BAD[case]
+    try:
+        status = main([*arguments, "--out", str(tmp_path / "run")])
+    except SystemExit as stop:
+        status = stop.code
+    assert status == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("error: ") and message in last and "Way out" in last
+    assert not (tmp_path / "run" / "run.json").exists()

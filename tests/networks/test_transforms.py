@@ -1,0 +1,56 @@
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from bias_jax.networks import Transform
+
+TRANSFORMS = [Transform(256, 224), Transform(232, 224), Transform(342, 299), Transform(64, 80)]
+
+
+def by_pil(transform: Transform, image: np.ndarray) -> np.ndarray:
+    """torchvision's evaluation transform before normalisation, written out with PIL."""
+    height, width = image.shape[:2]
+    short, long = min(height, width), max(height, width)
+    new_long = int(transform.resize * long / short)
+    size = (transform.resize, new_long) if width <= height else (new_long, transform.resize)
+    resized = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
+    for axis in (0, 1):
+        missing = max(transform.crop - resized.shape[axis], 0)
+        pads = [(0, 0)] * 3
+        pads[axis] = (missing // 2, missing - missing // 2)
+        resized = np.pad(resized, pads)
+    top, left = (int(round((s - transform.crop) / 2.0)) for s in resized.shape[:2])
+    return resized[top : top + transform.crop, left : left + transform.crop]
+
+
+def levels(transform: Transform, normalised: np.ndarray) -> np.ndarray:
+    return np.rint((normalised * np.array(transform.std) + np.array(transform.mean)) * 255)
+
+
+@pytest.mark.parametrize("transform", TRANSFORMS)
+@pytest.mark.parametrize("size", [(224, 224), (375, 500), (131, 97), (500, 333)])
+def test_device_and_host_equal_pil(transform, size, rng):
+    image = np.asarray(
+        Image.fromarray(rng.integers(0, 255, (9, 7, 3), dtype=np.uint8)).resize(size[::-1], Image.Resampling.BICUBIC)
+    )
+    expected = by_pil(transform, image)
+    on_device = jax.device_get(jax.jit(transform.on_device)(image[None]))[0]
+    difference = np.abs(levels(transform, on_device) - expected)
+    assert difference.max() <= 1 and (difference > 0).mean() < 0.01
+    assert (transform.on_host(image) == expected).all()
+
+
+def test_cropped_images_are_only_normalised(rng):
+    transform = Transform(256, 224)
+    image = rng.integers(0, 255, (1, 224, 224, 3), dtype=np.uint8)
+    expected = (image / 255 - np.array(transform.mean)) / np.array(transform.std)
+    np.testing.assert_allclose(transform.cropped().on_device(jax.numpy.asarray(image)), expected, atol=2e-6)
+
+
+def test_real_photographs(fairface_dir):
+    transform = Transform(256, 224)
+    for path in sorted((fairface_dir / "val").iterdir())[:20]:
+        image = np.asarray(Image.open(path).convert("RGB"))
+        on_device = jax.device_get(jax.jit(transform.on_device)(image[None]))[0]
+        assert np.abs(levels(transform, on_device) - by_pil(transform, image)).max() <= 1

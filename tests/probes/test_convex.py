@@ -1,0 +1,153 @@
+"""The solver against a float64 reference: objective within 1e-5 relative, gap certified, weights usable."""
+
+import jax
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from bias_jax.probes import fit_convex
+
+
+def standardised(x):
+    x = x.astype(float) - x.astype(float).mean(0)
+    rms = np.sqrt(np.square(x).mean())
+    return x / (rms if rms > 1e-6 else 1.0)
+
+
+def value(x, y, weights, bias, l2):
+    """The objective in float64, for weights in the coordinates of the bank."""
+    logits = x.astype(float) @ weights + bias
+    top = logits.max(1, keepdims=True)
+    loss = np.log(np.exp(logits - top).sum(1)) + top[:, 0] - logits[np.arange(len(y)), y]
+    spread = np.sqrt(np.square(x.astype(float) - x.astype(float).mean(0)).mean())
+    return loss.mean() + l2 / 2 * np.square(weights * (spread if spread > 1e-6 else 1.0)).sum()
+
+
+def reference(x, y, l2):
+    """scikit-learn's optimum of the same objective, in float64."""
+    z = standardised(x)
+    if z.shape[1] > len(z):
+        u, s, _ = np.linalg.svd(z, full_matrices=False)
+        z = u * s
+    _, y = np.unique(y, return_inverse=True)
+    if y.max() == 1:  # scikit-learn's binary model has half the weights of the softmax one
+        model = LogisticRegression(C=2 / (l2 * len(y)), tol=1e-12, max_iter=20000).fit(z, y)
+        weights = np.concatenate([-model.coef_, model.coef_]).T / 2
+        bias = np.concatenate([-model.intercept_, model.intercept_]) / 2
+    else:
+        model = LogisticRegression(C=1 / (l2 * len(y)), tol=1e-10, max_iter=20000).fit(z, y)
+        weights, bias = model.coef_.T, model.intercept_
+    logits = z @ weights + bias
+    top = logits.max(1, keepdims=True)
+    loss = np.log(np.exp(logits - top).sum(1)) + top[:, 0] - logits[np.arange(len(y)), y]
+    return loss.mean() + l2 / 2 * np.square(weights).sum()
+
+
+def planted(rng, images, width, classes, decay=0.05):
+    """Features with a falling spectrum and classes that shift some of them."""
+    y = rng.integers(0, classes, images)
+    spectrum = np.exp(-decay * np.arange(width))
+    x = rng.standard_normal((images, width)) * spectrum + 3.0 * rng.standard_normal(width)
+    x += 0.5 * rng.standard_normal((classes, width))[y] * spectrum
+    return x.astype(np.float32), y
+
+
+CASES = {
+    "D < N": lambda rng: planted(rng, 300, 64, 5),
+    "binary": lambda rng: planted(rng, 300, 40, 2),
+    "D > N": lambda rng: planted(rng, 120, 700, 4, 0.005),
+    "rank deficient": lambda rng: (lambda x, y: (np.concatenate([x, x, x[:, :5] * 2], 1), y))(*planted(rng, 200, 30, 3)),
+    "constant columns": lambda rng: (lambda x, y: (x * (np.arange(40) % 3 > 0) + 7, y))(*planted(rng, 200, 40, 3)),
+    "one feature": lambda rng: planted(rng, 150, 1, 3),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("l2", [1.0, 1e-2, 1e-5])
+def test_objective_is_the_float64_optimum(case, l2, rng):
+    x, y = CASES[case](rng)
+    probes = fit_convex({"a": x}, {"t": y}, l2=[l2])
+    optimum = reference(x, y, l2)
+    reached, gap = probes.objective("a", "t", l2), probes.gap("a", "t", l2)
+    assert reached - optimum < 1e-5 * optimum
+    assert reached - optimum < gap + 1e-6 * optimum  # the certificate holds, up to float32
+    weights, bias = (np.asarray(a, float) for a in probes.weights("a", "t", l2))
+    assert weights.shape == (x.shape[1], y.max() + 1) and bias.shape == (y.max() + 1,)
+    assert value(x, y, weights, bias, l2) - optimum < 2e-5 * optimum
+
+
+def mean_square(x):
+    return np.square(x.astype(float) - x.astype(float).mean(0)).mean()
+
+
+def test_folds_targets_and_strengths_are_independent_problems(rng):
+    """Each equals a fit of its own; the layer's scalar comes from all images, so strengths are translated."""
+    x, y = planted(rng, 200, 30, 4)
+    labels = {"y": y, "other": rng.integers(0, 2, 200)}
+    folds = np.arange(200) % 3
+    together = fit_convex({"a": x, "b": x[:, :7]}, labels, l2=[1.0, 1e-2], folds=folds)
+    for f in range(3):
+        part = x[folds != f]
+        l2 = 1e-2 * mean_square(x) / mean_square(part)
+        alone = fit_convex({"a": part}, {t: v[folds != f] for t, v in labels.items()}, l2=[l2])
+        for target, values in labels.items():
+            expected = alone.objective("a", target, l2)
+            assert together.objective("a", target, 1e-2, f) == pytest.approx(expected, rel=2e-5)
+            weights, bias = (np.asarray(a, float) for a in together.weights("a", target, 1e-2, f))
+            assert value(part, values[folds != f], weights, bias, l2) == pytest.approx(expected, rel=2e-5)
+
+
+def test_class_missing_in_training(rng):
+    x, y = planted(rng, 90, 10, 3)
+    folds = np.where(y == 2, 0, rng.integers(0, 3, 90))
+    probes = fit_convex({"a": x}, {"t": y}, l2=[0.1], folds=folds)
+    weights, bias = (np.asarray(a) for a in probes.weights("a", "t", 0.1, 0))
+    assert np.isfinite(weights).all() and np.isfinite(bias).all()
+    logits = x @ weights + bias
+    assert (logits.argmax(1) != 2).all() and (weights[:, 2] == 0).all()
+    keep = folds != 0
+    l2 = 0.1 * mean_square(x) / mean_square(x[keep])
+    expected = value(x[keep], y[keep], weights.astype(float), bias.astype(float), l2)
+    assert probes.objective("a", "t", 0.1, 0) == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_bank_without_information_gives_class_frequencies(rng):
+    y = rng.integers(0, 3, 100)
+    probes = fit_convex({"a": np.full((100, 5), 3.3, np.float32)}, {"t": y}, l2=[0.1])
+    weights, bias = (np.asarray(a) for a in probes.weights("a", "t", 0.1))
+    share = np.bincount(y) / 100
+    np.testing.assert_allclose(np.exp(bias) / np.exp(bias).sum(), share, atol=1e-4)
+    assert np.abs(weights).max() < 1e-4
+    assert probes.objective("a", "t", 0.1) == pytest.approx(-(share * np.log(share)).sum(), rel=1e-5)
+
+
+def test_unknown_labels_are_left_out(rng):
+    x, y = planted(rng, 120, 8, 3)
+    partly = np.where(np.arange(120) < 40, -1, y)
+    l2 = 0.1 * mean_square(x) / mean_square(x[40:])
+    probes = fit_convex({"a": x}, {"t": partly}, l2=[0.1])
+    alone = fit_convex({"a": x[40:]}, {"t": y[40:]}, l2=[l2])
+    assert probes.objective("a", "t", 0.1) == pytest.approx(alone.objective("a", "t", l2), rel=2e-5)
+
+
+def test_scale_and_shift_of_the_bank_do_not_matter(rng):
+    x, y = planted(rng, 150, 20, 3)
+    one = fit_convex({"a": x}, {"t": y}, l2=[0.01], tolerance=1e-7).objective("a", "t", 0.01)
+    other = fit_convex({"a": 1000 * x + 5}, {"t": y}, l2=[0.01], tolerance=1e-7).objective("a", "t", 0.01)
+    assert one == pytest.approx(other, rel=1e-5)
+
+
+def test_bad_input_is_refused(rng):
+    x, y = planted(rng, 20, 3, 2)
+    with pytest.raises(ValueError, match="positive"):
+        fit_convex({"a": x}, {"t": y}, l2=[0.0])
+    with pytest.raises(ValueError, match="19 rows"):
+        fit_convex({"a": x[:19]}, {"t": y}, l2=[1.0])
+    with pytest.raises(ValueError, match="not all finite"):
+        fit_convex({"a": np.where(x > 0, np.nan, x)}, {"t": y}, l2=[1.0])
+
+
+def test_same_input_same_numbers(rng):
+    x, y = planted(rng, 150, 20, 3)
+    one, two = (fit_convex({"a": x}, {"t": y}, l2=[0.01]).weights("a", "t", 0.01) for _ in range(2))
+    assert all(bool(jax.numpy.array_equal(a, b)) for a, b in zip(one, two, strict=True))

@@ -1,0 +1,120 @@
+from itertools import product
+
+import jax
+import numpy as np
+import pytest
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix, log_loss, recall_score
+
+from bias_jax.probes import ProbeConfig, class_recalls, confusion, cross_validate, fit_convex, score_probes
+from bias_jax.randomness import key_for
+
+SIZES = {"race": 3, "gender": 2, "race x gender": 6}
+CONFIG = ProbeConfig(l2=(1e-2, 1.0, 100.0), folds=4, draws=400)
+SHAPES = {"race": (("race", 3),), "gender": (("gender", 2),), "race x gender": (("race", 3), ("gender", 2))}
+
+
+@pytest.fixture(scope="module")
+def planted():
+    """240 images, 3 x 2 groups; race is easy, gender is weak."""
+    rng = np.random.default_rng(0)
+    group = np.repeat(np.arange(6), 40)
+    race, gender = group // 2, group % 2
+    x = rng.standard_normal((240, 30)).astype(np.float32)
+    x[:, :3] += 1.5 * np.eye(3)[race]
+    x[:, 3] += 0.8 * gender
+    labels = {"race": race, "gender": gender, "race x gender": group}
+    folds = np.arange(240) % 4
+    with jax.transfer_guard("disallow"):
+        result = cross_validate(jax.device_put(x), labels, SIZES, folds, CONFIG, 0)
+    return x, labels, folds, result
+
+
+def scores(result, group, draws=400):
+    return score_probes(result, SHAPES, group, draws=draws, key=key_for(0, "test"))
+
+
+def pick(found, probe, target, metric, control="none"):
+    return next(s for s in found if (s.probe, s.target, s.metric, s.control) == (probe, target, metric, control))
+
+
+def test_reported_predictions_come_from_probes_that_never_saw_the_image(planted):
+    x, labels, folds, result = planted
+    probes = fit_convex({"a": x}, labels, l2=CONFIG.l2, folds=folds)
+    for (t, target), f in product(enumerate(labels), range(4)):
+        weights, bias = (np.asarray(a) for a in probes.weights("a", target, result.l2[t, f], f))
+        guess = (x[folds == f] @ weights + bias).argmax(1)
+        # Both are solved, to different tolerances; two nearly equal classes may change places.
+        assert (guess == result.predicted[0, t, folds == f]).mean() > 0.95
+
+
+def test_strength_does_not_depend_on_the_reported_fold(planted):
+    """Images of fold 2 are exchanged among themselves, which destroys their labels and nothing else."""
+    x, labels, folds, result = planted
+    mine = np.flatnonzero(folds == 2)
+    spoiled = x.copy()
+    spoiled[mine] = x[np.random.default_rng(1).permutation(mine)]
+    other = cross_validate(jax.device_put(spoiled), labels, SIZES, folds, CONFIG, 0)
+    assert (other.l2[:, 2] == result.l2[:, 2]).all()
+    assert (other.predicted[0, 0, mine] == labels["race"][mine]).mean() < 0.5
+
+
+def test_metrics_against_scikit_learn(planted):
+    _, labels, _, result = planted
+    found = scores(result, labels["race x gender"])
+    for t, target in enumerate(labels):
+        true, guess = labels[target], result.predicted[0, t]
+        assert (result.truth[0, t] == true).all()
+        assert pick(found, target, target, "accuracy").value == pytest.approx(accuracy_score(true, guess))
+        balanced = balanced_accuracy_score(true, guess)
+        assert pick(found, target, target, "balanced_accuracy").value == pytest.approx(balanced)
+        adjusted = balanced_accuracy_score(true, guess, adjusted=True)
+        assert pick(found, target, target, "adjusted_balanced_accuracy").value == pytest.approx(adjusted)
+        share = np.bincount(true) / len(true)
+        bits = -(share * np.log2(share)).sum() + result.log_probability[0, t].mean() / np.log(2)
+        assert pick(found, target, target, "information_bits").value == pytest.approx(bits, abs=1e-6)
+    joint = result.predicted[0, 2]
+    assert pick(found, "race x gender", "race", "accuracy").value == pytest.approx(
+        accuracy_score(labels["race"], joint // 2)
+    )
+    assert pick(found, "race x gender", "gender", "balanced_accuracy").value == pytest.approx(
+        balanced_accuracy_score(labels["gender"], joint % 2)
+    )
+    assert (confusion(labels["race"], result.predicted[0, 0], 3) == confusion_matrix(
+        labels["race"], result.predicted[0, 0])).all()  # fmt: skip
+    recalls = [r.recall for r in class_recalls(result, {"race": "abc", "gender": "mf", "race x gender": "uvwxyz"})]
+    assert recalls[:3] == pytest.approx(recall_score(labels["race"], result.predicted[0, 0], average=None))
+
+
+def test_log_probability_against_scikit_learn(planted):
+    x, labels, folds, result = planted
+    probabilities = np.empty((240, 3))
+    probes = fit_convex({"a": x}, {"race": labels["race"]}, l2=CONFIG.l2, folds=folds)
+    for f in range(4):
+        weights, bias = (np.asarray(a) for a in probes.weights("a", "race", result.l2[0, f], f))
+        e = np.exp((x[folds == f] @ weights + bias).astype(float))
+        probabilities[folds == f] = e / e.sum(1, keepdims=True)
+    assert -result.log_probability[0, 0].mean() == pytest.approx(log_loss(labels["race"], probabilities), rel=0.02)
+
+
+def test_planted_order_and_controls(planted):
+    _, labels, _, result = planted
+    found = scores(result, labels["race x gender"])
+    race, gender = (pick(found, t, t, "adjusted_balanced_accuracy") for t in ("race", "gender"))
+    assert race.low > gender.high and gender.low > 0
+    for target in labels:
+        shuffled = pick(found, target, target, "balanced_accuracy", "shuffled labels")
+        assert shuffled.low <= shuffled.chance <= shuffled.high
+        selectivity = pick(found, target, target, "balanced_accuracy", "selectivity")
+        real = pick(found, target, target, "balanced_accuracy")
+        assert selectivity.value == pytest.approx(real.value - shuffled.value, abs=1e-6)
+
+
+def test_class_without_images_stays_in_the_table():
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, 60)
+    x = rng.standard_normal((60, 4)).astype(np.float32)
+    result = cross_validate(jax.numpy.asarray(x), {"t": y}, {"t": 3}, np.arange(60) % 4, CONFIG, 0)
+    recalls = class_recalls(result, {"t": ("a", "b", "never")})
+    assert recalls[2].images == 0 and np.isnan(recalls[2].recall)
+    found = score_probes(result, {"t": (("t", 3),)}, y, draws=100, key=key_for(0, "x"))
+    assert pick(found, "t", "t", "balanced_accuracy").chance == 0.5
