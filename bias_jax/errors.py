@@ -4,7 +4,7 @@ from pathlib import Path
 
 
 class InputError(Exception):
-    """Bad input of a user, told in one line: file, row, problem, way out. Entry points print it and exit with status 2."""
+    """Bad input, told in one line: file, row, problem, way out. Entry points print it and exit with status 2."""
 
     def __init__(self, problem: str, *, file: str | Path | None = None, row: int | None = None, remedy: str = ""):
         where = f"{file}: " if file is not None else ""

@@ -71,7 +71,9 @@ def read_state_dict(path: Path) -> dict[str, np.ndarray]:
     try:
         import torch
     except ImportError:
-        raise InputError("torch is needed to read .pth files", file=path, remedy="pip install 'bias-jax[convert]'") from None
+        raise InputError(
+            "torch is needed to read .pth files", file=path, remedy="pip install 'bias-jax[convert]'"
+        ) from None
     try:
         content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:

@@ -54,7 +54,6 @@ def convert(name: str, state_dict: Mapping[str, Any]) -> dict[str, Any]:
 def source_key(path: tuple) -> str:
     """torchvision's name of the parameter at a path of our tree, e.g. ``layer1.0.bn2.running_var``."""
     *module, leaf = (str(entry.key) for entry in path)
-    module = [part for part in module if part != "layers"]  # the list inside a numbered Sequential
     is_norm = module[-1].startswith("bn") or (module[-2:] == ["downsample", "1"])
     torch_leaf = _BATCH_NORM[leaf] if is_norm else {"kernel": "weight", "bias": "bias"}[leaf]
     return ".".join((*module, torch_leaf))

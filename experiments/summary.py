@@ -39,8 +39,17 @@ def summarise(
         )
         for name, result in results.items()
     }
-    common = {layer.name: {"model": subject.model, "weights": subject.title, "data": dataset.name, "layer": layer.name,
-                           "depth": depth, "features": layer.features} for depth, layer in enumerate(plan.layers)}  # fmt: skip
+    common = {
+        layer.name: {
+            "model": subject.model,
+            "weights": subject.title,
+            "data": dataset.name,
+            "layer": layer.name,
+            "depth": depth,
+            "features": layer.features,
+        }
+        for depth, layer in enumerate(plan.layers)
+    }
     names = [t.name for t in dataset.targets]
     strengths = {
         name: {t: _strengths(result, i, config) for i, t in enumerate(names)} for name, result in results.items()
@@ -141,7 +150,9 @@ def calibration_verdict(scores: dict[str, list[Score]]) -> str:
         bayes = (bayes_accuracy(size, noises[attribute.name]) - 1 / size) / (1 - 1 / size)
         best = max((_pick(layer, attribute.name, "adjusted_balanced_accuracy") for layer in scores.values()),
                    key=lambda s: s.value)  # fmt: skip
-        lines.append(f"  {attribute.name:<7} {bayes:.2f} possible, {best.value:.2f} [{best.low:.2f}, {best.high:.2f}] found")
+        lines.append(
+            f"  {attribute.name:<7} {bayes:.2f} possible, {best.value:.2f} [{best.low:.2f}, {best.high:.2f}] found"
+        )
     null = [_pick(layer, NULL.name, "balanced_accuracy") for layer in scores.values()]
     covered = sum(s.low <= s.chance <= s.high for s in null)
     lines.append(f"  {NULL.name:<7} 0.00 possible; interval covers chance at {covered} of {len(null)} layers")

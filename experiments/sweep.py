@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 import jax
+
 from bias_jax.activations import RULES, plan_memory
 from bias_jax.data import (
     CalibrationConfig,
@@ -109,7 +110,9 @@ class Stopwatch:
 def read_data(config: SweepConfig) -> FaceDataset:
     """The balanced subset that is audited."""
     if config.data == "calibration":
-        return calibration_faces(CalibrationConfig(per_group=config.per_group or CalibrationConfig.per_group), config.seed)
+        return calibration_faces(
+            CalibrationConfig(per_group=config.per_group or CalibrationConfig.per_group), config.seed
+        )
     dataset = read_fairface(
         config.data_dir,
         splits=config.splits,

@@ -44,7 +44,9 @@ class MemoryPlan:
             lines.append(f"  wave {number} of {len(self.waves)}: {total / GIB:.3f} GiB")
             for layer in wave:
                 h, w, units = layer.grid
-                lines.append(f"    {layer.name:<14} {h}x{w}x{units} = {layer.features:>7,} features  {layer.bytes / GIB:.3f} GiB")
+                lines.append(
+                    f"    {layer.name:<14} {h}x{w}x{units} = {layer.features:>7,} features  {layer.bytes / GIB:.3f} GiB"
+                )
         return "\n".join(lines)
 
 

@@ -60,7 +60,7 @@ def pool(rule: str, x: jax.Array) -> jax.Array:
 
 
 def adaptive_average(size: int, cells: int) -> np.ndarray:
-    """Averaging matrix [cells, size] of torch's adaptive pooling: cell i covers floor(i s / c) to ceil((i + 1) s / c)."""
+    """Matrix [cells, size] of torch's adaptive average: cell i covers floor(i s / c) to ceil((i + 1) s / c)."""
     result = np.zeros((cells, size))
     for i in range(cells):
         start, end = i * size // cells, -(-(i + 1) * size // cells)
@@ -74,5 +74,3 @@ def _windows(size: int, cells: int) -> np.ndarray:
     for i in range(cells):
         result[i, i * window : (i + 1) * window] = 1.0 / window
     return result
-
-

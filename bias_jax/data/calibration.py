@@ -62,7 +62,8 @@ def calibration_faces(config: CalibrationConfig, seed: int) -> FaceDataset:
     labels[NULL.name] = rng.permutation(np.arange(len(groups)) % 2).astype(np.int32)
 
     def draw(i: int) -> bytes:
-        pixels = draw_face(*latents[i], np.random.default_rng(stable_hash(seed, "face", str(i))))
+        palette, texture, width = latents[i]
+        pixels = draw_face(palette, texture, width, np.random.default_rng(stable_hash(seed, "face", str(i))))
         encoded = io.BytesIO()
         Image.fromarray(pixels).save(encoded, "png", compress_level=1)
         return encoded.getvalue()

@@ -73,7 +73,7 @@ def inspect_images(dataset: FaceDataset, *, skip_unreadable: bool = False) -> In
                 continue
             labels = [int(values[i]) for values in dataset.labels.values()]
             digest.update(f"{dataset.image_names[i]}\x1f{labels}\x1f{size}\x1f".encode())
-            digest.update(result)  # type: ignore[arg-type]
+            digest.update(result)
             readable.append(i)
             sizes.add(size)
     if not readable:

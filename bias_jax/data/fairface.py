@@ -23,7 +23,7 @@ AGE = Attribute("age", ("0-2", "3-9", "10-19", "20-29", "30-39", "40-49", "50-59
 GENDER = Attribute("gender", ("Female", "Male"))
 ATTRIBUTES = (RACE, AGE, GENDER)
 
-_SPLITS = {"train": ("train",), "val": ("val",), "both": ("train", "val")}
+SPLITS = {"train": ("train",), "val": ("val",), "both": ("train", "val")}
 _MONTHS = {"mar": 3, "sep": 9, "oct": 10}
 
 
@@ -37,7 +37,7 @@ def read_fairface(
     """Read labels and check that every listed image exists; images are decoded later.
 
     Args:
-        directory: folder with the CSV files and the image folders.
+        directory: folder with the CSV files and the image folders, or one prepared by `fairface_tfds`.
         splits: ``train``, ``val`` or ``both``.
         skip_unreadable: leave out listed images that are absent, and say how many.
         repair_labels: accept ages that a spreadsheet turned into dates (``Oct-19`` for ``10-19``).
@@ -48,23 +48,31 @@ def read_fairface(
     root = Path(directory)
     if not root.is_dir():
         raise InputError("no such directory", file=root, remedy="give the folder that holds fairface_label_train.csv")
+    if (root / "dataset_info.json").exists():  # prepared by TensorFlow Datasets, whose import takes a second
+        from bias_jax.data.fairface_tfds import read_prepared
+
+        return read_prepared(root, splits=splits)
     columns: dict[str, list[int]] = {a.name: [] for a in ATTRIBUTES}
     names: list[str] = []
     rows: list[int] = []
     absent: list[str] = []
     repaired: Counter[str] = Counter()
     seen: dict[str, int] = {}
-    tables = [root / f"fairface_label_{split}.csv" for split in _SPLITS[splits]]
+    tables = [root / f"fairface_label_{split}.csv" for split in SPLITS[splits]]
     for table in tables:
         for row, record in _records(table):
             name = record["file"]
             _check_inside(root, name, table, row)
             if name in seen:
-                raise InputError(f"image {name!r} is listed twice", file=table, row=row, remedy="delete one of the rows")
+                raise InputError(
+                    f"image {name!r} is listed twice", file=table, row=row, remedy="delete one of the rows"
+                )
             seen[name] = row
             encoded = {}
             for attribute in ATTRIBUTES:
-                encoded[attribute.name] = _encode(attribute, record[attribute.name], table, row, repair_labels, repaired)
+                encoded[attribute.name] = _encode(
+                    attribute, record[attribute.name], table, row, repair_labels, repaired
+                )
             if not (root / name).is_file():
                 if not skip_unreadable:
                     remedy = "restore the file, delete its row, or pass --skip-unreadable"
@@ -111,7 +119,9 @@ def _records(table: Path) -> Iterator[tuple[int, dict[str, str]]]:
     except FileNotFoundError:
         raise InputError("no such file", file=table, remedy="put FairFace's label file there") from None
     except (UnicodeDecodeError, csv.Error, OSError) as error:
-        raise InputError(f"cannot be read as CSV in UTF-8 ({error})", file=table, remedy="use the official label file") from None
+        raise InputError(
+            f"cannot be read as CSV in UTF-8 ({error})", file=table, remedy="use the official label file"
+        ) from None
 
 
 def _check_inside(root: Path, name: str, table: Path, row: int) -> None:
@@ -143,5 +153,5 @@ def unmangle_age(text: str) -> str | None:
     match = re.fullmatch(r"(\d{1,2})-([A-Za-z]{3})|([A-Za-z]{3})-(\d{1,2})", text.strip())
     if match is None:
         return None
-    day, month = int(match[1] or match[4]), _MONTHS.get((match[2] or match[3]).lower())
+    day, month = int(match[1] or match[4]), _MONTHS.get((match[2] or match[3]).lower(), 0)
     return {frozenset((3, 9)): "3-9", frozenset((10, 19)): "10-19"}.get(frozenset((day, month)))

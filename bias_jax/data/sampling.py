@@ -23,7 +23,8 @@ def balanced_subset(dataset: FaceDataset, per_group: int, seed: int) -> FaceData
     does not depend on the other groups, so learning curves are comparable.
     """
     chosen = [rows[:per_group] for rows in _shuffled_members(dataset, dataset.groups, seed, "subset")]
-    return dataset.take(np.sort(np.concatenate(chosen)))
+    # In the order of names, so that every form of the same data gives the same rows.
+    return dataset.take(np.array(sorted(np.concatenate(chosen), key=lambda i: dataset.image_names[i])))
 
 
 def stratified_folds(dataset: FaceDataset, folds: int, seed: int) -> np.ndarray:

@@ -62,7 +62,8 @@ def load_checkpoint(directory: str | Path) -> tuple[dict, Manifest]:
         raise InputError("is not a checkpoint (no manifest.json)", file=directory, remedy=_REMEDY)
     try:
         fields = json.loads(path.read_text())
-        transform = Transform(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.pop("transform").items()})
+        shape = fields.pop("transform")
+        transform = Transform(shape["resize"], shape["crop"], tuple(shape["mean"]), tuple(shape["std"]))
         accuracy = fields.pop("accuracy")
         manifest = Manifest(**fields, transform=transform, accuracy=tuple(accuracy) if accuracy else None)
     except (ValueError, TypeError, KeyError, AttributeError) as error:

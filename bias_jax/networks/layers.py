@@ -30,6 +30,7 @@ def conv_norm(convolution: nnx.Conv, bn: nnx.BatchNorm, x: jax.Array) -> jax.Arr
     """
     if not bn.use_running_average:  # statistics are being calibrated
         return bn(convolution(x))
+    assert bn.scale is not None and bn.bias is not None
     scale = bn.scale[...] * jax.lax.rsqrt(bn.var[...] + bn.epsilon)
     shift = bn.bias[...] - bn.mean[...] * scale
     kernel = convolution.kernel[...] * scale

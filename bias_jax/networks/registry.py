@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import jax
@@ -46,7 +46,7 @@ def network(name: str) -> Network:
     return NETWORKS[name]
 
 
-@lru_cache(maxsize=None)
+@cache
 def _structure(name: str, classes: int) -> tuple[nnx.GraphDef, Any]:
     model = nnx.eval_shape(lambda: network(name).build(classes, nnx.Rngs(0)))
     graph, state = nnx.split(model)
@@ -70,7 +70,7 @@ def assemble(name: str, params: Params) -> nnx.Module:
     """The module with these parameters."""
     graph, state = _structure(name, class_count(name, params))
     state = jax.tree.map(lambda x: x, state)  # a copy: the cached structure stays abstract
-    nnx.replace_by_pure_dict(state, params)
+    nnx.replace_by_pure_dict(state, dict(params))
     return nnx.merge(graph, state)
 
 

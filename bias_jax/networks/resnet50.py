@@ -1,5 +1,7 @@
 """ResNet50 as torchvision builds it (He et al. 2016, "v1.5": the stride sits on the 3x3 convolution)."""
 
+from typing import Any
+
 import jax
 from flax import nnx
 
@@ -8,16 +10,6 @@ from bias_jax.networks.layers import conv, conv_norm, max_pool, norm
 EPSILON = 1e-5  # of every batch norm
 STAGES = ((3, 64, 1), (4, 128, 2), (6, 256, 2), (3, 512, 2))  # blocks, mid width, stride of the first block
 EXPANSION = 4
-
-
-class Downsample(nnx.Module):
-    """Projection shortcut; numbered like torchvision's ``Sequential``."""
-
-    def __init__(self, inputs: int, outputs: int, stride: int, rngs: nnx.Rngs):
-        self.layers = nnx.List([conv(inputs, outputs, 1, stride=stride, rngs=rngs), norm(outputs, EPSILON, rngs)])
-
-    def __call__(self, x: jax.Array) -> jax.Array:
-        return conv_norm(self.layers[0], self.layers[1], x)
 
 
 class Bottleneck(nnx.Module):
@@ -32,13 +24,14 @@ class Bottleneck(nnx.Module):
         self.conv3 = conv(width, outputs, 1, rngs=rngs)
         self.bn3 = norm(outputs, EPSILON, rngs)
         projects = stride != 1 or inputs != outputs
-        self.downsample = Downsample(inputs, outputs, stride, rngs) if projects else None
+        shortcut = (conv(inputs, outputs, 1, stride=stride, rngs=rngs), norm(outputs, EPSILON, rngs))
+        self.downsample: Any = nnx.List(shortcut) if projects else None
 
     def __call__(self, x: jax.Array, name: str, activations: dict[str, jax.Array]) -> jax.Array:
         y = activations[f"{name}.relu"] = nnx.relu(conv_norm(self.conv1, self.bn1, x))
         y = activations[f"{name}.relu_1"] = nnx.relu(conv_norm(self.conv2, self.bn2, y))
         y = conv_norm(self.conv3, self.bn3, y)
-        shortcut = x if self.downsample is None else self.downsample(x)
+        shortcut = x if self.downsample is None else conv_norm(self.downsample[0], self.downsample[1], x)
         y = activations[name] = nnx.relu(y + shortcut)
         return y
 

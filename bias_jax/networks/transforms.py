@@ -68,7 +68,7 @@ def _to_levels(x: jax.Array) -> jax.Array:
 
 
 def _crop_start(size: int, crop: int) -> int:
-    return int(round((size - crop) / 2.0))  # torchvision rounds half to even
+    return round((size - crop) / 2.0)  # torchvision rounds half to even
 
 
 def _resize_crop_matrix(size: int, new_size: int, crop: int) -> np.ndarray:

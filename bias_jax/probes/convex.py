@@ -26,7 +26,7 @@ class ConvexProbes:
 
     def __init__(self, bank, paths: dict[str, LayerPath], targets: Sequence[str], folds: Sequence[int] | None):
         self._bank, self._paths, self._targets = bank, paths, list(targets)
-        self._folds = list(folds) if folds is not None else [None]
+        self._folds: list[int | None] = list(folds) if folds is not None else [None]
 
     def weights(self, layer: str, target: str, l2: float, fold: int | None = None) -> tuple[jax.Array, jax.Array]:
         """(W [D, C], b [C]) in the coordinates of the bank as given: logits are ``bank[layer] @ W + b``."""
@@ -108,10 +108,16 @@ def solve_path(
     solutions = {}
     start = zero_start(problems, axes.features.shape[1])
     for strength in sorted(strengths, reverse=True):
-        scalars = jax.device_put((np.float32(strength), np.float32(tolerance)))
-        solutions[strength] = solve(axes.features, axes.spectrum, problems, start, *scalars, max_steps)
+        l2 = problem_strengths(problems, strength)
+        solutions[strength] = solve(axes.features, axes.spectrum, problems, start, l2, tolerance, max_steps)
         start = solutions[strength].coefficients
     return solutions
+
+
+def problem_strengths(problems: Problems, strengths: float | np.ndarray) -> jax.Array:
+    """One strength per problem, float32 [Q] on the device, from a scalar or an array [T, P]."""
+    shape = (len(problems.labels), problems.labels[0].shape[0])
+    return jax.device_put(np.broadcast_to(np.asarray(strengths, np.float32), shape).reshape(-1).copy())
 
 
 def _problem_rows(problems: Problems, coefficients: jax.Array, t: int, p: int) -> jax.Array:

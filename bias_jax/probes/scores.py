@@ -89,9 +89,7 @@ def score_probes(
     matrix = np.stack(rows)
     low, high = percentile_interval(stratified_bootstrap(matrix, groups, draws=draws, key=key))
     numbers = zip(heads, matrix.sum(axis=1, dtype=np.float64), low, high, strict=True)
-    return [
-        Score(*head[:4], float(value), float(a), float(b), head[4], len(groups)) for head, value, a, b in numbers
-    ]
+    return [Score(*head[:4], float(value), float(a), float(b), head[4], len(groups)) for head, value, a, b in numbers]
 
 
 def _image_values(readout: Readout, log_p: np.ndarray | None) -> Iterator[tuple[str, float, np.ndarray]]:

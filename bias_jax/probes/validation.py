@@ -1,8 +1,8 @@
 """Out-of-fold predictions of one layer's probes: strength chosen on inner folds, reported on outer folds.
 
-Three probes per fold f, trained together: *outer* without fold f; *inner* without folds f and f + 1; *shuffled*, the
-outer one on shuffled labels. Each inner probe is scored on both of its folds, so the strength for outer fold f is
-chosen by two probes that never saw f, and f itself is used for nothing but the reported prediction.
+First, for every strength, *inner* probes without folds f and f + 1, each scored on both of these folds. So the
+strength for outer fold f is chosen by two probes that never saw f, and f itself is used for nothing but the reported
+prediction. Then, at the chosen strengths, *outer* probes without fold f, on the real and on shuffled labels.
 """
 
 from collections.abc import Mapping
@@ -13,9 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from bias_jax.probes.axes import principal_axes
-from bias_jax.probes.convex import solve_path
-from bias_jax.probes.problems import class_problems
-from bias_jax.probes.solver import Problems, problem_logits
+from bias_jax.probes.convex import problem_strengths, solve_path
+from bias_jax.probes.problems import class_problems, zero_start
+from bias_jax.probes.solver import Problems, problem_logits, solve
 
 
 @dataclass(frozen=True)
@@ -62,39 +62,33 @@ def cross_validate(
     number = config.folds
     rng = np.random.default_rng(seed)
     shuffles = [_shuffle_within_folds(folds, rng) for _ in range(config.shuffles)]
-    outer = np.stack([folds != f for f in range(number)])
-    inner = np.stack([(folds != f) & (folds != (f + 1) % number) for f in range(number)])
-    training = np.concatenate([outer, inner, *([outer] * config.shuffles)])
     truth = {t: np.stack([y, *(y[order] for order in shuffles)]) for t, y in labels.items()}
-    expanded = {t: np.repeat(np.insert(y, 0, y[0], axis=0), number, axis=0) for t, y in truth.items()}
-
     axes = principal_axes(features)
-    problems = class_problems(expanded, classes, training)
-    strengths = sorted(config.l2, reverse=True)
-    solutions = solve_path(axes, problems, strengths, config.tolerance, config.max_steps)
-    predicted, log_probability, gaps = [], [], []
-    for strength in strengths:
-        solution = solutions[strength]
-        guess, log_p = _predict(axes.features, solution.coefficients, problems)
-        predicted.append(guess)
-        log_probability.append(log_p)
-        gaps.append(solution.gap / solution.objective)
-    guesses, log_ps, gap = jax.device_get((predicted, log_probability, gaps))
-    guesses, log_ps = np.stack(guesses), np.stack(log_ps)  # [R, T, P, N]
 
-    chosen = _choose(log_ps[:, :, number : 2 * number], folds)
-    rows = np.arange(len(folds))
-    result_guess, result_log_p = [], []
-    for first in (0, *(number * (2 + s) for s in range(config.shuffles))):
-        picked = chosen[:, folds], np.arange(len(labels))[:, None], first + folds, rows
-        result_guess.append(guesses[picked])
-        result_log_p.append(log_ps[picked])
+    inner = np.stack([(folds != f) & (folds != (f + 1) % number) for f in range(number)])
+    problems = class_problems(labels, classes, inner)
+    strengths = sorted(config.l2, reverse=True)
+    path = solve_path(axes, problems, strengths, config.tolerance, config.max_steps)
+    log_p = [_predict(axes.features, path[strength].coefficients, problems)[1] for strength in strengths]
+    chosen = np.array(strengths)[_choose(np.stack(jax.device_get(log_p)), folds)]  # [T, F]
+
+    outer = np.tile([folds != f for f in range(number)], (1 + config.shuffles, 1))
+    problems = class_problems({t: y.repeat(number, axis=0) for t, y in truth.items()}, classes, outer)
+    l2 = problem_strengths(problems, np.tile(chosen, 1 + config.shuffles))
+    start = zero_start(problems, axes.features.shape[1])
+    final = solve(axes.features, axes.spectrum, problems, start, l2, config.tolerance, config.max_steps)
+    guess, log_p = jax.device_get(_predict(axes.features, final.coefficients, problems))  # [T, P, N]
+
+    # Row s of the result takes each image from the probe that was trained without its fold.
+    mine = number * np.arange(1 + config.shuffles)[:, None, None] + folds
+    picked = np.arange(len(labels))[:, None], mine, np.arange(len(folds))
+    gaps = jax.device_get([(s.gap / s.objective).max(axis=1) for s in (*path.values(), final)])
     return OutOfFold(
-        predicted=np.stack(result_guess),
+        predicted=guess[picked],
         truth=np.stack([truth[t] for t in labels], axis=1).astype(np.int32),
-        log_probability=np.stack(result_log_p),
-        l2=np.array(strengths)[chosen],
-        relative_gap=np.stack(gap).max(axis=(0, 2)),
+        log_probability=log_p[picked],
+        l2=chosen,
+        relative_gap=np.max(gaps, axis=0),
     )
 
 
@@ -127,4 +121,3 @@ def _predict(features: jax.Array, coefficients: jax.Array, problems: Problems) -
         log_p = jax.nn.log_softmax(logits, axis=1)
         log_ps.append(jnp.take_along_axis(log_p, labels[:, None], axis=1)[:, 0])
     return jnp.stack(guesses), jnp.stack(log_ps)
-

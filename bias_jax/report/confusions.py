@@ -32,8 +32,10 @@ def group_confusion(path: Path, counts: np.ndarray, shape: Sequence[Sequence[str
     axes.set_xticks(range(groups), rest * len(shape[0]), rotation=90, fontsize=size)
     axes.set_yticks(range(groups), rest * len(shape[0]), fontsize=size)
     outer = (np.arange(len(shape[0])) + 0.5) * inner - 0.5
-    for secondary, where in ((axes.secondary_xaxis("top"), "x"), (axes.secondary_yaxis("right"), "y")):
-        secondary.set_ticks(outer, shape[0], fontsize=8, **({"rotation": 270, "va": "center"} if where == "y" else {}))
+    top, right = axes.secondary_xaxis("top"), axes.secondary_yaxis("right")
+    top.set_ticks(outer, shape[0], fontsize=8)
+    right.set_ticks(outer, shape[0], fontsize=8, rotation=270, va="center")
+    for secondary in (top, right):
         secondary.tick_params(length=0)
     axes.set_xlabel("predicted group")
     axes.set_ylabel("true group")
@@ -42,7 +44,9 @@ def group_confusion(path: Path, counts: np.ndarray, shape: Sequence[Sequence[str
     figure.savefig(path, dpi=200)
 
 
-def attribute_confusions(path: Path, counts: dict[str, np.ndarray], names: dict[str, Sequence[str]], title: str) -> None:
+def attribute_confusions(
+    path: Path, counts: dict[str, np.ndarray], names: dict[str, Sequence[str]], title: str
+) -> None:
     """One annotated, row-normalised matrix per attribute.
 
     Args:
@@ -70,4 +74,3 @@ def attribute_confusions(path: Path, counts: dict[str, np.ndarray], names: dict[
         axes.set_xlabel("predicted")
         axes.set_ylabel("true (images)")
     figure.savefig(path, dpi=160)
-

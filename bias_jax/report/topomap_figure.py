@@ -55,7 +55,7 @@ def topomap_figure(
             ax.text(x + side - 3, y + side - 3, f"n={numbers[i, j, b]}", fontsize=4.5, ha="right", va="bottom")
     label = "mean activation of the group minus mean over groups"
     figure.colorbar(drawn, ax=axes, shrink=0.5, aspect=30, label=label)
-    figure.savefig(path, dpi=170)
+    figure.savefig(path, dpi=170, bbox_inches="tight")
 
 
 def _mosaic(maps: np.ndarray) -> np.ndarray:

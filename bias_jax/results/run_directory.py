@@ -56,7 +56,7 @@ class RunDirectory:
     def save_arrays(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
         """Write ``name`` (an ``.npz`` file) at once."""
         with self._replacing(self.path / name) as partial, partial.open("wb") as stream:
-            np.savez_compressed(stream, **dict(arrays))
+            np.savez_compressed(stream, allow_pickle=False, **arrays)
 
     def load_arrays(self, name: str) -> dict[str, np.ndarray]:
         """Read what `save_arrays` wrote."""

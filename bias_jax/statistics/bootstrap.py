@@ -45,7 +45,13 @@ def stratified_bootstrap(
 
 @partial(jax.jit, static_argnames="block")
 def _draw(
-    values: jax.Array, first: jax.Array, sizes: jax.Array, weight: jax.Array, key: jax.Array, number: jax.Array, block: int
+    values: jax.Array,
+    first: jax.Array,
+    sizes: jax.Array,
+    weight: jax.Array,
+    key: jax.Array,
+    number: jax.Array,
+    block: int,
 ) -> jax.Array:
     key = jax.random.fold_in(key, number)
     images = values.shape[1]

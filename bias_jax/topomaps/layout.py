@@ -67,7 +67,7 @@ def triangulate(positions: np.ndarray, side: int = 100) -> Interpolation:
         nearest = (np.square(px[:, None] - x) + np.square(py[:, None] - y)).argmin(axis=1)
         corners = np.repeat(nearest[:, None], 3, axis=1).astype(np.int32)
         return Interpolation(corners, np.full(corners.shape, 1.0 / 3.0, np.float32), side)
-    triangle = mesh.get_trifinder()(px, py)
+    triangle = np.asarray(mesh.get_trifinder()(px, py), dtype=np.int64)
     corners = mesh.triangles[triangle]
     (x0, x1, x2), (y0, y1, y2) = x[corners].T, y[corners].T
     area = (y1 - y2) * (x0 - x2) + (x2 - x1) * (y0 - y2)

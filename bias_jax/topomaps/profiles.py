@@ -26,9 +26,7 @@ def group_profiles(bank: jax.Array, labels: jax.Array, groups: int) -> jax.Array
 
 
 @partial(jax.jit, static_argnames="grid")
-def unit_profiles(
-    profiles: jax.Array, occurring: jax.Array, grid: tuple[int, int, int]
-) -> tuple[jax.Array, jax.Array]:
+def unit_profiles(profiles: jax.Array, occurring: jax.Array, grid: tuple[int, int, int]) -> tuple[jax.Array, jax.Array]:
     """What lays a unit out, and what colours it.
 
     Args:

@@ -21,7 +21,7 @@ def test_every_key_lands_where_it_belongs(state_dict):
     kernel = state_dict["layer3.4.conv2.weight"]
     assert np.asarray(params["layer3"][4]["conv2"]["kernel"])[2, 1, 7, 9] == kernel[9, 7, 2, 1]
     assert np.asarray(params["fc"]["kernel"])[11, 13] == state_dict["fc.weight"][13, 11]
-    assert (params["layer1"][0]["downsample"]["layers"][1]["var"] == state_dict["layer1.0.downsample.1.running_var"]).all()
+    assert (params["layer1"][0]["downsample"][1]["var"] == state_dict["layer1.0.downsample.1.running_var"]).all()
 
 
 def test_counters_are_optional(state_dict):
@@ -47,7 +47,7 @@ def test_other_number_of_classes(state_dict):
 
 
 def test_integer_weights_are_refused(state_dict):
-    with pytest.raises(InputError, match="fc.bias holds int64"):
+    with pytest.raises(InputError, match=r"fc\.bias holds int64"):
         convert("resnet50", {**state_dict, "fc.bias": np.zeros(1000, int)})
 
 

@@ -63,7 +63,7 @@ def test_live_against_torchvision(frozen):
 
 def test_a_test_that_can_fail(frozen):
     """Small mistakes must show: one channel of one kernel negated, two batch norms swapped."""
-    name, params, stored, state_dict = frozen
+    name, _, stored, state_dict = frozen
     key = "layer3.2.conv2.weight"
     spoiled = {**state_dict, key: state_dict[key] * np.where(np.arange(256) == 3, -1, 1)[:, None, None, None]}
     errors = worst_error(name, convert(name, spoiled), stored, oracle.SIZES[name][1])

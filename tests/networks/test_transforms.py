@@ -20,7 +20,7 @@ def by_pil(transform: Transform, image: np.ndarray) -> np.ndarray:
         pads = [(0, 0)] * 3
         pads[axis] = (missing // 2, missing - missing // 2)
         resized = np.pad(resized, pads)
-    top, left = (int(round((s - transform.crop) / 2.0)) for s in resized.shape[:2])
+    top, left = (round((s - transform.crop) / 2.0) for s in resized.shape[:2])
     return resized[top : top + transform.crop, left : left + transform.crop]
 
 

@@ -56,7 +56,9 @@ CASES = {
     "D < N": lambda rng: planted(rng, 300, 64, 5),
     "binary": lambda rng: planted(rng, 300, 40, 2),
     "D > N": lambda rng: planted(rng, 120, 700, 4, 0.005),
-    "rank deficient": lambda rng: (lambda x, y: (np.concatenate([x, x, x[:, :5] * 2], 1), y))(*planted(rng, 200, 30, 3)),
+    "rank deficient": lambda rng: (lambda x, y: (np.concatenate([x, x, x[:, :5] * 2], 1), y))(
+        *planted(rng, 200, 30, 3)
+    ),
     "constant columns": lambda rng: (lambda x, y: (x * (np.arange(40) % 3 > 0) + 7, y))(*planted(rng, 200, 40, 3)),
     "one feature": lambda rng: planted(rng, 150, 1, 3),
 }

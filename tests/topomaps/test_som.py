@@ -47,7 +47,7 @@ def test_same_seed_same_map_and_no_implicit_copies(data):
         one, two = settings.fit(on_device, seed=3), settings.fit(on_device, seed=3)
         errors = one.quantization_error(on_device), one.topographic_error(on_device)
     assert bool((one.weights == two.weights).all())
-    assert 0 < errors[0] and 0 <= errors[1] <= 1
+    assert errors[0] > 0 and 0 <= errors[1] <= 1
 
 
 def test_training_orders_a_plane(rng):
