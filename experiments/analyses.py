@@ -1,7 +1,5 @@
 """What is done with each layer's bank: probes and maps. One file per layer and analysis, written when finished."""
 
-from typing import TYPE_CHECKING
-
 import jax
 import numpy as np
 from tqdm import tqdm
@@ -12,10 +10,9 @@ from bias_jax.probes import cross_validate
 from bias_jax.randomness import stable_hash
 from bias_jax.results import RunDirectory
 from bias_jax.topomaps import group_profiles, som_layout, unit_profiles
+from experiments.config import SweepConfig
+from experiments.stopwatch import Stopwatch
 from experiments.subject import Subject
-
-if TYPE_CHECKING:
-    from experiments.sweep import Stopwatch, SweepConfig
 
 
 def probes_file(layer: str) -> str:
@@ -28,13 +25,13 @@ def topomap_file(layer: str) -> str:
 
 def analyse_layers(
     directory: RunDirectory,
-    config: "SweepConfig",
+    config: SweepConfig,
     dataset: FaceDataset,
     image_size: tuple[int, int] | None,
     subject: Subject,
     plan: MemoryPlan,
     folds: np.ndarray,
-    watch: "Stopwatch",
+    watch: Stopwatch,
 ) -> None:
     """Extract and analyse wave by wave; layers that are finished are not computed again.
 
@@ -59,7 +56,7 @@ def analyse_layers(
 
 
 def probe(
-    bank: Bank, layer: LayerPlan, dataset: FaceDataset, folds: np.ndarray, config: "SweepConfig"
+    bank: Bank, layer: LayerPlan, dataset: FaceDataset, folds: np.ndarray, config: SweepConfig
 ) -> dict[str, np.ndarray]:
     """Out-of-fold predictions of all targets of one layer; fields of `probes.OutOfFold`."""
     labels = {target.name: target.encode(dataset.labels) for target in dataset.targets}
@@ -68,7 +65,7 @@ def probe(
     return vars(cross_validate(bank[layer.name], labels, classes, folds, config.probes, seed))
 
 
-def topomap(bank: Bank, layer: LayerPlan, dataset: FaceDataset, config: "SweepConfig") -> dict[str, np.ndarray]:
+def topomap(bank: Bank, layer: LayerPlan, dataset: FaceDataset, config: SweepConfig) -> dict[str, np.ndarray]:
     """Group values of every unit [G, U], positions of the units [U, 2] and the errors of the map."""
     groups = jax.device_put(dataset.group_labels)
     counts = np.bincount(dataset.group_labels, minlength=dataset.groups.size)

@@ -1,7 +1,6 @@
 """From the finished layers to tidy tables and figures."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
@@ -21,14 +20,12 @@ from bias_jax.report import (
 from bias_jax.results import RunDirectory
 from bias_jax.topomaps import triangulate
 from experiments.analyses import probes_file, topomap_file
+from experiments.config import SweepConfig
 from experiments.subject import Subject
-
-if TYPE_CHECKING:
-    from experiments.sweep import SweepConfig
 
 
 def summarise(
-    directory: RunDirectory, config: "SweepConfig", dataset: FaceDataset, subject: Subject, plan: MemoryPlan
+    directory: RunDirectory, config: SweepConfig, dataset: FaceDataset, subject: Subject, plan: MemoryPlan
 ) -> None:
     """Write tables and figures, and print the accuracy of every layer."""
     results = {layer.name: OutOfFold(**directory.load_arrays(probes_file(layer.name))) for layer in plan.layers}
@@ -91,7 +88,7 @@ def summarise(
     print(f"best layer for all groups: {best}; single attributes: {', '.join(singles)}")
 
 
-def _strengths(result: OutOfFold, target: int, config: "SweepConfig") -> dict[str, float | bool]:
+def _strengths(result: OutOfFold, target: int, config: SweepConfig) -> dict[str, float | bool]:
     chosen = result.l2[target]
     edges = (min(config.l2), max(config.l2))
     return {

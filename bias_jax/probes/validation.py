@@ -69,24 +69,26 @@ def cross_validate(
     problems = class_problems(labels, classes, inner)
     strengths = sorted(config.l2, reverse=True)
     path = solve_path(axes, problems, strengths, config.tolerance, config.max_steps)
-    log_p = [_predict(axes.features, path[strength].coefficients, problems)[1] for strength in strengths]
-    chosen = np.array(strengths)[_choose(np.stack(jax.device_get(log_p)), folds)]  # [T, F]
+    inner_log_p = [_predict(axes.features, path[strength].coefficients, problems)[1] for strength in strengths]
+    chosen = np.array(strengths)[_choose(np.stack(jax.device_get(inner_log_p)), folds)]  # [T, F]
 
-    outer = np.tile([folds != f for f in range(number)], (1 + config.shuffles, 1))
-    problems = class_problems({t: y.repeat(number, axis=0) for t, y in truth.items()}, classes, outer)
-    l2 = problem_strengths(problems, np.tile(chosen, 1 + config.shuffles))
-    start = zero_start(problems, axes.features.shape[1])
-    final = solve(axes.features, axes.spectrum, problems, start, l2, config.tolerance, config.max_steps)
-    guess, log_p = jax.device_get(_predict(axes.features, final.coefficients, problems))  # [T, P, N]
-
-    # Row s of the result takes each image from the probe that was trained without its fold.
-    mine = number * np.arange(1 + config.shuffles)[:, None, None] + folds
-    picked = np.arange(len(labels))[:, None], mine, np.arange(len(folds))
-    gaps = jax.device_get([(s.gap / s.objective).max(axis=1) for s in (*path.values(), final)])
+    # Real labels first, then each shuffle; always F probes per target, so the solver is compiled once per layer width.
+    outer = np.stack([folds != f for f in range(number)])
+    l2 = problem_strengths(problems, chosen)
+    finals, guesses, log_ps = [], [], []
+    for s in range(1 + config.shuffles):
+        problems = class_problems({t: y[s] for t, y in truth.items()}, classes, outer)
+        start = zero_start(problems, axes.features.shape[1])
+        finals.append(solve(axes.features, axes.spectrum, problems, start, l2, config.tolerance, config.max_steps))
+        guess, log_p = jax.device_get(_predict(axes.features, finals[s].coefficients, problems))  # [T, F, N]
+        picked = np.arange(len(labels))[:, None], folds, np.arange(len(folds))  # the probe that never saw the image
+        guesses.append(guess[picked])
+        log_ps.append(log_p[picked])
+    gaps = jax.device_get([(s.gap / s.objective).max(axis=1) for s in (*path.values(), *finals)])
     return OutOfFold(
-        predicted=guess[picked],
+        predicted=np.stack(guesses),
         truth=np.stack([truth[t] for t in labels], axis=1).astype(np.int32),
-        log_probability=log_p[picked],
+        log_probability=np.stack(log_ps),
         l2=chosen,
         relative_gap=np.max(gaps, axis=0),
     )

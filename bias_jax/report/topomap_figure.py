@@ -34,7 +34,7 @@ def topomap_figure(
     limit = float(np.nanmax(np.abs(images)))
     panel = 0.95  # inches per map
     size = (panel * max(len(columns), 4) + 2.6, (panel * len(rows) + 0.8) * len(blocks) + 0.5)
-    figure = Figure(figsize=size, layout="constrained")
+    figure = Figure(figsize=size, layout="compressed")
     figure.suptitle(textwrap.fill(title, int(size[0] * 13)), fontsize=10)
     axes = figure.subplots(len(blocks), 1, squeeze=False)[:, 0]
     for b, ax in enumerate(axes):
@@ -55,7 +55,7 @@ def topomap_figure(
             ax.text(x + side - 3, y + side - 3, f"n={numbers[i, j, b]}", fontsize=4.5, ha="right", va="bottom")
     label = "mean activation of the group minus mean over groups"
     figure.colorbar(drawn, ax=axes, shrink=0.5, aspect=30, label=label)
-    figure.savefig(path, dpi=170, bbox_inches="tight")
+    figure.savefig(path, dpi=150)
 
 
 def _mosaic(maps: np.ndarray) -> np.ndarray:

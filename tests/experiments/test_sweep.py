@@ -22,13 +22,26 @@ SMALL = ["--per-group", "5", "--layers", "maxpool,layer1.0", "--l2", "0.1,10", "
 FILES = ("probes.parquet", "recalls.parquet", "topomaps.parquet")
 
 
-def start(*arguments: str, out: Path) -> subprocess.Popen:
-    command = [sys.executable, "-m", "experiments.sweep", *arguments, "--out", str(out)]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+@pytest.fixture(scope="module")
+def start(tmp_path_factory):
+    """Start a sweep in a process of its own; the processes share compiled programs to save time."""
+    cache = str(tmp_path_factory.mktemp("compiled"))
+    environment = {
+        **os.environ,
+        "JAX_COMPILATION_CACHE_DIR": cache,
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.2",
+    }
+
+    def launch(*arguments: str, out: Path) -> subprocess.Popen:
+        command = [sys.executable, "-m", "experiments.sweep", *arguments, "--out", str(out)]
+        pipe = subprocess.PIPE
+        return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=pipe, stderr=pipe, text=True)
+
+    return launch
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+def finished(tmp_path_factory, start):
     out = tmp_path_factory.mktemp("finished") / "run"
     process = start(*SMALL, out=out)
     output, errors = process.communicate()
@@ -65,7 +78,7 @@ def test_tables_are_tidy(finished):
 
 
 @pytest.mark.parametrize("moment", ["extract", "layers/maxpool.topomap.npz", "layers/maxpool.probes.npz"])
-def test_killed_run_continues_to_the_same_bytes(finished, tmp_path, moment):
+def test_killed_run_continues_to_the_same_bytes(finished, start, tmp_path, moment):
     out = tmp_path / "run"
     process = start(*SMALL, out=out)
     deadline = time.monotonic() + 120
