@@ -14,8 +14,13 @@ from experiments.command_line import option
 class SweepConfig:
     """One sweep; every field is an option of the command line."""
 
-    data: Literal["calibration", "fairface"] = option("calibration", "which images")
-    data_dir: str = option("", "folder of the data set, for --data fairface")
+    data: Literal["calibration", "fairface", "utkface", "table"] = option("calibration", "which images")
+    data_dir: str = option("", "folder or zip of the data set; for --data table, of the images (default: the CSV's)")
+    table: str = option("", "CSV of images and labels, for --data table")
+    image_column: str = option("file", "its column with the images' paths, relative to --data-dir")
+    attributes: tuple[str, ...] = option((), "its columns with attributes, 1 to 6; their categories are sorted")
+    categories: tuple[str, ...] = option((), "order of an attribute's categories, e.g. age=young|old,size=s|m|l")
+    padding: Literal["0.25", "1.25"] = option("0.25", "FairFace crop, where --data-dir holds both")
     splits: Literal["train", "val", "both"] = option("train", "FairFace splits to draw from")
     per_group: int | None = option(None, "images per intersectional group at most (default: 128, calibration: 10)")
     skip_unreadable: bool = option(False, "leave out absent and damaged images and say how many")
@@ -47,7 +52,9 @@ class SweepConfig:
             "--draws must be at least 100": self.draws >= 100,
             "--som-epochs must be positive": self.som_epochs > 0,
             "--models must name at least one network": len(self.models) > 0,
-            "--data fairface needs --data-dir": self.data != "fairface" or bool(self.data_dir),
+            f"--data {self.data} needs --data-dir": self.data not in ("fairface", "utkface") or bool(self.data_dir),
+            "--data table needs --table": self.data != "table" or bool(self.table),
+            "--data table needs 1 to 6 --attributes": self.data != "table" or 1 <= len(set(self.attributes)) <= 6,
             "--weights must be given once per model": len(self.weights) in (1, len(self.models)),
         }
         for problem, fine in checks.items():

@@ -139,12 +139,10 @@ def accuracy_table(scores: dict[str, list[Score]], targets: Sequence[str]) -> st
 
 def calibration_verdict(scores: dict[str, list[Score]]) -> str:
     """Planted strengths beside what the best layer recovers, and where the null attribute's interval lies."""
-    config = CalibrationConfig()
-    noises = {"race": config.race_noise, "age": config.age_noise, "gender": config.gender_noise}
     lines = ["planted attribute: best possible accuracy (latent value known) and best layer's, chance = 0, perfect = 1"]
     for attribute in PLANTED:
         size = len(attribute.categories)
-        bayes = (bayes_accuracy(size, noises[attribute.name]) - 1 / size) / (1 - 1 / size)
+        bayes = (bayes_accuracy(CalibrationConfig(), [attribute.name]) - 1 / size) / (1 - 1 / size)
         best = max((_pick(layer, attribute.name, "adjusted_balanced_accuracy") for layer in scores.values()),
                    key=lambda s: s.value)  # fmt: skip
         lines.append(

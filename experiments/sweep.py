@@ -17,50 +17,22 @@ from pathlib import Path
 import jax
 
 from bias_jax.activations import plan_memory
-from bias_jax.data import (
-    CalibrationConfig,
-    FaceDataset,
-    balanced_subset,
-    calibration_faces,
-    inspect_images,
-    read_fairface,
-    stratified_folds,
-)
+from bias_jax.data import inspect_images, stratified_folds
 from bias_jax.results import RunDirectory, device, exclusive, versions
 from experiments.analyses import analyse_layers
 from experiments.command_line import parse, run
 from experiments.config import SweepConfig
+from experiments.datasets import DESCRIPTIONS, fold_notes, read_dataset
 from experiments.stopwatch import Stopwatch
 from experiments.subject import load_subject
 from experiments.summary import summarise
-
-DESCRIPTIONS = {
-    "calibration": "Self-test on drawn faces with planted attributes: it shows that the tool recovers what was "
-    "planted and finds nothing in the null attribute. It says nothing about people.",
-    "fairface": "FairFace labels are the perception of annotators, not self-identification.",
-}
-
-
-def read_data(config: SweepConfig) -> FaceDataset:
-    """The balanced subset that is audited."""
-    if config.data == "calibration":
-        return calibration_faces(
-            CalibrationConfig(per_group=config.per_group or CalibrationConfig.per_group), config.seed
-        )
-    dataset = read_fairface(
-        config.data_dir,
-        splits=config.splits,
-        skip_unreadable=config.skip_unreadable,
-        repair_labels=config.repair_labels,
-    )
-    return balanced_subset(dataset, config.per_group or 128, config.seed)
 
 
 def audit(config: SweepConfig, model: str, weights: str, out: Path) -> None:
     """One network from images to figures."""
     watch = Stopwatch()
     with watch("read data"):
-        inspection = inspect_images(read_data(config), skip_unreadable=config.skip_unreadable)
+        inspection = inspect_images(read_dataset(config), skip_unreadable=config.skip_unreadable)
         dataset = inspection.dataset
         folds = stratified_folds(dataset, config.folds, config.seed)
     with watch("load weights"):
@@ -75,10 +47,10 @@ def audit(config: SweepConfig, model: str, weights: str, out: Path) -> None:
         budget_gib=config.memory_gib,
     )
     print(f"{dataset.name}: {len(dataset)} images in {dataset.groups.size} groups. {DESCRIPTIONS[config.data]}")
-    for note in dataset.notes:
+    for note in (*dataset.notes, *fold_notes(dataset, config.folds)):
         print(f"  note: {note}")
     print(f"{model}: {subject.title}\n{plan}")
-    settings = {k: v for k, v in asdict(config).items() if k not in ("out", "data_dir", "models", "weights")}
+    settings = {k: v for k, v in asdict(config).items() if k not in ("out", "data_dir", "table", "models", "weights")}
     identity = {
         "config": {**settings, "model": model},
         "data_sha256": inspection.sha256,
@@ -87,7 +59,13 @@ def audit(config: SweepConfig, model: str, weights: str, out: Path) -> None:
         "device": device(),
         "waves": [[layer.name for layer in wave] for wave in plan.waves],
     }
-    record = {"weights": subject.title, "data_dir": config.data_dir, "images": len(dataset), "notes": dataset.notes}
+    record = {
+        "weights": subject.title,
+        "data_dir": config.data_dir or config.table,
+        "images": len(dataset),
+        "categories": {a.name: a.categories for a in (*dataset.attributes, *dataset.solo_attributes)},
+        "notes": dataset.notes,
+    }
     directory = RunDirectory(out, identity, record)
     with jax.transfer_guard("disallow"):  # nothing is copied to or from the device by accident
         analyse_layers(directory, config, dataset, inspection.image_size, subject, plan, folds, watch)

@@ -13,3 +13,8 @@ from bias_jax.data.decoding import inspect_images as inspect_images
 from bias_jax.data.fairface import read_fairface as read_fairface
 from bias_jax.data.sampling import balanced_subset as balanced_subset
 from bias_jax.data.sampling import stratified_folds as stratified_folds
+from bias_jax.data.stores import FolderImages as FolderImages
+from bias_jax.data.table import Table as Table
+from bias_jax.data.table import infer_categories as infer_categories
+from bias_jax.data.table import read_table as read_table
+from bias_jax.data.utkface import read_utkface as read_utkface

@@ -1,19 +1,17 @@
-"""FairFace in its official layout: ``train/``, ``val/`` and ``fairface_label_{train,val}.csv``.
+"""FairFace from every form people have: official folders, official zip, parquet of the hub, TensorFlow Datasets.
 
 Karkkainen & Joo, "FairFace: Face Attribute Dataset for Balanced Race, Gender, and Age", WACV 2021 (CC BY 4.0).
-The labels are the perception of annotators, not self-identified.
+The labels are the perception of annotators, not self-identification.
 """
 
-import csv
 import re
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
-
-import numpy as np
 
 from bias_jax.data.attributes import Attribute
 from bias_jax.data.dataset import FaceDataset
+from bias_jax.data.stores import FolderImages, ImageStore, ZipImages
+from bias_jax.data.table import Table, read_table
 from bias_jax.errors import InputError
 
 RACE = Attribute(
@@ -28,124 +26,77 @@ _MONTHS = {"mar": 3, "sep": 9, "oct": 10}
 
 
 def read_fairface(
-    directory: str | Path,
+    path: str | Path,
     *,
     splits: str = "train",
+    padding: str = "0.25",
     skip_unreadable: bool = False,
     repair_labels: bool = False,
+    on_problem: Callable[[InputError], None] | None = None,
 ) -> FaceDataset:
     """Read labels and check that every listed image exists; images are decoded later.
 
     Args:
-        directory: folder with the CSV files and the image folders, or one prepared by `fairface_tfds`.
+        path: a folder with the label CSVs and ``train/``, ``val/`` or the official zip; that zip itself, with the
+            CSVs inside or beside it; a folder of parquet files (or of the two paddings, with such files); or a
+            folder prepared by `fairface_tfds`.
         splits: ``train``, ``val`` or ``both``.
+        padding: ``0.25`` or ``1.25``, where the path holds both.
         skip_unreadable: leave out listed images that are absent, and say how many.
         repair_labels: accept ages that a spreadsheet turned into dates (``Oct-19`` for ``10-19``).
+        on_problem: called with each defective row instead of raising (CSV forms).
 
     Raises:
         InputError: naming file, row and way out, for anything that is not as it should be.
     """
-    root = Path(directory)
-    if not root.is_dir():
-        raise InputError("no such directory", file=root, remedy="give the folder that holds fairface_label_train.csv")
+    root = Path(path)
+    if not root.exists():
+        remedy = "give the folder that holds fairface_label_train.csv"
+        raise InputError("no such file or directory", file=root, remedy=remedy)
     if (root / "dataset_info.json").exists():  # prepared by TensorFlow Datasets, whose import takes a second
         from bias_jax.data.fairface_tfds import read_prepared
 
         return read_prepared(root, splits=splits)
-    columns: dict[str, list[int]] = {a.name: [] for a in ATTRIBUTES}
-    names: list[str] = []
-    rows: list[int] = []
-    absent: list[str] = []
-    repaired: Counter[str] = Counter()
-    seen: dict[str, int] = {}
-    tables = [root / f"fairface_label_{split}.csv" for split in SPLITS[splits]]
-    for table in tables:
-        for row, record in _records(table):
-            name = record["file"]
-            _check_inside(root, name, table, row)
-            if name in seen:
-                raise InputError(
-                    f"image {name!r} is listed twice", file=table, row=row, remedy="delete one of the rows"
-                )
-            seen[name] = row
-            encoded = {}
-            for attribute in ATTRIBUTES:
-                encoded[attribute.name] = _encode(
-                    attribute, record[attribute.name], table, row, repair_labels, repaired
-                )
-            if not (root / name).is_file():
-                if not skip_unreadable:
-                    remedy = "restore the file, delete its row, or pass --skip-unreadable"
-                    raise InputError(f"image {name!r} is listed but absent", file=table, row=row, remedy=remedy)
-                absent.append(name)
-                continue
-            for key, value in encoded.items():
-                columns[key].append(value)
-            names.append(name)
-            rows.append(row)
-    if not names:
-        raise InputError("no usable image is listed", file=tables[0], remedy="check that the download is complete")
-    notes = [f"{count} labels {text!r} read as the age a spreadsheet mangled" for text, count in repaired.items()]
-    if absent:
-        notes.append(f"{len(absent)} listed images are absent and were skipped, the first {absent[0]!r}")
-    return FaceDataset(
+    if parquet := _parquet_folder(root, padding):
+        from bias_jax.data.fairface_parquet import read_parquet
+
+        return read_parquet(parquet, splits=splits)
+    tables, images = _official_form(root, SPLITS[splits])
+    return read_table(
+        tables,
+        images,
+        ATTRIBUTES,
         name="fairface",
-        attributes=ATTRIBUTES,
-        labels={key: np.array(values, dtype=np.int32) for key, values in columns.items()},
-        image_names=tuple(names),
-        rows=tuple(rows),
-        read_bytes=lambda i: (root / names[i]).read_bytes(),
-        source=str(root),
-        notes=tuple(notes),
+        restore=lambda attribute, text: unmangle_age(text) if attribute is AGE else None,
+        repair_labels=repair_labels,
+        skip_unreadable=skip_unreadable,
+        on_problem=on_problem,
     )
 
 
-def _records(table: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """Rows of a label file with their line numbers (the header is row 1)."""
-    needed = ("file", *(a.name for a in ATTRIBUTES))
-    try:
-        with table.open(newline="", encoding="utf-8-sig") as stream:
-            reader = csv.DictReader(stream, strict=True)
-            missing = [column for column in needed if column not in (reader.fieldnames or ())]
-            if missing:
-                found = ", ".join(reader.fieldnames or ()) or "nothing"
-                problem = f"column {missing[0]!r} is missing (found: {found})"
-                raise InputError(problem, file=table, row=1, remedy="use the official label file")
-            for record in reader:
-                if any(record[column] is None for column in needed) or None in record:
-                    problem = f"expected {len(reader.fieldnames or ())} fields"
-                    raise InputError(problem, file=table, row=reader.line_num, remedy="mend or delete the row")
-                yield reader.line_num, record
-    except FileNotFoundError:
-        raise InputError("no such file", file=table, remedy="put FairFace's label file there") from None
-    except (UnicodeDecodeError, csv.Error, OSError) as error:
-        raise InputError(
-            f"cannot be read as CSV in UTF-8 ({error})", file=table, remedy="use the official label file"
-        ) from None
+def _parquet_folder(root: Path, padding: str) -> Path | None:
+    for folder in (root, root / padding):
+        if folder.is_dir() and any(folder.glob("train-*.parquet")):
+            return folder
+    return None
 
 
-def _check_inside(root: Path, name: str, table: Path, row: int) -> None:
-    try:
-        inside = bool(name) and (root / name).resolve().is_relative_to(root.resolve())
-    except (OSError, ValueError, RuntimeError):  # null bytes, link loops, names too long
-        inside = False
-    if not inside:
-        remedy = "list only images below the data directory"
-        raise InputError(f"path {name!r} leaves the data directory", file=table, row=row, remedy=remedy)
-
-
-def _encode(attribute: Attribute, text: str, table: Path, row: int, repair: bool, repaired: Counter[str]) -> int:
-    if text in attribute.categories:
-        return attribute.categories.index(text)
-    original = unmangle_age(text) if attribute is AGE else None
-    if original is not None and repair:
-        repaired[text] += 1
-        return attribute.categories.index(original)
-    if original is not None:
-        problem = f"age {text!r} is {original!r} after a spreadsheet took it for a date"
-        raise InputError(problem, file=table, row=row, remedy="use the official file, or pass --repair-labels")
-    problem = f"{attribute.name} {text!r} is not one of {', '.join(attribute.categories)}"
-    raise InputError(problem, file=table, row=row, remedy="correct the label or delete the row")
+def _official_form(root: Path, splits: tuple[str, ...]) -> tuple[list[Table], ImageStore]:
+    """Label tables and images of a folder, or of a zip with its labels inside or beside it."""
+    names = [f"fairface_label_{split}.csv" for split in splits]
+    if root.is_dir():
+        archives = sorted(root.glob("*.zip"))
+        unpacked = any((root / split).is_dir() for split in splits)
+        images: ImageStore = ZipImages(archives[0]) if len(archives) == 1 and not unpacked else FolderImages(root)
+        return [Table.file(root / name) for name in names], images
+    archive = ZipImages(root)
+    tables = [
+        Table(f"{root}/{name}", lambda name=name: archive.read(name))  # type: ignore[misc]
+        if archive.contains(name)
+        else Table.file(root.parent / name)
+        for name in names
+    ]
+    return tables, archive
 
 
 def unmangle_age(text: str) -> str | None:

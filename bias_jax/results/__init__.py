@@ -4,3 +4,4 @@ from bias_jax.results.provenance import device as device
 from bias_jax.results.provenance import versions as versions
 from bias_jax.results.run_directory import RunDirectory as RunDirectory
 from bias_jax.results.run_directory import exclusive as exclusive
+from bias_jax.results.run_directory import save_columns as save_columns

@@ -70,7 +70,7 @@ class RunDirectory:
     def save_table(self, name: str, columns: Mapping[str, list]) -> None:
         """Write ``name`` (a tidy ``.parquet`` table) at once; equal columns give equal bytes."""
         with self._replacing(self.path / name) as partial:
-            pq.write_table(pa.table(dict(columns)), partial)
+            save_columns(partial, columns)
 
     @contextmanager
     def figure(self, name: str) -> Iterator[Path]:
@@ -86,6 +86,11 @@ class RunDirectory:
         with partial.open("rb+") as stream:
             os.fsync(stream.fileno())
         partial.replace(target)
+
+
+def save_columns(path: Path, columns: Mapping[str, list]) -> None:
+    """Write a tidy table as parquet."""
+    pq.write_table(pa.table(dict(columns)), path)
 
 
 @contextmanager

@@ -83,7 +83,7 @@ def test_missing_column_directory_and_file(folder, tmp_path):
     write(folder, ["train/1.jpg,3-9,Male\n"], "file,age,gender\n")
     with pytest.raises(InputError, match="row 1: column 'race' is missing"):
         read_fairface(folder)
-    with pytest.raises(InputError, match="no such directory"):
+    with pytest.raises(InputError, match="no such file or directory"):
         read_fairface(tmp_path / "nowhere")
     with pytest.raises(InputError, match=r"fairface_label_val.csv: no such file"):
         read_fairface(folder, splits="val")

@@ -1,0 +1,101 @@
+"""A look at a whole data set that stops at nothing: every defect listed, duplicates found, counts compared."""
+
+import hashlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from tqdm import tqdm
+
+from bias_jax.data.dataset import FaceDataset
+from bias_jax.data.decoding import THREADS, decode
+from bias_jax.errors import InputError
+
+# Published numbers of images (marginals, in the order of the categories of `fairface`).
+OFFICIAL = {
+    "train": {
+        "race": (16527, 12233, 13367, 12287, 10795, 12319, 9216),
+        "age": (1792, 10408, 9103, 25598, 19250, 10744, 6228, 2779, 842),
+        "gender": (40758, 45986),
+    },
+    "val": {
+        "race": (2085, 1556, 1623, 1550, 1415, 1516, 1209),
+        "age": (199, 1356, 1181, 3300, 2330, 1353, 796, 321, 118),
+        "gender": (5162, 5792),
+    },
+}
+
+
+@dataclass(frozen=True)
+class SplitCheck:
+    """What was found in one split."""
+
+    split: str
+    dataset: FaceDataset | None  # rows without defects, None if the split cannot be read at all
+    problems: tuple[InputError, ...]
+    unreadable: tuple[str, ...]  # images that cannot be decoded
+    fingerprints: dict[str, str]  # image name -> SHA-256 of its bytes
+
+
+def check_split(split: str, read: Callable[..., FaceDataset]) -> SplitCheck:
+    """Read one split with every defect collected, and decode every image.
+
+    Args:
+        split: its name.
+        read: reader that takes `on_problem`.
+    """
+    problems: list[InputError] = []
+    try:
+        dataset = read(on_problem=problems.append)
+    except InputError as error:
+        return SplitCheck(split, None, (*problems, error), (), {})
+
+    def look(i: int) -> tuple[str, str | None]:
+        try:
+            encoded = dataset.read_bytes(i)
+            decode(encoded)
+        except OSError as error:
+            return str(error), None
+        return "", hashlib.sha256(encoded).hexdigest()
+
+    unreadable, fingerprints = [], {}
+    with ThreadPoolExecutor(THREADS) as pool:
+        looks = pool.map(look, range(len(dataset)))
+        for i, (reason, digest) in enumerate(tqdm(looks, f"check {split}", len(dataset), unit="image", leave=False)):
+            name = dataset.image_names[i]
+            if digest is None:
+                unreadable.append(name)
+                problem = f"image {name!r} cannot be decoded ({reason})"
+                problems.append(
+                    InputError(problem, file=dataset.source, row=dataset.rows[i], remedy="replace the file")
+                )
+            else:
+                fingerprints[name] = digest
+    return SplitCheck(split, dataset, tuple(problems), tuple(unreadable), fingerprints)
+
+
+def duplicates(checks: list[SplitCheck]) -> list[tuple[str, ...]]:
+    """Groups of images with the same bytes, across splits too."""
+    by_digest: dict[str, list[str]] = {}
+    for check in checks:
+        for name, digest in check.fingerprints.items():
+            by_digest.setdefault(digest, []).append(name)
+    return [tuple(names) for names in by_digest.values() if len(names) > 1]
+
+
+def official_differences(check: SplitCheck) -> list[str]:
+    """Where the counts of a FairFace split differ from the published ones."""
+    expected = OFFICIAL.get(check.split)
+    if check.dataset is None or expected is None:
+        return []
+    total = sum(expected["gender"])
+    differences = []
+    if len(check.dataset) != total:
+        differences.append(f"{len(check.dataset):,} of the official {total:,} images: a subset or a truncated copy")
+    for attribute in check.dataset.attributes:
+        found = np.bincount(check.dataset.labels[attribute.name], minlength=len(attribute.categories))
+        more = [c for c, n, m in zip(attribute.categories, found, expected[attribute.name], strict=True) if n > m]
+        if more:
+            differences.append(f"more images than published for {attribute.name} {', '.join(more)}")
+    return differences

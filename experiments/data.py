@@ -1,0 +1,139 @@
+"""Check a data set before it is audited: python -m experiments.data check DIR.
+
+Lists every defect with file and row, duplicate images (also across splits), empty groups, and differences from the
+published counts; writes a table and a picture of the groups. Exit status 0 if nothing is wrong, 1 if something is,
+2 if the data cannot be checked at all.
+"""
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from bias_jax.data import read_fairface, read_utkface
+from bias_jax.data.checking import SplitCheck, check_split, duplicates, official_differences
+from bias_jax.data.fairface import SPLITS
+from bias_jax.data.table import Table, table_rows
+from bias_jax.errors import InputError
+from bias_jax.report import group_counts
+from bias_jax.results import save_columns
+from experiments.command_line import run
+
+SHOWN = 5  # examples of each kind of defect
+
+
+def check(directory: Path, data: str, splits: Sequence[str], padding: str, repair: bool, out: Path) -> int:
+    """Check, print and write; the number of defects decides the status."""
+    if data == "utkface":
+        checks = [check_split("all", lambda on_problem: read_utkface(directory))]
+    else:
+        reader = partial(read_fairface, directory, padding=padding, repair_labels=repair)
+        checks = [check_split(split, partial(reader, splits=split)) for split in splits]
+    readable = [c for c in checks if c.dataset is not None]
+    if not readable:
+        raise checks[0].problems[-1]
+    defects = 0
+    for found in checks:
+        defects += len(found.problems)
+        describe(found)
+        if data == "fairface":
+            for note in [*official_differences(found), *service_test_notes(directory, found.split)]:
+                print(f"  note: {note}")
+    for names in (twins := duplicates(checks))[:SHOWN]:
+        print(f"duplicate images (same bytes): {', '.join(names)}")
+    if len(twins) > SHOWN:
+        print(f"... and {len(twins) - SHOWN} more sets of duplicates")
+    write_counts(readable, out)
+    print(f"{defects} defects, {len(twins)} sets of duplicates; table and picture: {out}/counts.parquet, counts.png")
+    return 1 if defects or twins else 0
+
+
+def describe(found: SplitCheck) -> None:
+    """Print one split: its size, its defects by kind, its groups."""
+    total = len(found.dataset) if found.dataset else 0
+    print(f"{found.split}: {total:,} images with complete labels, {len(found.unreadable)} of them unreadable")
+    kinds = Counter(_kind(str(problem)) for problem in found.problems)
+    for kind, count in kinds.most_common():
+        print(f"  {count} x {kind}")
+        for problem in [p for p in found.problems if _kind(str(p)) == kind][:SHOWN]:
+            print(f"    {problem}")
+    if found.dataset is None:
+        return
+    for note in found.dataset.notes:
+        print(f"  note: {note}")
+    counts = np.bincount(found.dataset.group_labels, minlength=found.dataset.groups.size)
+    empty = [name for name, n in zip(found.dataset.groups.classes, counts, strict=True) if n == 0]
+    print(f"  groups: {len(counts)}, {len(empty)} empty, smallest {counts[counts > 0].min()}, largest {counts.max():,}")
+    for name in empty[:SHOWN]:
+        print(f"    empty: {name}")
+
+
+def _kind(message: str) -> str:
+    for text, kind in (
+        ("spreadsheet", "age mangled by a spreadsheet (--repair-labels accepts them)"),
+        ("is not one of", "label outside the vocabulary"),
+        ("listed but absent", "image listed but absent"),
+        ("leaves the data directory", "path outside the data directory"),
+        ("listed twice", "image listed twice"),
+        ("cannot be decoded", "image that cannot be decoded"),
+    ):
+        if text in message:
+            return kind
+    return "other defect"
+
+
+def service_test_notes(directory: Path, split: str) -> list[str]:
+    """How unevenly the undocumented column falls on groups; nothing is ever filtered by it."""
+    path = directory / f"fairface_label_{split}.csv"
+    try:
+        rows = [record for _, record in table_rows(Table.file(path), ["service_test", "race", "gender"])]
+    except InputError:
+        return []
+    totals = Counter((r["race"], r["gender"]) for r in rows)
+    true = Counter((r["race"], r["gender"]) for r in rows if r["service_test"].lower() == "true")
+    shares = {group: true[group] / n for group, n in totals.items()}
+    low, high = min(shares, key=shares.__getitem__), max(shares, key=shares.__getitem__)
+    return [
+        f"service_test is undocumented and left alone: True for {sum(true.values()):,} of {len(rows):,} images, from "
+        f"{100 * shares[low]:.0f} % of {' '.join(low)} to {100 * shares[high]:.0f} % of {' '.join(high)}"
+    ]
+
+
+def write_counts(checks: list[SplitCheck], out: Path) -> None:
+    """A tidy table and a picture of images per group and split."""
+    columns: dict[str, list] = {"split": [], "group": [], "images": []}
+    counts = {}
+    for found in checks:
+        assert found.dataset is not None
+        counts[found.split] = np.bincount(found.dataset.group_labels, minlength=found.dataset.groups.size)
+        for name, number in zip(found.dataset.groups.classes, counts[found.split], strict=True):
+            for key, value in zip(columns, (found.split, name, int(number)), strict=True):
+                columns[key].append(value)
+    out.mkdir(parents=True, exist_ok=True)
+    save_columns(out / "counts.parquet", columns)
+    assert checks[0].dataset is not None
+    group_counts(out / "counts.png", counts, [(a.name, a.categories) for a in checks[0].dataset.attributes])
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("command", choices=["check"])
+    parser.add_argument("directory", type=Path, help="folder or zip of the data set")
+    parser.add_argument("--data", choices=["fairface", "utkface"], default="fairface", help="whose layout it has")
+    parser.add_argument("--splits", choices=list(SPLITS), default="both", help="FairFace splits to check")
+    parser.add_argument("--padding", choices=["0.25", "1.25"], default="0.25", help="where the folder holds both")
+    parser.add_argument("--repair-labels", action="store_true", help="accept ages that a spreadsheet mangled")
+    parser.add_argument("--out", type=Path, help="folder for table and picture (default: runs/check-DIR)")
+    options = parser.parse_args(argv)
+    out = options.out or Path("runs") / f"check-{options.directory.resolve().name}"
+    splits = SPLITS[options.splits]
+    return run(lambda: check(options.directory, options.data, splits, options.padding, options.repair_labels, out))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
