@@ -18,6 +18,7 @@ import jax
 
 from bias_jax.activations import plan_memory
 from bias_jax.data import inspect_images, stratified_folds
+from bias_jax.errors import InputError
 from bias_jax.results import RunDirectory, device, exclusive, versions
 from experiments.analyses import analyse_layers
 from experiments.command_line import parse, run
@@ -34,6 +35,9 @@ def audit(config: SweepConfig, model: str, weights: str, out: Path) -> None:
     with watch("read data"):
         inspection = inspect_images(read_dataset(config), skip_unreadable=config.skip_unreadable)
         dataset = inspection.dataset
+        if len(dataset) < config.folds:
+            problem = f"has {len(dataset)} images, fewer than the {config.folds} folds"
+            raise InputError(problem, file=dataset.source, remedy="add images")
         folds = stratified_folds(dataset, config.folds, config.seed)
     with watch("load weights"):
         subject = load_subject(model, weights, dataset, inspection.image_size, config.seed)

@@ -6,15 +6,15 @@ from PIL import Image
 
 from bias_jax.data import image_batches, inspect_images
 from bias_jax.data.dataset import FaceDataset
-from bias_jax.data.decoding import decode
+from bias_jax.data.decoding import decode, decode_with_pil, fast_decoder
 from bias_jax.errors import InputError
 from tests.conftest import toy_dataset
 
 
-def encoded(array: np.ndarray, kind: str = "png", mode: str | None = None) -> bytes:
+def encoded(array: np.ndarray, kind: str = "png", mode: str | None = None, **options) -> bytes:
     image = Image.fromarray(array)
     stream = io.BytesIO()
-    (image.convert(mode) if mode else image).save(stream, kind)
+    (image.convert(mode) if mode else image).save(stream, kind, **options)
     return stream.getvalue()
 
 
@@ -68,3 +68,25 @@ def test_batches_hold_every_image_once_in_order(count, rng):
         assert (batch[count - start :] == 0).all()
     assert len(seen) == count
     assert all((a == b).all() for a, b in zip(arrays, seen, strict=True))
+
+
+def test_fast_decoder_equals_pil_or_steps_aside(rng):
+    pytest.importorskip("simplejpeg")
+    fast = fast_decoder()
+    assert fast is not None
+    pixels = rng.integers(0, 255, (61, 83, 3), dtype=np.uint8)
+    for quality in (30, 95):
+        data = encoded(pixels, "jpeg", quality=quality)
+        assert np.array_equal(fast(data), decode_with_pil(data))
+    assert fast(encoded(pixels, "jpeg", "L")) is None and fast(encoded(pixels, "jpeg", "CMYK")) is None
+    assert fast(encoded(pixels, "jpeg")[:400]) is None
+    with pytest.raises(OSError):
+        decode(encoded(pixels, "jpeg")[:400])
+
+
+def test_real_photographs_decode_alike(fairface_dir):
+    fast = fast_decoder()
+    if fast is None:
+        pytest.skip("no fast decoder")
+    for path in sorted((fairface_dir / "train").iterdir())[:100]:
+        assert np.array_equal(fast(path.read_bytes()), decode_with_pil(path.read_bytes()))

@@ -1,0 +1,1 @@
+"""One module per benchmark: `add_options(parser)` and `benchmark(options) -> int`."""

@@ -1,0 +1,104 @@
+"""Decoding and loading of images: images per second of each decoder, and how long extraction waits for data."""
+
+import argparse
+import io
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from PIL import Image
+
+from bias_jax.activations import extract_batch, plan_memory
+from bias_jax.data import CalibrationConfig, calibration_faces, image_batches, read_fairface
+from bias_jax.data.dataset import FaceDataset
+from bias_jax.data.decoding import THREADS, decode, decode_with_pil, fast_decoder
+from experiments.benchmarks.timing import alternate, describe
+from experiments.subject import load_subject
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Command line of this benchmark."""
+    parser.add_argument("--data-dir", type=Path, help="FairFace folder (default: calibration faces as JPEG)")
+    parser.add_argument("--images", type=int, default=512, help="images to decode (default: 512)")
+    parser.add_argument("--extract", type=int, default=128, help="images to run through ResNet50 (default: 128)")
+    parser.add_argument("--batch-size", type=int, default=32, help="images per forward pass (default: 32)")
+    parser.add_argument("--repeats", type=int, default=5, help="rounds of every measurement (default: 5)")
+
+
+def benchmark(options: argparse.Namespace) -> int:
+    """Print both tables."""
+    dataset = _dataset(options)
+    encoded = [dataset.read_bytes(i) for i in range(len(dataset))]
+    average = sum(map(len, encoded)) / len(encoded)
+    print(f"{len(encoded)} JPEG images of {decode(encoded[0]).shape[:2]} pixels, {average:,.0f} bytes on average")
+    decoders: dict[str, Callable[[bytes], Any]] = {"PIL": decode_with_pil}
+    if (fast := fast_decoder()) is not None:
+        decoders["simplejpeg"] = fast
+        same = all(np.array_equal(np.asarray(fast(data)), decode_with_pil(data)) for data in encoded)
+        print(f"simplejpeg equals PIL on every pixel of every image: {same}")
+    with ThreadPoolExecutor(THREADS) as pool:
+        programs: dict[str, Callable[[], object]] = {}
+        for name, decoder in decoders.items():
+            programs[f"{name}, 1 thread"] = partial(_decode_all, decoder, encoded, map)
+            programs[f"{name}, {THREADS} threads"] = partial(_decode_all, decoder, encoded, pool.map)
+        for name, seconds in alternate(programs, options.repeats).items():
+            print(f"  {name:<24} {describe(seconds, len(encoded), 'images/s')}")
+    waits = [_waiting(dataset, options) for _ in range(max(options.repeats // 2, 1) + 1)][1:]  # the first compiles
+    shares = sorted(wait / total for wait, total in waits)
+    totals = [total for _, total in waits]
+    print(f"extraction of ResNet50, {options.extract} images: {describe(totals, options.extract, 'images/s')}")
+    middle, low, high = (100 * share for share in (shares[len(shares) // 2], shares[0], shares[-1]))
+    print(f"  waiting for data: {middle:.2f} % of the time [{low:.2f}, {high:.2f}]")
+    return 0
+
+
+def _decode_all(decoder: Callable[[bytes], Any], encoded: list[bytes], apply: Callable) -> list:
+    return list(apply(decoder, encoded))
+
+
+def _dataset(options: argparse.Namespace) -> FaceDataset:
+    if options.data_dir:
+        dataset = read_fairface(options.data_dir)
+        return dataset.take(np.arange(min(options.images, len(dataset))))
+    config = CalibrationConfig(per_group=-(-options.images // 24))
+    faces = calibration_faces(config, 0).take(np.arange(options.images))
+
+    def as_jpeg(i: int) -> bytes:
+        stream = io.BytesIO()
+        Image.fromarray(decode(faces.read_bytes(i))).save(stream, "jpeg")
+        return stream.getvalue()
+
+    encoded = [as_jpeg(i) for i in range(len(faces))]
+    return FaceDataset(**{**vars(faces), "read_bytes": lambda i: encoded[i]})
+
+
+def _waiting(dataset: FaceDataset, options: argparse.Namespace) -> tuple[float, float]:
+    """Seconds spent waiting for batches, and in all, over one extraction of all default layers."""
+    images = dataset.take(np.arange(min(options.extract, len(dataset))))
+    size = decode(images.read_bytes(0)).shape[:2]
+    subject = load_subject("resnet50", "random", images, size, 0)
+    plan = plan_memory("resnet50", subject.params, images=len(images))
+    rows = -(-len(images) // options.batch_size) * options.batch_size
+    banks = {layer.name: jnp.zeros((rows, layer.features)) for layer in plan.layers}
+    layers = tuple(banks)
+    waited, begin = 0.0, time.perf_counter()
+    before = begin
+    for start, batch in image_batches(images, options.batch_size, size):
+        if start:  # the first batch is start-up, not waiting
+            waited += time.perf_counter() - before
+        else:
+            begin = time.perf_counter()
+        pixels, position = jax.device_put((batch, np.int32(start)))
+        banks = extract_batch(
+            banks, subject.params, pixels, position,
+            name="resnet50", layers=layers, rule="mean", transform=subject.transform, precision="float32",
+        )  # fmt: skip
+        jax.block_until_ready(banks)
+        before = time.perf_counter()
+    return waited, time.perf_counter() - begin

@@ -1,0 +1,183 @@
+"""Defective inputs, and what a user sees for each; `python -m tests.experiments.defects` prints the table."""
+
+import contextlib
+import io
+import tempfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from experiments.sweep import main
+
+HEADER = "file,age,gender,race,service_test\n"
+ROW = "train/{},20-29,Male,White,True\n"
+
+
+def official(root: Path, rows: str | None = None, header: str = HEADER) -> Path:
+    """A folder of three small images in FairFace's layout."""
+    (root / "train").mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for i in (1, 2, 3):
+        Image.fromarray(rng.integers(0, 255, (32, 32, 3), dtype=np.uint8)).save(root / f"train/{i}.jpg")
+    text = header + (rows if rows is not None else "".join(ROW.format(f"{i}.jpg") for i in (1, 2, 3)))
+    (root / "fairface_label_train.csv").write_text(text)
+    return root
+
+
+def labels(rows: str, header: str = HEADER) -> Callable[[Path], list[str]]:
+    return lambda root: ["--data", "fairface", "--data-dir", str(official(root / "data", rows, header))]
+
+
+def image(content: bytes) -> Callable[[Path], list[str]]:
+    def build(root: Path) -> list[str]:
+        (official(root / "data") / "train/2.jpg").write_bytes(content)
+        return ["--data", "fairface", "--data-dir", str(root / "data")]
+
+    return build
+
+
+def archive(names: list[str]) -> Callable[[Path], list[str]]:
+    def build(root: Path) -> list[str]:
+        with zipfile.ZipFile(root / "data.zip", "w") as opened:
+            for name in names:
+                opened.writestr(name, b"x")
+        return ["--data", "fairface", "--data-dir", str(root / "data.zip")]
+
+    return build
+
+
+def table(text: str, *more: str) -> Callable[[Path], list[str]]:
+    def build(root: Path) -> list[str]:
+        official(root / "data")
+        (root / "data" / "labels.csv").write_text(text)
+        return ["--data", "table", "--table", str(root / "data" / "labels.csv"), *more]
+
+    return build
+
+
+def link_outside(root: Path) -> list[str]:
+    official(root / "data")
+    (root / "secret.jpg").write_bytes((root / "data/train/1.jpg").read_bytes())
+    (root / "data/train/1.jpg").unlink()
+    (root / "data/train/1.jpg").symlink_to(root / "secret.jpg")
+    return ["--data", "fairface", "--data-dir", str(root / "data")]
+
+
+def long_table_bad_at_the_end(root: Path) -> list[str]:
+    official(root / "data", "train/1.jpg,20-29,Male,White,True\n")
+    path = root / "data/fairface_label_train.csv"
+    rows = (f"train/x{i}.jpg,20-29,Male,White,True\n" for i in range(100_000))
+    path.write_text(HEADER + "".join(rows) + "train/1.jpg,unknown,Male,White,True\n")
+    return ["--data", "fairface", "--data-dir", str(root / "data"), "--skip-unreadable"]
+
+
+def bomb() -> bytes:
+    """A tiny file that claims 30,000 x 30,000 pixels."""
+    stream = io.BytesIO()
+    Image.new("1", (30_000, 30_000)).save(stream, "png", compress_level=9)
+    return stream.getvalue()
+
+
+def occupied(root: Path) -> list[str]:
+    (root / "run").mkdir()
+    (root / "run" / "thesis.txt").write_text("x")
+    return ["--per-group", "2", "--layers", "maxpool"]
+
+
+def plain(*arguments: str) -> Callable[[Path], list[str]]:
+    return lambda root: list(arguments)
+
+
+GOOD = "".join(ROW.format(f"{i}.jpg") for i in (1, 2))
+PAIR = "file,size\ntrain/1.jpg,small\ntrain/2.jpg,large\n"
+
+# what is wrong -> (how to make it, what the message must say)
+DEFECTS: dict[str, tuple[Callable[[Path], list[str]], str]] = {
+    "no data directory given": (plain("--data", "fairface"), "needs --data-dir"),
+    "directory does not exist": (plain("--data", "fairface", "--data-dir", "/nowhere"), "no such file or directory"),
+    "directory without label file": (lambda r: ["--data", "fairface", "--data-dir", str(r)], "no such file"),
+    "label file is empty": (labels("", ""), "column 'file' is missing (found: nothing)"),
+    "label file has only a header": (labels(""), "no usable image is listed"),
+    "column is missing": (labels("train/1.jpg,20-29,Male\n", "file,age,gender\n"), "row 1: column 'race' is missing"),
+    "row is too short": (labels(GOOD + "train/3.jpg,20-29\n"), "row 4: expected 5 fields"),
+    "row is too long": (labels(GOOD + "train/3.jpg,20-29,Male,White,True,x\n"), "row 4: expected 5 fields"),
+    "label file is UTF-16": (
+        lambda r: (
+            [(official(r / "d") / "fairface_label_train.csv").write_text(HEADER, encoding="utf-16")]
+            and ["--data", "fairface", "--data-dir", str(r / "d")]
+        ),
+        "cannot be read as CSV in UTF-8",
+    ),
+    "label file has null bytes": (labels("train/1.jpg\0,20-29,Male,White,True\n"), "Way out"),
+    "image listed but absent": (labels(GOOD + ROW.format("9.jpg")), "row 4: image 'train/9.jpg' is listed but absent"),
+    "image listed twice": (labels(GOOD + ROW.format("1.jpg")), "row 4: image 'train/1.jpg' is listed twice"),
+    "race outside the vocabulary": (labels(GOOD.replace("White", "Asian", 1)), "row 2: race 'Asian' is not one of"),
+    "label with another case": (labels(GOOD.replace("Male", "male", 1)), "row 2: gender 'male' is not one of"),
+    "age is empty": (labels(GOOD.replace("20-29", "", 1)), "row 2: age '' is not one of"),
+    "age 3-9 mangled": (labels(GOOD.replace("20-29", "03-Sep", 1)), "'3-9' after a spreadsheet"),
+    "age 10-19 mangled": (labels(GOOD.replace("20-29", "19-Oct", 1)), "'10-19' after a spreadsheet"),
+    "HTML in a label": (labels(GOOD.replace("White", "<script>alert(1)</script>", 1)), "is not one of"),
+    "control characters in a label": (labels(GOOD.replace("White", "\x1b[31mred", 1)), r"\\x1b[31mred"),
+    "bad row after 100,000 others": (long_table_bad_at_the_end, "row 100002: age 'unknown' is not one of"),
+    "path with ..": (labels(ROW.format("../../secret.jpg")), "row 2: path 'train/../../secret.jpg' leaves"),
+    "absolute path": (labels("/etc/passwd,20-29,Male,White,True\n"), "row 2: path '/etc/passwd' leaves"),
+    "empty path": (labels(",20-29,Male,White,True\n"), "row 2: path '' leaves the data directory"),
+    "symbolic link out of the folder": (link_outside, "row 2: path 'train/1.jpg' leaves the data directory"),
+    "image is empty": (image(b""), "image 'train/2.jpg' cannot be decoded"),
+    "image is cut short": (image(b"\xff\xd8\xff\xe0\x00\x10JFIF"), "image 'train/2.jpg' cannot be decoded"),
+    "image is HTML": (image(b"<html>404</html>"), "image 'train/2.jpg' cannot be decoded"),
+    "decompression bomb": (image(bomb()), "image 'train/2.jpg' cannot be decoded"),
+    "zip that is none": (
+        lambda r: [(r / "a.zip").write_bytes(b"PK no")] and ["--data", "fairface", "--data-dir", str(r / "a.zip")],
+        "is not a readable zip archive",
+    ),
+    "zip entry with ..": (archive(["../evil.jpg"]), "holds an entry outside of itself, '../evil.jpg'"),
+    "zip entry with an absolute path": (archive(["/etc/passwd"]), "holds an entry outside of itself"),
+    "UTKFace folder without its names": (
+        lambda r: ["--data", "utkface", "--data-dir", str(official(r / "d"))],
+        "holds no image named",
+    ),
+    "table does not exist": (plain("--data", "table", "--table", "/no.csv", "--attributes", "size"), "no such file"),
+    "table without the attribute": (table(PAIR, "--attributes", "colour"), "column 'colour' is missing"),
+    "table without the image column": (
+        table(PAIR, "--attributes", "size", "--image-column", "path"),
+        "column 'path' is missing",
+    ),
+    "attribute that never varies": (table(PAIR.replace("large", "small"), "--attributes", "size"), "only the category"),
+    "label outside given categories": (
+        table(PAIR, "--attributes", "size", "--categories", "size=small|huge"),
+        "row 3: size 'large' is not one of small, huge",
+    ),
+    "categories of no attribute": (
+        table(PAIR, "--attributes", "size", "--categories", "colour=red|blue"),
+        "'colour', which is no attribute",
+    ),
+    "table without attributes": (table(PAIR), "needs 1 to 6 --attributes"),
+    "unknown network": (plain("--models", "alexnet"), "unknown network 'alexnet'"),
+    "weights that are no checkpoint": (plain("--per-group", "2", "--weights", "/nowhere"), "is not a checkpoint"),
+    "strength of zero": (plain("--l2", "0"), "--l2 must be positive"),
+    "two folds": (plain("--folds", "2"), "--folds must be at least 3"),
+    "more folds than images": (labels(GOOD), "has 2 images, fewer than the 5 folds"),
+    "run directory of somebody else": (occupied, "exists and is not a run directory"),
+}
+
+
+def outcome(build: Callable[[Path], list[str]], root: Path) -> tuple[int, str]:
+    """Exit status and last line on standard error."""
+    errors = io.StringIO()
+    arguments = build(root)
+    with contextlib.redirect_stderr(errors), contextlib.redirect_stdout(io.StringIO()):
+        status = main([*arguments, "--out", str(root / "run")])
+    return status, errors.getvalue().splitlines()[-1].split("\r")[-1]
+
+
+if __name__ == "__main__":
+    print("# Defective inputs and what a user sees\n\nExit status 2 each.\n\n| what is wrong | message |\n|---|---|")
+    for what, (build, _) in DEFECTS.items():
+        with tempfile.TemporaryDirectory() as folder:
+            _, message = outcome(build, Path(folder))
+            message = message.replace(folder, "…").replace("|", r"\|").replace("<", "&lt;")
+            print(f"| {what} | {message} |")

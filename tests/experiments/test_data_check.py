@@ -1,0 +1,82 @@
+import shutil
+
+import pandas as pd
+import pytest
+
+from experiments.data import main
+from tests.data.test_fairface import HEADER, ROWS, folder, write  # noqa: F401
+
+
+def check(root, out, *more):
+    return main(["check", str(root), "--splits", "train", "--out", str(out), *more])
+
+
+def test_sound_data_pass(folder, tmp_path_factory, capsys):  # noqa: F811
+    out = tmp_path_factory.mktemp("out")
+    assert check(folder, out) == 0
+    text = capsys.readouterr().out
+    assert "train: 3 images with complete labels, 0 of them unreadable" in text
+    assert "groups: 126, 123 empty" in text and "3 of the official 86,744 images" in text
+    assert "service_test is undocumented and left alone: True for 2 of 3" in text
+    counts = pd.read_parquet(out / "counts.parquet")
+    assert len(counts) == 126 and counts["images"].sum() == 3
+    assert (out / "counts.png").stat().st_size > 10_000
+
+
+def test_every_defect_is_listed_with_its_row(folder, tmp_path_factory, capsys):  # noqa: F811
+    shutil.copy(folder / "train/1.jpg", folder / "train/4.jpg")
+    (folder / "train/5.jpg").write_bytes(b"no")
+    rows = [
+        *ROWS,
+        "train/4.jpg,3-9,Male,White,True\n",
+        "train/5.jpg,3-9,Male,White,True\n",
+        "train/6.jpg,3-9,Male,White,True\n",
+        "train/1.jpg,3-9,Male,White,True\n",
+        "train/2.jpg,Oct-19,Male,White,True\n",
+        "train/2.jpg,3-9,Male,Martian,True\n",
+        "../x.jpg,3-9,Male,White,True\n",
+    ]
+    write(folder, rows)
+    assert check(folder, tmp_path_factory.mktemp("out")) == 1
+    text = capsys.readouterr().out
+    parts = (
+        "row 6: image 'train/5.jpg' cannot be decoded",
+        "row 7: image 'train/6.jpg' is listed but absent",
+        "row 8: image 'train/1.jpg' is listed twice",
+        "row 9: age 'Oct-19'",
+        "row 10: race 'Martian'",
+        "row 11: path '../x.jpg' leaves",
+        "1 x age mangled by a spreadsheet",
+        "duplicate images (same bytes): train/1.jpg, train/4.jpg",
+        "6 defects, 1 sets of duplicates",
+    )
+    for part in parts:
+        assert part in text, part
+
+
+def test_repaired_labels_are_no_defects(folder, tmp_path_factory, capsys):  # noqa: F811
+    write(folder, [ROWS[0], ROWS[2].replace("10-19", "Oct-19")])
+    out = tmp_path_factory.mktemp("out")
+    assert check(folder, out) == 1
+    assert check(folder, out, "--repair-labels") == 0
+    assert "1 labels 'Oct-19' read as '10-19'" in capsys.readouterr().out
+
+
+def test_data_that_cannot_be_checked(tmp_path, capsys):
+    assert check(tmp_path / "nowhere", tmp_path / "out") == 2
+    assert capsys.readouterr().err.startswith("error: ")
+    assert main(["check", str(tmp_path), "--data", "utkface", "--out", str(tmp_path / "out")]) == 2
+
+
+def test_real_photographs(fairface_dir, tmp_path, capsys):
+    main(["check", str(fairface_dir), "--splits", "val", "--out", str(tmp_path)])
+    text = capsys.readouterr().out
+    assert "0 of them unreadable" in text and "Middle Eastern Female" in text
+
+
+@pytest.mark.parametrize("name", ["train", "val"])
+def test_official_marginals_agree_with_each_other(name):
+    from bias_jax.data.checking import OFFICIAL
+
+    totals = {sum(counts) for counts in OFFICIAL[name].values()}
+    assert totals == {86744 if name == "train" else 10954}
