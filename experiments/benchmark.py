@@ -1,26 +1,29 @@
-"""Measure speed: python -m experiments.benchmark {loading} [options].
+"""Measure speed: python -m experiments.benchmark NAME [options], with --help for the options of each.
 
-Every benchmark runs its peer side by side, in alternation, in one process, and prints medians with their spread.
+Every benchmark runs its peer in the same process and prints medians or bests with their spread.
 """
 
-import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from experiments.benchmarks import loading
+from bias_jax.errors import InputError
+from experiments.benchmarks.loading import run_loading
 from experiments.command_line import run
 
-BENCHMARKS = {"loading": loading}
+BENCHMARKS: dict[str, Callable[[Sequence[str]], int]] = {"loading": run_loading}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(dest="benchmark", required=True)
-    for name, module in BENCHMARKS.items():
-        module.add_options(commands.add_parser(name, help=(module.__doc__ or "").splitlines()[0]))
-    options = parser.parse_args(argv)
-    return run(lambda: BENCHMARKS[options.benchmark].benchmark(options))
+
+    def program() -> int:
+        arguments = list(sys.argv[1:] if argv is None else argv)
+        if not arguments or arguments[0] not in BENCHMARKS:
+            given = f"unknown benchmark {arguments[0]!r}" if arguments else "which benchmark?"
+            raise InputError(given, remedy=f"give one of {', '.join(BENCHMARKS)}")
+        return BENCHMARKS[arguments[0]](arguments[1:])
+
+    return run(program)
 
 
 if __name__ == "__main__":

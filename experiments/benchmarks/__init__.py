@@ -1,1 +1,1 @@
-"""One module per benchmark: `add_options(parser)` and `benchmark(options) -> int`."""
+"""One module per benchmark."""

@@ -1,12 +1,11 @@
 """Decoding and loading of images: images per second of each decoder, and how long extraction waits for data."""
 
-import argparse
 import io
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -19,20 +18,24 @@ from bias_jax.data import CalibrationConfig, calibration_faces, image_batches, r
 from bias_jax.data.dataset import FaceDataset
 from bias_jax.data.decoding import THREADS, decode, decode_with_pil, fast_decoder
 from experiments.benchmarks.timing import alternate, describe
+from experiments.command_line import option, parse
 from experiments.subject import load_subject
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Command line of this benchmark."""
-    parser.add_argument("--data-dir", type=Path, help="FairFace folder (default: calibration faces as JPEG)")
-    parser.add_argument("--images", type=int, default=512, help="images to decode (default: 512)")
-    parser.add_argument("--extract", type=int, default=128, help="images to run through ResNet50 (default: 128)")
-    parser.add_argument("--batch-size", type=int, default=32, help="images per forward pass (default: 32)")
-    parser.add_argument("--repeats", type=int, default=5, help="rounds of every measurement (default: 5)")
+@dataclass(frozen=True)
+class LoadingBenchmark:
+    """What is measured."""
+
+    data_dir: str = option("", "FairFace folder (default: calibration faces as JPEG)")
+    images: int = option(512, "images to decode")
+    extract: int = option(128, "images to run through ResNet50")
+    batch_size: int = option(32, "images per forward pass")
+    repeats: int = option(5, "rounds of every measurement")
 
 
-def benchmark(options: argparse.Namespace) -> int:
+def run_loading(argv: Sequence[str]) -> int:
     """Print both tables."""
+    options = parse(LoadingBenchmark, argv, __doc__ or "")
     dataset = _dataset(options)
     encoded = [dataset.read_bytes(i) for i in range(len(dataset))]
     average = sum(map(len, encoded)) / len(encoded)
@@ -62,7 +65,7 @@ def _decode_all(decoder: Callable[[bytes], Any], encoded: list[bytes], apply: Ca
     return list(apply(decoder, encoded))
 
 
-def _dataset(options: argparse.Namespace) -> FaceDataset:
+def _dataset(options: LoadingBenchmark) -> FaceDataset:
     if options.data_dir:
         dataset = read_fairface(options.data_dir)
         return dataset.take(np.arange(min(options.images, len(dataset))))
@@ -78,7 +81,7 @@ def _dataset(options: argparse.Namespace) -> FaceDataset:
     return FaceDataset(**{**vars(faces), "read_bytes": lambda i: encoded[i]})
 
 
-def _waiting(dataset: FaceDataset, options: argparse.Namespace) -> tuple[float, float]:
+def _waiting(dataset: FaceDataset, options: LoadingBenchmark) -> tuple[float, float]:
     """Seconds spent waiting for batches, and in all, over one extraction of all default layers."""
     images = dataset.take(np.arange(min(options.extract, len(dataset))))
     size = decode(images.read_bytes(0)).shape[:2]
