@@ -22,11 +22,20 @@ _BATCH_NORM = {"scale": "weight", "bias": "bias", "mean": "running_mean", "var":
 _REMEDY = "use weights of torchvision's or timm's network of this very name"
 
 
-def convert(name: str, state_dict: Mapping[str, Any]) -> dict[str, Any]:
+def convert(name: str, state_dict: Mapping[str, Any], *, invalid: str | None = None) -> dict[str, Any]:
     """Parameters of network `name` from a mapping of torchvision's (or timm's) names to arrays.
 
     Every source key must be used, every parameter filled and every shape fit; all faults are raised in one message.
     The number of classes is taken from the last layer's bias.
+
+    Args:
+        name: a network.
+        state_dict: the arrays, in torch's layouts.
+        invalid: prefix of the names whose values are known to be meaningless. They become NaN, so that nothing which
+            depends on them can pass for a result.
+
+    Raises:
+        InputError: all faults.
     """
     arrays = torchvision_names(name, state_dict)
     last = ".".join((*network(name).classifier, "bias"))
@@ -54,6 +63,10 @@ def convert(name: str, state_dict: Mapping[str, Any]) -> dict[str, Any]:
             array = to_flax_layout(array, FLATTENED.get((name, key)))
         if array.shape != leaf.shape:
             faults.append(f"{key} has shape {arrays[key].shape}, which does not become {leaf.shape}")
+        if invalid is not None and key.startswith(invalid):
+            return np.full(leaf.shape, np.nan, np.float32)
+        if not np.isfinite(array).all():
+            faults.append(f"{key} holds values that are not finite")
         return np.ascontiguousarray(array, np.float32)
 
     params = jax.tree_util.tree_map_with_path(fill, abstract_params(name, len(arrays[last])))
