@@ -72,9 +72,8 @@ def _convert(arguments: argparse.Namespace) -> int:
         print("the file is none of torchvision's published ones, so the transform is the usual one of this network")
     if manifest.weights.endswith("(unverified)"):
         print(f"timm's file names carry no hash, so --weights was taken at its word; SHA-256 {manifest.source_sha256}")
-    if manifest.weights == "IMAGENET1K_FEATURES":
-        pools = ",".join(layer for layer in NETWORKS["vgg16"].layers if layer.startswith("features."))
-        print(f"these weights have no valid classifier: audit with --layers {pools}")
+    if manifest.untrained:
+        print(f"the file holds no valid values for {manifest.untrained}*: a sweep leaves these layers out")
     return 0
 
 
@@ -105,6 +104,9 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     if manifest.network != arguments.network:
         problem = f"holds {manifest.network}, not {arguments.network}"
         raise InputError(problem, file=arguments.checkpoint, remedy=f"evaluate {manifest.network}")
+    if manifest.untrained:
+        problem = f"weights {manifest.weights} have no valid values for {manifest.untrained}*, so no accuracy"
+        raise InputError(problem, file=arguments.checkpoint, remedy="evaluate weights with a trained classifier")
     images = class_folders(arguments.imagenet, manifest.classes)
     accuracy = evaluate(params, manifest, images, arguments.batch_size, arguments.precision)
     print(f"{manifest.network} weights {manifest.weights}, {accuracy.images} images, {arguments.precision}")

@@ -66,6 +66,7 @@ def convert_file(weights: Weights, out: Path) -> Manifest:
         params_sha256=params_digest(params),
         transform=weights.transform,
         accuracy=entry.accuracy if entry else None,
+        untrained=entry.invalid if entry else None,
     )
     save_checkpoint(out, params, manifest)
     return manifest

@@ -93,7 +93,8 @@ def table() -> str:
     ]
     for entry in PUBLISHED:
         t = entry.transform
-        colours = "; ".join(", ".join(f"{v:.5g}" for v in values) for values in (t.mean, t.std))
+        shown = (values if len(set(values)) > 1 else values[:1] for values in (t.mean, t.std))
+        colours = "; ".join(", ".join(f"{v:.5g}" for v in values) for values in shown)
         top1, top5 = (f"{v:.3f}" for v in entry.accuracy) if entry.accuracy else ("none", "none")
         lines.append(
             f"{entry.network:<13}{entry.name:<21}{t.resize:>6} {t.crop:>5}  {colours:<46}"

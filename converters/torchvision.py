@@ -31,8 +31,7 @@ def convert(name: str, state_dict: Mapping[str, Any], *, invalid: str | None = N
     Args:
         name: a network.
         state_dict: the arrays, in torch's layouts.
-        invalid: prefix of the names whose values are known to be meaningless. They become NaN, so that nothing which
-            depends on them can pass for a result.
+        invalid: prefix of the names whose values are known to be meaningless; they become NaN.
 
     Raises:
         InputError: all faults.

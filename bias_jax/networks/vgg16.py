@@ -1,5 +1,7 @@
 """VGG16 as torchvision builds it (Simonyan & Zisserman 2015, configuration D, without batch norm)."""
 
+from typing import Any
+
 import jax
 from flax import nnx
 
@@ -18,14 +20,14 @@ class VGG16(nnx.Module):
     """
 
     def __init__(self, classes: int, rngs: nnx.Rngs):
-        self.features = nnx.Dict()
+        self.features: Any = nnx.Dict()
         inputs, index = 3, 0
         for convolutions, width in STAGES:
             for _ in range(convolutions):
                 self.features[str(index)] = conv(inputs, width, 3, padding=1, bias=True, rngs=rngs)
                 inputs, index = width, index + 2
             index += 1
-        self.classifier = nnx.Dict()
+        self.classifier: Any = nnx.Dict()
         self.classifier["0"] = nnx.Linear(inputs * GRID * GRID, HIDDEN, rngs=rngs)
         self.classifier["3"] = nnx.Linear(HIDDEN, HIDDEN, rngs=rngs)
         self.classifier["6"] = nnx.Linear(HIDDEN, classes, rngs=rngs)

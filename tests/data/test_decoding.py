@@ -1,4 +1,5 @@
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,8 +20,6 @@ def encoded(array: np.ndarray, kind: str = "png", mode: str | None = None) -> by
 
 
 def dataset_of(files: list[bytes]) -> FaceDataset:
-    from dataclasses import replace
-
     return replace(toy_dataset([[len(files)]]), read_bytes=lambda i: files[i])
 
 
@@ -68,3 +67,10 @@ def test_batches_hold_every_image_once_in_order(count, rng):
         assert (batch[count - start :] == 0).all()
     assert len(seen) == count
     assert all((a == b).all() for a, b in zip(arrays, seen, strict=True))
+
+
+def test_a_damaged_image_among_batches_is_named():
+    files = [encoded(np.zeros((4, 4, 3), np.uint8)), b"no"]
+    dataset = replace(toy_dataset([[2]]), read_bytes=lambda i: files[i])
+    with pytest.raises(InputError, match=r"toy: row 1: image 'image 1' cannot be decoded"):
+        list(image_batches(dataset, 1, (4, 4)))
