@@ -1,5 +1,7 @@
-"""The one exception for bad input: what is wrong, where, and the way out."""
+"""The one exception for bad input: what is wrong, where, and the way out; and how programs end on it."""
 
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 
@@ -12,3 +14,15 @@ class InputError(Exception):
         message = f"{where}{problem}" + (f". Way out: {remedy}" if remedy else "")
         # Labels and file names come from strangers; control characters must not reach the terminal.
         super().__init__("".join(c if c.isprintable() else repr(c)[1:-1] for c in message))
+
+
+def run(program: Callable[[], int]) -> int:
+    """Run a program; bad input becomes one line on standard error and exit status 2."""
+    try:
+        return program()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted: run the same command again to continue", file=sys.stderr)
+        return 130

@@ -1,57 +1,123 @@
-"""Convert a weights file into a checkpoint: python -m converters resnet50 --source resnet50-0676ba61.pth --out DIR."""
+"""Published or fine-tuned weights to checkpoints, and proof that the networks are the same.
+
+python -m converters resnet50 --source resnet50-0676ba61.pth --out DIR     convert a file (.pth or .safetensors)
+python -m converters resnet50 --download --weights IMAGENET1K_V2 --out DIR  fetch a published one first
+python -m converters list                                                  every published entry
+python -m converters verify resnet50 --weights IMAGENET1K_V1 --images DIR  compare with torchvision's network
+python -m converters evaluate resnet50 --checkpoint DIR --imagenet DIR     top-1 and top-5 accuracy
+"""
 
 import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from bias_jax.errors import InputError
-from bias_jax.networks import NETWORKS, Manifest, Transform, class_count, params_digest, save_checkpoint
-from converters.sources import identify, read_state_dict
-from converters.torchvision import convert
-
-
-def convert_file(name: str, source: Path, out: Path, weights: str | None = None) -> Manifest:
-    """Read, convert, and save with a manifest."""
-    digest, published = identify(name, source, weights)
-    try:
-        params = convert(name, read_state_dict(source))
-    except InputError as error:
-        raise InputError(str(error), file=None if str(source) in str(error) else source) from None
-    net = NETWORKS[name]
-    manifest = Manifest(
-        network=name,
-        classes=class_count(name, params),
-        weights=published.name if published else "custom",
-        source=source.name,
-        source_sha256=digest,
-        params_sha256=params_digest(params),
-        transform=published.transform if published else Transform(net.resize, net.image_size),
-        accuracy=published.accuracy if published else None,
-    )
-    save_checkpoint(out, params, manifest)
-    return manifest
+from bias_jax.errors import InputError, run
+from bias_jax.networks import NETWORKS, PRECISIONS, load_checkpoint
+from converters.checkpoint import convert_file, open_weights
+from converters.evaluation import evaluate
+from converters.images import class_folders, image_folder
+from converters.published import table
+from converters.verification import TOLERANCE, verify
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m converters", description=__doc__)
-    parser.add_argument("network", choices=sorted(NETWORKS))
-    parser.add_argument("--source", type=Path, required=True, help="torchvision state dict (.pth)")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the new checkpoint")
-    parser.add_argument("--weights", help="published entry that the file must be, e.g. IMAGENET1K_V2")
-    arguments = parser.parse_args(argv)
-    try:
-        manifest = convert_file(arguments.network, arguments.source, arguments.out, arguments.weights)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    """Entry point; returns the exit status: 0, 1 (verification above tolerance) or 2 (bad input)."""
+    arguments = _parser().parse_args(argv)
+    return run(lambda: arguments.command(arguments))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m converters", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(metavar="NETWORK | list | verify | evaluate", required=True)
+    for name in NETWORKS:
+        one = commands.add_parser(name, help=f"convert weights of {name}")
+        one.set_defaults(command=_convert, network=name)
+        where = one.add_mutually_exclusive_group(required=True)
+        where.add_argument("--source", type=Path, help="weights file: .pth, or .safetensors with timm's names")
+        where.add_argument("--download", action="store_true", help="fetch the published entry of --weights")
+        one.add_argument("--weights", help="published entry that the file must be, e.g. IMAGENET1K_V1 (see list)")
+        one.add_argument("--out", type=Path, required=True, help="folder of the new checkpoint")
+    commands.add_parser("list", help="published weights").set_defaults(command=_list)
+    one = commands.add_parser("verify", help="compare with torchvision's network, layer by layer")
+    one.set_defaults(command=_verify)
+    one.add_argument("network", choices=list(NETWORKS))
+    one.add_argument("--weights", help="published entry, fetched where --source is not given")
+    one.add_argument("--source", type=Path, help="weights file")
+    one.add_argument("--images", type=Path, required=True, help="folder of images")
+    one.add_argument("--limit", type=int, help="use the first images only")
+    one.add_argument("--batch-size", type=int, default=8, help="images per forward pass (default: 8)")
+    one.add_argument("--tolerance", type=float, help=f"largest relative error of a layer (default: {TOLERANCE})")
+    one = commands.add_parser("evaluate", help="top-1 and top-5 accuracy of a checkpoint")
+    one.set_defaults(command=_evaluate)
+    one.add_argument("network", choices=list(NETWORKS))
+    one.add_argument("--checkpoint", type=Path, required=True, help="folder written by a conversion")
+    one.add_argument("--imagenet", type=Path, required=True, help="validation images, one folder per class")
+    one.add_argument("--batch-size", type=int, default=32, help="images per forward pass (default: 32)")
+    one.add_argument("--precision", choices=list(PRECISIONS), default="float32", help="arithmetic (default: float32)")
+    return parser
+
+
+def _convert(arguments: argparse.Namespace) -> int:
+    out: Path = arguments.out
+    if out.exists() and any(out.iterdir()):  # before hashing or fetching half a gibibyte
+        raise InputError("directory exists and is not empty", file=out, remedy="choose another --out")
+    manifest = convert_file(open_weights(arguments.network, arguments.source, arguments.weights), out)
     t = manifest.transform
-    print(f"{manifest.network} weights {manifest.weights}, {manifest.classes} classes -> {arguments.out}")
+    print(f"{manifest.network} weights {manifest.weights}, {manifest.classes} classes -> {out}")
     print(f"images: resize {t.resize}, centre crop {t.crop}, mean {t.mean}, std {t.std}")
     if manifest.weights == "custom":
         print("the file is none of torchvision's published ones, so the transform is the usual one of this network")
+    if manifest.weights.endswith("(unverified)"):
+        print(f"timm's file names carry no hash, so --weights was taken at its word; SHA-256 {manifest.source_sha256}")
+    if manifest.untrained:
+        print(f"the file holds no valid values for {manifest.untrained}*: a sweep leaves these layers out")
     return 0
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    print(table())
+    return 0
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    _positive(arguments.batch_size, "--batch-size")
+    _positive(arguments.limit, "--limit")
+    images = image_folder(arguments.images, arguments.limit)
+    tolerance = TOLERANCE[arguments.network] if arguments.tolerance is None else arguments.tolerance
+    weights = open_weights(arguments.network, arguments.source, arguments.weights)
+    comparison = verify(weights, images, arguments.batch_size)
+    print(f"{weights.network} weights {weights.identity.weights} from {weights.path}, {len(images)} images")
+    print(comparison)
+    worst = comparison.relative(comparison.worst)
+    fine = worst <= tolerance
+    verdict = "within" if fine else "ABOVE"
+    print(f"worst layer {comparison.worst}: relative error {worst:.2e}, {verdict} the tolerance {tolerance:g}")
+    return 0 if fine else 1
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+    _positive(arguments.batch_size, "--batch-size")
+    params, manifest = load_checkpoint(arguments.checkpoint)
+    if manifest.network != arguments.network:
+        problem = f"holds {manifest.network}, not {arguments.network}"
+        raise InputError(problem, file=arguments.checkpoint, remedy=f"evaluate {manifest.network}")
+    if manifest.untrained:
+        problem = f"weights {manifest.weights} have no valid values for {manifest.untrained}*, so no accuracy"
+        raise InputError(problem, file=arguments.checkpoint, remedy="evaluate weights with a trained classifier")
+    images = class_folders(arguments.imagenet, manifest.classes)
+    accuracy = evaluate(params, manifest, images, arguments.batch_size, arguments.precision)
+    print(f"{manifest.network} weights {manifest.weights}, {accuracy.images} images, {arguments.precision}")
+    for k, published in zip(accuracy.correct, manifest.accuracy or (None, None), strict=False):
+        print(accuracy.line(k, published))
+    return 0
+
+
+def _positive(value: int | None, option: str) -> None:
+    if value is not None and value < 1:
+        raise InputError(f"{option} must be positive", remedy="see --help")
 
 
 if __name__ == "__main__":

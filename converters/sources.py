@@ -7,67 +7,87 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from bias_jax.errors import InputError
-from bias_jax.networks import Transform
+from converters.published import PUBLISHED, PublishedWeights, published
+
+WRAPPERS = ("state_dict", "model")  # training scripts save the weights under one of these, beside other things
 
 
 @dataclass(frozen=True)
-class PublishedWeights:
-    """One entry of torchvision's weights enums."""
+class Identity:
+    """What a weights file is."""
 
-    network: str
-    name: str  # member of the enum
-    file: str
-    accuracy: tuple[float, float]  # ImageNet top-1 and top-5, percent
-    transform: Transform
+    sha256: str
+    entry: PublishedWeights | None  # None: none of the published ones, e.g. fine-tuned by the user
+    verified: bool  # the hash is the published one; timm's files carry none, so a local one is taken at its word
 
     @property
-    def hash_prefix(self) -> str:
-        """First digits of the file's SHA-256, which torchvision puts into the file's name."""
-        return self.file.rsplit("-", 1)[1].removesuffix(".pth")
+    def weights(self) -> str:
+        """Name for manifests."""
+        if self.entry is None:
+            return "custom"
+        return self.entry.name if self.verified else f"{self.entry.name} (unverified)"
 
 
-PUBLISHED = (
-    PublishedWeights("resnet50", "IMAGENET1K_V1", "resnet50-0676ba61.pth", (76.130, 92.862), Transform(256, 224)),
-    PublishedWeights("resnet50", "IMAGENET1K_V2", "resnet50-11ad3fa6.pth", (80.858, 95.434), Transform(232, 224)),
-)
-
-
-def identify(name: str, path: Path, claimed: str | None) -> tuple[str, PublishedWeights | None]:
-    """SHA-256 of a file, and the published weights it is, if any.
+def identify(name: str, path: Path, claimed: str | None, hub_sha256: str | None = None) -> Identity:
+    """Hash a weights file and recognise it.
 
     Args:
         name: network.
         path: weights file.
         claimed: name of the published entry the user says it is.
+        hub_sha256: hash that the Hugging Face hub states, for a file that was downloaded from it.
 
     Raises:
         InputError: the file cannot be read, or is not what the user says.
     """
+    entry = published(name, claimed) if claimed is not None else None
     try:
         with path.open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})", file=path, remedy="give an existing .pth file") from None
-    entries = {entry.name: entry for entry in PUBLISHED if entry.network == name}
-    found = next((entry for entry in entries.values() if digest.startswith(entry.hash_prefix)), None)
-    if claimed is not None:
-        if claimed not in entries:
-            raise InputError(f"{name} has no weights {claimed!r}", remedy=f"choose one of {', '.join(entries)}")
-        if found is not entries[claimed]:
-            problem = f"SHA-256 starts with {digest[:8]}, {claimed} with {entries[claimed].hash_prefix}"
-            raise InputError(problem, file=path, remedy="download it again, or leave out --weights")
-    return digest, found
+        raise InputError(f"cannot be read ({error.strerror})", file=path, remedy="give an existing file") from None
+    if entry is None:
+        entries = (e for e in PUBLISHED if e.network == name and e.hash_prefix)
+        entry = next((e for e in entries if digest.startswith(e.hash_prefix)), None)
+        return Identity(digest, entry, verified=entry is not None)
+    expected = hub_sha256 if entry.on_hub else entry.hash_prefix
+    if expected is not None and not digest.startswith(expected):
+        problem = f"SHA-256 starts with {digest[:8]}, {claimed} with {expected[:8]}"
+        raise InputError(problem, file=path, remedy="delete it and download it again, or leave out --weights")
+    return Identity(digest, entry, verified=expected is not None)
 
 
 def read_state_dict(path: Path) -> dict[str, np.ndarray]:
-    """Tensors of a ``.pth`` file, old or new serialisation; anything but plain tensors is refused.
+    """Arrays of a ``.safetensors`` or ``.pth`` file, floating point ones as float32.
 
     Raises:
-        InputError: torch is not installed, or the file is damaged or holds more than tensors.
+        InputError: the file is damaged or holds more than tensors, or the package that reads it is not installed.
     """
+    return _read_safetensors(path) if path.suffix == ".safetensors" else _read_pth(path)
+
+
+def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
+    try:
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+    except ImportError:
+        raise InputError(
+            "safetensors is needed to read this file", file=path, remedy="pip install 'bias-jax[hub]'"
+        ) from None
+    try:
+        arrays = load_file(path)
+    except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:  # KeyError: a type numpy has not
+        reason = str(error).splitlines()[0]
+        raise InputError(f"damaged weights file ({reason})", file=path, remedy="download it again") from None
+    return {k: v.astype(np.float32) if jnp.issubdtype(v.dtype, jnp.floating) else v for k, v in arrays.items()}
+
+
+def _read_pth(path: Path) -> dict[str, np.ndarray]:
+    """Old or new serialisation; `WRAPPERS` are opened."""
     try:
         import torch
     except ImportError:
@@ -82,7 +102,22 @@ def read_state_dict(path: Path) -> dict[str, np.ndarray]:
     except Exception as error:  # zip, pickle and torch raise many kinds on damaged files
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(f"damaged weights file ({reason})", file=path, remedy="download it again") from None
-    if not isinstance(content, Mapping) or not all(isinstance(v, torch.Tensor) for v in content.values()):
+
+    def plain(value: Any) -> bool:
+        return (
+            isinstance(value, torch.Tensor)
+            and value.layout == torch.strided
+            and not (value.is_quantized or value.is_meta)
+        )
+
+    def is_state_dict(value: Any) -> bool:
+        return isinstance(value, Mapping) and len(value) > 0 and all(map(plain, value.values()))
+
+    candidates = [content] + [content[key] for key in WRAPPERS if isinstance(content, Mapping) and key in content]
+    state_dict = next((value for value in candidates if is_state_dict(value)), None)
+    if state_dict is None:
         raise InputError("is not a mapping of names to tensors", file=path, remedy="save model.state_dict()")
-    return {str(key): value.to(torch.float32).numpy() if value.is_floating_point() else value.numpy()
-            for key, value in content.items()}  # fmt: skip
+    return {
+        str(key): (value.detach().to(torch.float32) if value.is_floating_point() else value.detach()).numpy()
+        for key, value in state_dict.items()
+    }

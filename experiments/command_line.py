@@ -1,12 +1,11 @@
 """Command lines generated from frozen dataclasses, and one way to end on bad input."""
 
 import argparse
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING, field, fields
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from bias_jax.errors import InputError
+from bias_jax.errors import run as run
 
 Config = TypeVar("Config")
 
@@ -48,15 +47,3 @@ def _converter(kind: Any) -> Callable[[str], Any]:
         return split
     concrete = [k for k in get_args(kind) if k is not type(None)]
     return concrete[0] if concrete else kind
-
-
-def run(program: Callable[[], int]) -> int:
-    """Run a program; bad input becomes one line on standard error and exit status 2."""
-    try:
-        return program()
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted: run the same command again to continue", file=sys.stderr)
-        return 130

@@ -21,6 +21,20 @@ class Subject:
     transform: Transform
     title: str  # weights in words; says "untrained control" where that is so
     sha256: str  # of the parameters, or of what determines them
+    untrained: str | None = None  # prefix of the layers for which the weights hold no valid values
+
+    def layers(self, requested: tuple[str, ...]) -> tuple[str, ...]:
+        """The requested layers, by default the network's, of which those without valid weights are left out.
+
+        Raises:
+            InputError: such a layer was requested. (On CPU a ReLU may turn their NaN into zeros: nothing would show.)
+        """
+        if self.untrained is None:
+            return requested or network(self.model).layers
+        if invalid := [layer for layer in requested if layer.startswith(self.untrained)]:
+            remedy = "leave it out of --layers, or use weights with a trained classifier"
+            raise InputError(f"{self.title}: layer {invalid[0]!r} has no valid weights", remedy=remedy)
+        return requested or tuple(x for x in network(self.model).layers if not x.startswith(self.untrained))
 
 
 def load_subject(
@@ -34,7 +48,9 @@ def load_subject(
             remedy = f"use --models {manifest.network}, or convert weights of {model}"
             raise InputError(f"holds {manifest.network}, not {model}", file=weights, remedy=remedy)
         title = f"weights {manifest.weights} from {manifest.source}"
-        return Subject(model, params, manifest.transform, title, manifest.params_sha256)
+        if manifest.untrained:
+            title += f", without valid values for {manifest.untrained}*"
+        return Subject(model, params, manifest.transform, title, manifest.params_sha256, manifest.untrained)
     transform = Transform(net.resize, net.image_size)
     rows = np.unique(np.linspace(0, len(dataset) - 1, CALIBRATION_IMAGES).astype(int))
     on_host, on_device = (None, transform) if image_size else (transform.on_host, transform.cropped())

@@ -45,7 +45,7 @@ def audit(config: SweepConfig, model: str, weights: str, out: Path) -> None:
         model,
         subject.params,
         images=len(dataset),
-        layers=config.layers or None,
+        layers=subject.layers(config.layers),
         rule=config.pooling,
         crop=subject.transform.crop,
         budget_gib=config.memory_gib,

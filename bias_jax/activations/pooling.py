@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bias_jax.networks.layers import adaptive_average
+
 MAX_SIDE = 8  # grid sides of Krug & Stober 2025 are at most this
 EQUAL_WIDTH = 8192  # features per layer that `equal` aims at
 
@@ -57,15 +59,6 @@ def pool(rule: str, x: jax.Array) -> jax.Array:
             x = jnp.einsum("ph,nhwu->npwu", rows, x, precision="highest")
             x = jnp.einsum("qw,npwu->npqu", columns, x, precision="highest")
     return x.reshape(x.shape[0], -1)
-
-
-def adaptive_average(size: int, cells: int) -> np.ndarray:
-    """Matrix [cells, size] of torch's adaptive average: cell i covers floor(i s / c) to ceil((i + 1) s / c)."""
-    result = np.zeros((cells, size))
-    for i in range(cells):
-        start, end = i * size // cells, -(-(i + 1) * size // cells)
-        result[i, start:end] = 1.0 / (end - start)
-    return result
 
 
 def _windows(size: int, cells: int) -> np.ndarray:

@@ -141,10 +141,17 @@ def image_batches(
         prepare: applied to each decoded image, e.g. to bring images of many sizes to one.
 
     While a batch is used, the next two are being decoded.
+
+    Raises:
+        InputError: at an image that cannot be decoded; see `inspect_images` for leaving such images out beforehand.
     """
 
     def load(i: int, batch: np.ndarray, slot: int) -> None:
-        pixels = decode(dataset.read_bytes(i))
+        try:
+            pixels = decode(dataset.read_bytes(i))
+        except OSError as error:
+            problem = f"image {dataset.image_names[i]!r} cannot be decoded ({error})"
+            raise InputError(problem, file=dataset.source, row=dataset.rows[i], remedy="replace the file") from None
         batch[slot] = pixels if prepare is None else prepare(pixels)
 
     with ThreadPoolExecutor(THREADS) as pool:

@@ -6,6 +6,7 @@ from bias_jax.networks.checkpoint import params_digest as params_digest
 from bias_jax.networks.checkpoint import save_checkpoint as save_checkpoint
 from bias_jax.networks.random_weights import random_params as random_params
 from bias_jax.networks.registry import NETWORKS as NETWORKS
+from bias_jax.networks.registry import PRECISIONS as PRECISIONS
 from bias_jax.networks.registry import Network as Network
 from bias_jax.networks.registry import Params as Params
 from bias_jax.networks.registry import abstract_params as abstract_params

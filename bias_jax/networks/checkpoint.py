@@ -28,6 +28,7 @@ class Manifest:
     params_sha256: str  # of the converted parameters, checked on loading
     transform: Transform
     accuracy: tuple[float, float] | None  # published ImageNet top-1 and top-5, percent
+    untrained: str | None = None  # prefix of the layers for which the source holds no valid values
 
 
 def params_digest(params: dict) -> str:

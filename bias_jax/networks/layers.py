@@ -1,7 +1,8 @@
-"""The convolution blocks that the networks share, in NHWC."""
+"""The building blocks that the networks share, in NHWC; parameters are float32, the arithmetic that of the images."""
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 
@@ -31,10 +32,24 @@ def conv_norm(convolution: nnx.Conv, bn: nnx.BatchNorm, x: jax.Array) -> jax.Arr
     if not bn.use_running_average:  # statistics are being calibrated
         return bn(convolution(x))
     assert bn.scale is not None and bn.bias is not None
+    # Folded in the parameters' float32: some variances of the published InceptionV3 are near 1e-14.
     scale = bn.scale[...] * jax.lax.rsqrt(bn.var[...] + bn.epsilon)
     shift = bn.bias[...] - bn.mean[...] * scale
     kernel = convolution.kernel[...] * scale
-    return conv2d(x, kernel, convolution.strides, convolution.padding) + shift
+    return conv2d(x, kernel.astype(x.dtype), convolution.strides, convolution.padding) + shift.astype(x.dtype)
+
+
+def convolve(convolution: nnx.Conv, x: jax.Array) -> jax.Array:
+    """Convolution with bias, in the precision of x."""
+    assert convolution.bias is not None
+    kernel, bias = (p[...].astype(x.dtype) for p in (convolution.kernel, convolution.bias))
+    return conv2d(x, kernel, convolution.strides, convolution.padding) + bias
+
+
+def linear(layer: nnx.Linear, x: jax.Array) -> jax.Array:
+    """Fully connected layer [N, D] -> [N, C], in the precision of x."""
+    assert layer.bias is not None
+    return x @ layer.kernel[...].astype(x.dtype) + layer.bias[...].astype(x.dtype)
 
 
 def conv2d(x: jax.Array, kernel: jax.Array, strides, padding) -> jax.Array:
@@ -48,3 +63,28 @@ def conv2d(x: jax.Array, kernel: jax.Array, strides, padding) -> jax.Array:
 def max_pool(x: jax.Array, size: int, stride: int, padding: int = 0) -> jax.Array:
     """Max-pooling; the padding counts as minus infinity, as in torch."""
     return nnx.max_pool(x, (size, size), (stride, stride), [(padding, padding), (padding, padding)])
+
+
+def average_pool_3x3(x: jax.Array) -> jax.Array:
+    """3x3 average at stride 1; the padding counts as zeros, so border sums are divided by 9 too, as in torch."""
+    x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    x = x[:, :-2] + x[:, 1:-1] + x[:, 2:]
+    return (x[:, :, :-2] + x[:, :, 1:-1] + x[:, :, 2:]) / 9
+
+
+def adaptive_average_pool(x: jax.Array, cells: int) -> jax.Array:
+    """Average of [N, H, W, U] over torch's adaptive windows -> [N, cells, cells, U]; enlarges small inputs."""
+    if x.shape[1:3] == (cells, cells):
+        return x
+    rows, columns = (jnp.asarray(adaptive_average(size, cells), x.dtype) for size in x.shape[1:3])
+    x = jnp.einsum("ph,nhwu->npwu", rows, x, precision="highest")
+    return jnp.einsum("qw,npwu->npqu", columns, x, precision="highest")
+
+
+def adaptive_average(size: int, cells: int) -> np.ndarray:
+    """Matrix [cells, size] of torch's adaptive average: cell i covers floor(i s / c) to ceil((i + 1) s / c)."""
+    result = np.zeros((cells, size))
+    for i in range(cells):
+        start, end = i * size // cells, -(-(i + 1) * size // cells)
+        result[i, start:end] = 1.0 / (end - start)
+    return result

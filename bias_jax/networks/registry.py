@@ -10,7 +10,9 @@ import jax.numpy as jnp
 from flax import nnx
 
 from bias_jax.errors import InputError
+from bias_jax.networks.inception_v3 import BLOCKS, InceptionV3
 from bias_jax.networks.resnet50 import STAGES, ResNet50
+from bias_jax.networks.vgg16 import VGG16
 
 Params = Mapping[str, Any]  # nested dict of arrays, Flax layouts, torchvision's module names
 PRECISIONS = {"float32": "highest", "tf32": "tensorfloat32", "bfloat16": "default"}
@@ -22,18 +24,36 @@ class Network:
 
     build: Callable[[int, nnx.Rngs], nnx.Module]  # (classes, rngs) -> module
     image_size: int  # side of the square image it was trained on
+    smallest: int  # side of the smallest image it accepts
     resize: int  # shorter side before the centre crop
     classifier: tuple[str, ...]  # path of the last linear layer, whose bias tells the number of classes
     layers: tuple[str, ...]  # probed by default, in depth order
 
 
 NETWORKS = {
+    "vgg16": Network(
+        build=VGG16,
+        image_size=224,
+        smallest=32,
+        resize=256,
+        classifier=("classifier", "6"),
+        layers=(*(f"features.{pool}" for pool in (4, 9, 16, 23, 30)), "classifier.1", "classifier.4"),
+    ),
     "resnet50": Network(
         build=ResNet50,
         image_size=224,
+        smallest=1,
         resize=256,
         classifier=("fc",),
         layers=("maxpool", *(f"layer{s}.{b}" for s, (blocks, *_) in enumerate(STAGES, 1) for b in range(blocks))),
+    ),
+    "inception_v3": Network(
+        build=InceptionV3,
+        image_size=299,
+        smallest=75,
+        resize=342,
+        classifier=("fc",),
+        layers=("maxpool1", "maxpool2", *BLOCKS),
     ),
 }
 IMAGENET_CLASSES = 1000
@@ -88,8 +108,14 @@ def forward(
     Returns:
         Logits [N, C] and the activations [N, H, W, U] or [N, U] in depth order, by torchvision's node names.
         Under `jit`, activations that nobody uses cost nothing.
+
+    Raises:
+        InputError: unknown network, or images smaller than it accepts.
     """
+    if min(images.shape[1:3]) < (smallest := network(name).smallest):
+        size = " x ".join(map(str, images.shape[1:3]))
+        raise InputError(f"{name} cannot take images of {size} pixels", remedy=f"give sides of at least {smallest}")
     if precision == "bfloat16":
-        params, images = jax.tree.map(lambda x: jnp.asarray(x, jnp.bfloat16), (params, images))
+        images = images.astype(jnp.bfloat16)  # the layers cast their parameters
     with jax.default_matmul_precision(PRECISIONS[precision]):
         return assemble(name, params)(images)

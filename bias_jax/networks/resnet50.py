@@ -5,7 +5,7 @@ from typing import Any
 import jax
 from flax import nnx
 
-from bias_jax.networks.layers import conv, conv_norm, max_pool, norm
+from bias_jax.networks.layers import conv, conv_norm, linear, max_pool, norm
 
 EPSILON = 1e-5  # of every batch norm
 STAGES = ((3, 64, 1), (4, 128, 2), (6, 256, 2), (3, 512, 2))  # blocks, mid width, stride of the first block
@@ -59,5 +59,5 @@ class ResNet50(nnx.Module):
             for block, bottleneck in enumerate(getattr(self, f"layer{number}")):
                 x = bottleneck(x, f"layer{number}.{block}", activations)
         x = activations["avgpool"] = x.mean(axis=(1, 2), keepdims=True)
-        logits = activations["fc"] = self.fc(x[:, 0, 0])
+        logits = activations["fc"] = linear(self.fc, x[:, 0, 0])
         return logits, activations

@@ -1,5 +1,3 @@
-import json
-
 import numpy as np
 import pytest
 
@@ -7,13 +5,6 @@ from bias_jax.errors import InputError
 from bias_jax.networks import load_checkpoint
 from converters import convert
 from converters.__main__ import main
-from tests.reference import torch_oracle as oracle
-
-
-@pytest.fixture(scope="module")
-def state_dict():
-    shapes = json.loads(str(np.load(oracle.HERE / "resnet50.npz")["shapes"]))
-    return oracle.seeded_state_dict(shapes)
 
 
 def test_every_key_lands_where_it_belongs(state_dict):
@@ -49,6 +40,21 @@ def test_other_number_of_classes(state_dict):
 def test_integer_weights_are_refused(state_dict):
     with pytest.raises(InputError, match=r"fc\.bias holds int64"):
         convert("resnet50", {**state_dict, "fc.bias": np.zeros(1000, int)})
+
+
+def test_values_that_are_not_finite_are_refused_or_spread(state_dict):
+    broken = {**state_dict, "fc.bias": np.full(1000, np.nan, np.float32)}
+    with pytest.raises(InputError, match=r"fc\.bias holds values that are not finite"):
+        convert("resnet50", broken)
+    params = convert("resnet50", broken, invalid="fc.")
+    assert np.isnan(params["fc"]["kernel"]).all() and np.isfinite(params["conv1"]["kernel"]).all()
+
+
+def test_prefix_of_data_parallel_training(state_dict):
+    params = convert("resnet50", {f"module.{key}": value for key, value in state_dict.items()})
+    assert (params["fc"]["bias"] == state_dict["fc.bias"]).all()
+    with pytest.raises(InputError, match=r"module\.conv1\.weight is not part"):
+        convert("resnet50", {**state_dict, "module.conv1.weight": state_dict["conv1.weight"]})
 
 
 def test_command_line_converts_a_pth_file(state_dict, tmp_path, capsys):

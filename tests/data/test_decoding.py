@@ -1,4 +1,5 @@
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,8 +20,6 @@ def encoded(array: np.ndarray, kind: str = "png", mode: str | None = None, **opt
 
 
 def dataset_of(files: list[bytes]) -> FaceDataset:
-    from dataclasses import replace
-
     return replace(toy_dataset([[len(files)]]), read_bytes=lambda i: files[i])
 
 
@@ -90,3 +89,10 @@ def test_real_photographs_decode_alike(fairface_dir):
         pytest.skip("no fast decoder")
     for path in sorted((fairface_dir / "train").iterdir())[:100]:
         assert np.array_equal(fast(path.read_bytes()), decode_with_pil(path.read_bytes()))
+
+
+def test_a_damaged_image_among_batches_is_named():
+    files = [encoded(np.zeros((4, 4, 3), np.uint8)), b"no"]
+    dataset = replace(toy_dataset([[2]]), read_bytes=lambda i: files[i])
+    with pytest.raises(InputError, match=r"toy: row 1: image 'image 1' cannot be decoded"):
+        list(image_batches(dataset, 1, (4, 4)))

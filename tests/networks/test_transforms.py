@@ -4,6 +4,8 @@ import pytest
 from PIL import Image
 
 from bias_jax.networks import Transform
+from converters.published import PUBLISHED
+from tests.reference import torch_oracle as oracle
 
 TRANSFORMS = [Transform(256, 224), Transform(232, 224), Transform(342, 299), Transform(64, 80)]
 
@@ -36,8 +38,7 @@ def test_device_and_host_equal_pil(transform, size, rng):
     )
     expected = by_pil(transform, image)
     on_device = jax.device_get(jax.jit(transform.on_device)(image[None]))[0]
-    difference = np.abs(levels(transform, on_device) - expected)
-    assert difference.max() <= 1 and (difference > 0).mean() < 0.01
+    assert (levels(transform, on_device) == expected).all()
     assert (transform.on_host(image) == expected).all()
 
 
@@ -48,9 +49,27 @@ def test_cropped_images_are_only_normalised(rng):
     np.testing.assert_allclose(transform.cropped().on_device(jax.numpy.asarray(image)), expected, atol=2e-6)
 
 
-def test_real_photographs(fairface_dir):
-    transform = Transform(256, 224)
+@pytest.mark.parametrize("transform", dict.fromkeys(entry.transform for entry in PUBLISHED))
+def test_real_photographs(fairface_dir, transform):
+    on_device = jax.jit(transform.on_device)
     for path in sorted((fairface_dir / "val").iterdir())[:20]:
         image = np.asarray(Image.open(path).convert("RGB"))
-        on_device = jax.device_get(jax.jit(transform.on_device)(image[None]))[0]
-        assert np.abs(levels(transform, on_device) - by_pil(transform, image)).max() <= 1
+        found = levels(transform, jax.device_get(on_device(image[None]))[0])
+        assert (found == by_pil(transform, image)).all()
+
+
+@pytest.mark.parametrize("transform", dict.fromkeys(entry.transform for entry in PUBLISHED))
+def test_transforms_equal_torchvisions(transform, rng):
+    if not oracle.importable():
+        pytest.skip("torch and torchvision are not both installed")
+    from torchvision.transforms._presets import ImageClassification
+
+    theirs = ImageClassification(
+        crop_size=transform.crop, resize_size=transform.resize, mean=transform.mean, std=transform.std
+    )
+    for size in ((375, 500), (224, 224)):
+        image = Image.fromarray(rng.integers(0, 255, (9, 7, 3), dtype=np.uint8)).resize(size[::-1])
+        expected = levels(transform, theirs(image).numpy().transpose(1, 2, 0))
+        on_device = jax.device_get(jax.jit(transform.on_device)(np.asarray(image)[None]))[0]
+        assert (levels(transform, on_device) == expected).all()
+        assert (transform.on_host(np.asarray(image)) == expected).all()

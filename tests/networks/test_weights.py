@@ -47,6 +47,16 @@ def test_random_weights_are_seeded_and_calibrated(params):
         assert np.isfinite(value).all() and 0.001 < np.abs(value).mean() < 100
 
 
+@pytest.mark.parametrize(("name", "side"), [("vgg16", 32), ("inception_v3", 75)])
+def test_random_weights_of_the_other_networks(name, side):
+    images = np.random.default_rng(0).standard_normal((16, side, side, 3)).astype(np.float32)
+    found = random_params(name, 0, images)
+    assert jax.tree.map(lambda x: x.shape, found) == jax.tree.map(lambda x: x.shape, abstract_params(name))
+    _, activations = jax.jit(lambda p, x: forward(name, p, x))(found, images)
+    for value in activations.values():
+        assert np.isfinite(value).all() and 0.001 < np.abs(value).mean() < 100
+
+
 def test_checkpoint_round_trip(checkpoint, params):
     path, manifest = checkpoint
     loaded, found = load_checkpoint(path)

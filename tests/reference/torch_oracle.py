@@ -1,4 +1,4 @@
-"""torchvision's networks as oracle: seeded state dicts, and activations read by cloning hooks.
+"""torchvision's networks as oracle: seeded state dicts, and frozen values of every layer.
 
 `python -m tests.reference.torch_oracle` writes the frozen values beside this file; it needs torch and torchvision,
 the tests that use the values need neither.
@@ -6,19 +6,37 @@ the tests that use the values need neither.
 
 import hashlib
 import json
-from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
 
+from bias_jax.errors import InputError
+from converters.original import import_torchvision, original_activations, original_network
+
 HERE = Path(__file__).parent
-SIZES = {"resnet50": ((224, 224), (160, 192))}
+SIZES = {
+    "vgg16": ((224, 224), (160, 192)),
+    "resnet50": ((224, 224), (160, 192)),
+    "inception_v3": ((299, 299), (139, 171)),
+}
 SAMPLES = 200  # values kept per layer and image size
 
 
 def rng_for(*names) -> np.random.Generator:
     digest = hashlib.sha256("/".join(map(str, names)).encode()).digest()
     return np.random.default_rng(int.from_bytes(digest[:8], "big"))
+
+
+def frozen(name: str) -> tuple[dict[str, list[int]], dict[tuple[int, int], dict]]:
+    """Shapes of the state dict; and by image size, layer -> (shape, largest magnitude, values at sampled positions)."""
+    stored = np.load(HERE / f"{name}.npz")
+    layers = {}
+    for size in SIZES[name]:
+        key = f"{size[0]}x{size[1]}"
+        shapes = json.loads(str(stored[f"{key}/layers"]))
+        rows = zip(shapes.items(), stored[f"{key}/largest"], stored[f"{key}/values"], strict=True)
+        layers[size] = {layer: (tuple(shape), largest, values) for (layer, shape), largest, values in rows}
+    return json.loads(str(stored["shapes"])), layers
 
 
 def seeded_state_dict(shapes: dict[str, list[int]], seed: int = 0) -> dict[str, np.ndarray]:
@@ -36,7 +54,7 @@ def seeded_state_dict(shapes: dict[str, list[int]], seed: int = 0) -> dict[str, 
             result[key] = rng.normal(0.0, 0.2, shape).astype(np.float32)
         else:
             fan_in = np.prod(shape[1:])
-            result[key] = (rng.standard_normal(shape) * np.sqrt(2.0 / fan_in)).astype(np.float32)
+            result[key] = rng.standard_normal(shape, np.float32) * np.float32(np.sqrt(2.0 / fan_in))
     return result
 
 
@@ -52,83 +70,39 @@ def sample_positions(layer: str, count: int) -> np.ndarray:
 
 
 def importable() -> bool:
-    """Whether the live comparison can run. A torchvision that does not fit its torch raises more than ImportError."""
+    """Whether the live comparison can run."""
     try:
-        import torch
-
-        _declare_operators(torch)
-        import torchvision  # noqa: F401
-    except (ImportError, RuntimeError):
+        import_torchvision()
+    except InputError:
         return False
     return True
 
 
-def torch_network(name: str):
-    """torchvision's module in eval mode, as built for its published weights."""
+def published_shapes(name: str) -> dict[str, list[int]]:
+    """Names and shapes of torchvision's state dict."""
     import torch
 
-    _declare_operators(torch)
-    import torchvision
-
-    if name == "inception_v3":
-        return torchvision.models.inception_v3(weights=None, init_weights=False, transform_input=True).eval()
-    return getattr(torchvision.models, name)(weights=None).eval()
-
-
-_OPERATORS = []  # kept alive for the life of the process
-
-
-def _declare_operators(torch) -> None:
-    # torchvision's compiled operators do not load beside a CPU build of torch, and its import then trips over
-    # their missing schemas.
-    if not _OPERATORS:
-        library = torch.library.Library("torchvision", "DEF")
-        for operator in ("nms", "qnms"):
-            library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        _OPERATORS.append(library)
-
-
-def torch_activations(name: str, state_dict: dict[str, np.ndarray], images: np.ndarray, double: bool = False):
-    """Output of every module call, NHWC, by torchvision's node names, and the logits."""
-    import torch
-
-    model = torch_network(name)
-    model.load_state_dict({k: torch.from_numpy(np.array(v)) for k, v in state_dict.items()})
-    model = model.double() if double else model
-    found, calls = {}, defaultdict(int)
-
-    def hook(path):
-        def record(module, inputs, output):
-            # A module called again gets torchvision's numbered node name.
-            node = path if calls[path] == 0 else f"{path}_{calls[path]}"
-            calls[path] += 1
-            value = output.detach().clone().numpy()
-            found[node] = value.transpose(0, 2, 3, 1) if value.ndim == 4 else value
-
-        return record
-
-    for path, module in model.named_modules():
-        if path:
-            module.register_forward_hook(hook(path))
-    with torch.no_grad():
-        x = torch.from_numpy(images.transpose(0, 3, 1, 2).copy())
-        logits = model(x.double() if double else x)
-    return found, logits.numpy()
+    options = {"init_weights": False} if name == "inception_v3" else {}
+    with torch.device("meta"):
+        model = getattr(import_torchvision().models, name)(weights=None, **options)
+    return {key: list(value.shape) for key, value in model.state_dict().items()}
 
 
 def freeze(name: str) -> None:
-    """Write names, shapes, and float64 values of every layer for the seeded weights."""
-    model = torch_network(name)
-    shapes = {key: list(value.shape) for key, value in model.state_dict().items()}
-    arrays = {}
+    """Write names, shapes, and the values of every layer for the seeded weights, computed in float64."""
+    import_torchvision()
+    shapes = published_shapes(name)
+    model = original_network(name, seeded_state_dict(shapes)).double()
+    arrays = {"shapes": np.array(json.dumps(shapes))}
     for size in SIZES[name]:
-        found, logits = torch_activations(name, seeded_state_dict(shapes), seeded_images(2, size), double=True)
-        for layer, value in {**found, "logits": logits}.items():
-            key = f"{size[0]}x{size[1]}/{layer}"
-            arrays[f"{key}/values"] = value.reshape(-1)[sample_positions(layer, value.size)]
-            arrays[f"{key}/shape"] = np.array(value.shape)
-            arrays[f"{key}/largest"] = np.array(np.abs(value).max())
-    np.savez_compressed(HERE / f"{name}.npz", shapes=json.dumps(shapes), **arrays)
+        logits, found = original_activations(model, seeded_images(2, size))
+        found = {**found, "logits": logits}
+        key = f"{size[0]}x{size[1]}"
+        arrays[f"{key}/layers"] = np.array(json.dumps({layer: value.shape for layer, value in found.items()}))
+        arrays[f"{key}/largest"] = np.array([np.abs(value).max() for value in found.values()])
+        sampled = [value.reshape(-1)[sample_positions(layer, value.size)] for layer, value in found.items()]
+        arrays[f"{key}/values"] = np.array(sampled, np.float32)
+    np.savez_compressed(HERE / f"{name}.npz", **arrays)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,229 @@
+import dataclasses
+import hashlib
+import sys
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from bias_jax.errors import InputError
+from bias_jax.networks import load_checkpoint
+from converters import checkpoint, download, published, sources
+from converters.__main__ import main
+from converters.published import PUBLISHED
+from converters.sources import identify, read_state_dict
+
+torch = pytest.importorskip("torch")
+numpy_safetensors = pytest.importorskip("safetensors.numpy")
+
+
+def tensors(arrays):
+    return {key: torch.from_numpy(np.array(value)) for key, value in arrays.items()}
+
+
+SMALL = {"fc.weight": np.arange(6, dtype=np.float32).reshape(2, 3), "fc.bias": np.ones(2, np.float32)}
+
+
+@pytest.fixture
+def publish(monkeypatch):
+    """Make a file pass for a published one, by replacing the hash prefix of an entry."""
+
+    def replace_hash(path, network, name):
+        prefix = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
+        changed = tuple(
+            dataclasses.replace(e, file=f"x-{prefix}.pth") if (e.network, e.name) == (network, name) else e
+            for e in PUBLISHED
+        )
+        monkeypatch.setattr(published, "PUBLISHED", changed)
+        monkeypatch.setattr(sources, "PUBLISHED", changed)
+
+    return replace_hash
+
+
+@pytest.mark.parametrize("wrapper", [None, "state_dict", "model"])
+@pytest.mark.parametrize("zipped", [True, False])
+def test_pth_files_of_both_serialisations_wrapped_or_not(tmp_path, wrapper, zipped):
+    path = tmp_path / "x.pth"
+    content = tensors(SMALL) if wrapper is None else {wrapper: tensors(SMALL), "epoch": 3, "optimizer": {"lr": [0.1]}}
+    torch.save(content, path, _use_new_zipfile_serialization=zipped)
+    found = read_state_dict(path)
+    assert list(found) == list(SMALL) and all((found[k] == SMALL[k]).all() for k in SMALL)
+
+
+def test_half_precision_and_parameters_become_float32(tmp_path):
+    path = tmp_path / "x.pth"
+    halves = {"a": torch.ones(2, dtype=torch.bfloat16), "b": torch.nn.Parameter(torch.ones(2, dtype=torch.float16))}
+    torch.save(halves, path)
+    assert all(v.dtype == np.float32 and (v == 1).all() for v in read_state_dict(path).values())
+    path = tmp_path / "x.safetensors"
+    numpy_safetensors.save_file({"a": np.ones(2, ml_dtypes.bfloat16), "n": np.array(3)}, path)
+    found = read_state_dict(path)
+    assert found["a"].dtype == np.float32 and found["n"].dtype == np.int64
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"model": torch.nn.Linear(2, 2)}, "not a plain state dict"),
+        ({"fc.weight": torch.eye(2).to_sparse()}, "not a mapping of names to tensors"),
+        ({"fc.weight": torch.zeros(1), "lr": 0.1}, "not a mapping of names to tensors"),
+        ({}, "not a mapping of names to tensors"),
+        ([torch.zeros(1)], "not a mapping of names to tensors"),
+    ],
+)
+def test_anything_but_plain_tensors_is_refused(tmp_path, content, message):
+    path = tmp_path / "x.pth"
+    torch.save(content, path)
+    with pytest.raises(InputError, match=message):
+        read_state_dict(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"\x10\0\0\0\0\0\0\0{}", b"\xff" * 64])
+def test_damaged_safetensors(tmp_path, content):
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="damaged weights file"):
+        read_state_dict(path)
+
+
+def test_published_files_are_recognised_by_their_hash(tmp_path, publish):
+    path = tmp_path / "renamed.pth"
+    torch.save(tensors(SMALL), path)
+    assert identify("resnet50", path, None).weights == "custom"
+    with pytest.raises(InputError, match=r"SHA-256 starts with \w{8}, IMAGENET1K_V2 with 11ad3fa6"):
+        identify("resnet50", path, "IMAGENET1K_V2")
+    publish(path, "resnet50", "IMAGENET1K_V2")
+    for claimed in (None, "IMAGENET1K_V2"):
+        found = identify("resnet50", path, claimed)
+        assert found.weights == "IMAGENET1K_V2" and found.verified and found.entry.transform.resize == 232
+    with pytest.raises(InputError, match="IMAGENET1K_V1 with 0676ba61"):
+        identify("resnet50", path, "IMAGENET1K_V1")
+    with pytest.raises(InputError, match=r"no weights 'V9'.*IMAGENET1K_V1, IMAGENET1K_V2, tv_in1k, tv2_in1k"):
+        identify("resnet50", path, "V9")
+
+
+def test_timms_files_are_taken_at_their_word_unless_the_hub_states_a_hash(tmp_path):
+    path = tmp_path / "model.safetensors"
+    numpy_safetensors.save_file(SMALL, path)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert identify("resnet50", path, "tv2_in1k").weights == "tv2_in1k (unverified)"
+    assert identify("resnet50", path, "tv2_in1k", digest).weights == "tv2_in1k"
+    with pytest.raises(InputError, match="SHA-256 starts with"):
+        identify("resnet50", path, "tv2_in1k", "0" * 64)
+
+
+def test_every_published_entry():
+    assert len(PUBLISHED) == 9 and len({(e.network, e.name) for e in PUBLISHED}) == 9
+    for entry in PUBLISHED:
+        assert (len(entry.hash_prefix) == 8) != entry.on_hub
+        assert (entry.accuracy is None) == (entry.invalid is not None) == (entry.name == "IMAGENET1K_FEATURES")
+
+
+def test_entries_equal_torchvisions(needs_torchvision):
+    from torchvision.models import Inception_V3_Weights, ResNet50_Weights, VGG16_Weights
+
+    enums = {"vgg16": VGG16_Weights, "resnet50": ResNet50_Weights, "inception_v3": Inception_V3_Weights}
+    ours = [entry for entry in PUBLISHED if not entry.on_hub]
+    assert [(e.network, e.name) for e in ours] == [(n, w.name) for n, enum in enums.items() for w in enum]
+    for entry in ours:
+        theirs = enums[entry.network][entry.name]
+        transform = theirs.transforms()
+        assert entry.address == theirs.url and entry.mebibytes == theirs.meta["_file_size"]
+        assert [entry.transform.resize] == transform.resize_size and [entry.transform.crop] == transform.crop_size
+        assert list(entry.transform.mean) == transform.mean and list(entry.transform.std) == transform.std
+        if entry.accuracy:
+            assert list(entry.accuracy) == list(theirs.meta["_metrics"]["ImageNet-1K"].values())
+
+
+def test_list_names_every_entry(capsys):
+    assert main(["list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 10
+    for entry, line in zip(PUBLISHED, lines[1:], strict=True):
+        assert all(part in line for part in (entry.network, entry.name, entry.file, str(entry.transform.resize)))
+
+
+def test_a_published_file_keeps_its_transform_and_accuracy(state_dict, tmp_path, publish, capsys):
+    path, out = tmp_path / "x.pth", tmp_path / "out"
+    torch.save(tensors(state_dict), path)
+    publish(path, "resnet50", "IMAGENET1K_V2")
+    assert main(["resnet50", "--source", str(path), "--weights", "IMAGENET1K_V2", "--out", str(out)]) == 0
+    manifest = load_checkpoint(out)[1]
+    assert manifest.weights == "IMAGENET1K_V2" and manifest.accuracy == (80.858, 95.434)
+    assert manifest.transform.resize == 232 and "resize 232" in capsys.readouterr().out
+    assert main(["resnet50", "--source", str(path), "--out", str(out)]) == 2
+    assert "not empty" in capsys.readouterr().err
+
+
+def test_a_fine_tuned_checkpoint(state_dict, tmp_path):
+    tuned = {f"module.{k}": v[:4] if k.startswith("fc.") else v for k, v in state_dict.items()}
+    path = tmp_path / "epoch-9.pth"
+    torch.save({"state_dict": tensors(tuned), "epoch": 9}, path)
+    assert main(["resnet50", "--source", str(path), "--out", str(tmp_path / "out")]) == 0
+    params, manifest = load_checkpoint(tmp_path / "out")
+    assert manifest.weights == "custom" and manifest.classes == 4 and params["fc"]["kernel"].shape == (2048, 4)
+
+
+class Hub:
+    """Stands in for huggingface_hub."""
+
+    def __init__(self, path, etag):
+        self.path, self.etag = path, etag
+
+    def hf_hub_url(self, repository, file):
+        return f"https://hub/{repository}/{file}"
+
+    def get_hf_file_metadata(self, address):
+        return self
+
+    def hf_hub_download(self, repository, file):
+        assert (repository, file) == ("timm/resnet50.tv_in1k", "model.safetensors")
+        return str(self.path)
+
+
+def test_download_from_the_hugging_face_hub(state_dict, tmp_path, monkeypatch, capsys):
+    path = tmp_path / "model.safetensors"
+    numpy_safetensors.save_file(state_dict, path)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    command = ["resnet50", "--download", "--weights", "tv_in1k", "--out", str(tmp_path / "out")]
+    for etag, message in (("0" * 64, "SHA-256 starts with"), ("short", "states no SHA-256")):
+        monkeypatch.setitem(sys.modules, "huggingface_hub", Hub(path, etag))
+        assert main(command) == 2 and message in capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, "huggingface_hub", Hub(path, digest))
+    assert main(command) == 0
+    manifest = load_checkpoint(tmp_path / "out")[1]
+    assert manifest.weights == "tv_in1k" and manifest.source_sha256 == digest and manifest.accuracy == (76.130, 92.862)
+
+
+def test_download_through_torchs_hub(tmp_path, monkeypatch, capsys):
+    entry = published.published("resnet50", "IMAGENET1K_V1")
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    asked = []
+
+    def fetch(address, destination, hash_prefix):
+        asked.append((address, hash_prefix))
+        torch.save(tensors(SMALL), destination)
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", fetch)
+    for _ in range(2):  # the second time from the cache
+        path, _ = download.download(entry)
+        assert path == tmp_path / "checkpoints" / "resnet50-0676ba61.pth" and path.exists()
+    assert asked == [("https://download.pytorch.org/models/resnet50-0676ba61.pth", "0676ba61")]
+    with pytest.raises(InputError, match="SHA-256 starts with"):  # the cached file is not the published one
+        checkpoint.open_weights("resnet50", None, "IMAGENET1K_V1")
+
+
+def test_an_unreachable_network_is_told_in_one_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+
+    def fetch(*_, **__):
+        raise OSError("<urlopen error no route>\nmore")
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", fetch)
+    command = ["vgg16", "--download", "--weights", "IMAGENET1K_FEATURES", "--out", str(tmp_path / "out")]
+    assert main(command) == 2
+    error = capsys.readouterr().err
+    assert "cannot be downloaded (<urlopen error no route>)" in error and error.count("\n") == 1
+    assert main(["vgg16", "--download", "--out", str(tmp_path / "out")]) == 2
+    assert "no weights are named" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
