@@ -23,8 +23,8 @@ def alias_tables(total: int, size: int) -> np.ndarray:
 
     Returns:
         uint32 [chunks, rows * 256]: for each chunk, number of images still needed and cell, the threshold in the upper
-        24 bits and the alias in the lower 8. Rows are filled up to a multiple of 16, so that fewer programs are
-        compiled.
+        24 bits and the alias in the lower 8. Chunks are filled up to an even number (nothing is drawn from the last),
+        rows to a multiple of 16, so that fewer programs are compiled.
 
     Raises:
         ValueError: if `total` is above `LARGEST`.
@@ -33,13 +33,14 @@ def alias_tables(total: int, size: int) -> np.ndarray:
         raise ValueError(f"cannot draw {size} of {total} images in more than one way")
     if total > LARGEST:
         raise ValueError(f"{total} images are too many for sampled relabellings (at most {LARGEST})")
-    chunks = -(-total // CHUNK)
+    chunks = -(-total // (2 * CHUNK)) * 2
     rows = -(-(size + 1) // 16) * 16
     counts = np.array([bin(pattern).count("1") for pattern in range(256)])
     tables = np.zeros((chunks, rows, 256), np.uint32)
     for chunk in range(chunks):
-        width = min(CHUNK, total - CHUNK * chunk)
-        rest = total - CHUNK * chunk - width
+        remaining = max(0, total - CHUNK * chunk)
+        width = min(CHUNK, remaining)
+        rest = remaining - width
         possible = np.arange(256) < 2**width
         weights = np.zeros((size + 1, 256), np.int64)
         for needed in range(size + 1):
