@@ -1,7 +1,7 @@
 """Throughput of sampled association tests: relabellings per second, against vectorised NumPy, side by side in one run.
 
-The work is that of the published tests (Steed & Caliskan 2021): 15 tests with their numbers of images, in every layer of
-a network. The values are random; the cost does not depend on them.
+The work is that of the published tests (Steed & Caliskan 2021): 15 tests with their numbers of images, in every layer
+of a network. The values are random; the cost does not depend on them.
 """
 
 import time

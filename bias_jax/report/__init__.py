@@ -1,5 +1,6 @@
 """Figures, drawn from results only."""
 
+from bias_jax.report.association_figure import effect_by_layer as effect_by_layer
 from bias_jax.report.confusions import attribute_confusions as attribute_confusions
 from bias_jax.report.confusions import group_confusion as group_confusion
 from bias_jax.report.curves import accuracy_by_layer as accuracy_by_layer
