@@ -25,7 +25,7 @@ VARIANTS = {"raw": False, "centred": True}  # cosine -> whether the mean over th
 
 
 def layer_file(source: str, layer: str) -> str:
-    return f"layers/{source.replace(' ', '-')}.{layer}.npz"
+    return f"layers/{source}.{layer}.npz".replace(" ", "-")
 
 
 def results_file(number: int, name: str) -> str:
