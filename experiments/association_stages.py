@@ -76,7 +76,8 @@ def measure_pixels(directory: RunDirectory, stimuli: Stimuli) -> None:
     batches = image_batches(stimuli.dataset, 32, (SIDE, SIDE), prepare)
     pixels = np.concatenate([batch for _, batch in batches])[: len(stimuli.dataset)] / 127.5 - 1.0
     for source, features in ((PIXELS, pixels.reshape(len(pixels), -1)), (COLOUR, pixels.mean(axis=(1, 2)))):
-        directory.save_arrays(layer_file(source, source), measure(features, stimuli.tests))
+        if not directory.has(layer_file(source, source)):
+            directory.save_arrays(layer_file(source, source), measure(features, stimuli.tests))
 
 
 def run_tests(
