@@ -152,7 +152,7 @@ def ieat_run(config: IeatConfig) -> int:
         for variant in VARIANTS:
             shown = {t.name: [r for r in rows if (r["test"], r["cosine"]) == (t.name, variant)] for t in stimuli.tests}
             with directory.figure(f"figures/effect_by_layer-{variant}.png") as path:
-                effect_by_layer(path, shown, f"{config.model} ({title}), {variant} cosines; filled: p <= 0.05 (max-T)")
+                effect_by_layer(path, shown, f"{config.model}: {title}\n{variant} cosines; filled: p <= 0.05 (max-T)")
         print(table(rows, next(iter(subjects))))
     print(f"results: {out}/ (run.json, associations.parquet, figures/)")
     return 0

@@ -10,7 +10,7 @@ accurate, relatively, as one of 0.1.
 import numpy as np
 
 WORK = 1.2e9  # grid cells touched at most, one or two seconds
-MOST_BINS = 2**16
+MOST_BINS = 2**17
 FEWEST_BINS = 512
 UNDERFLOW = 1e-290  # more than what all probabilities below the smallest float64 can add up to
 

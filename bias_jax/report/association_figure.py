@@ -25,7 +25,7 @@ def effect_by_layer(path: Path, tests: Mapping[str, Sequence[Mapping[str, Any]]]
     columns = min(3, len(tests))
     lines = -(-len(tests) // columns)
     figure = Figure(figsize=(1.5 + 4.4 * columns, 1.2 + 3.4 * lines), layout="constrained")
-    figure.suptitle(title)
+    figure.suptitle(title, fontsize=10)
     for number, (name, rows) in enumerate(tests.items()):
         axes = figure.add_subplot(lines, columns, number + 1)
         axes.axhline(0.0, color="black", linewidth=0.8)

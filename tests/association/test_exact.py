@@ -92,10 +92,11 @@ def test_far_tail_has_relative_accuracy(rng):
     assert tail_bounds(s, 20, float(s[:20].sum()) + 1.0) == (0.0, 0.0)
 
 
-def test_forty_images_a_side_within_0_002(rng):
+@pytest.mark.parametrize("alternative", ["greater", "two-sided"])
+def test_forty_images_a_side_within_0_002(alternative, rng):
     for _ in range(3):
         s = rng.standard_normal(80)
-        found = permutation_test(s[:40], s[40:])
+        found = permutation_test(s[:40], s[40:], alternative=alternative)
         assert found.method == "bounds" and 0 < found.p_high - found.p_low <= 0.002
 
 
