@@ -1,6 +1,6 @@
 """Which layers of a pre-trained image model tell people apart, and how sure are we?
 
-One direction of data flow: ``data -> networks -> activations -> probes, topomaps -> results -> report``.
+One direction of data flow: ``data -> networks -> activations -> probes, topomaps, association -> results -> report``.
 Axes everywhere: N images, L layers, D features of one layer, T targets, C classes of one target, G groups,
 R regularisation strengths, F folds, S seeds, U units of a layer, K nodes of a map, P permutations or bootstrap draws.
 """

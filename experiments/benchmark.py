@@ -7,10 +7,16 @@ import sys
 from collections.abc import Callable, Sequence
 
 from bias_jax.errors import InputError
+from experiments.benchmarks.association import run_association
+from experiments.benchmarks.extract import run_extract
 from experiments.benchmarks.loading import run_loading
 from experiments.command_line import run
 
-BENCHMARKS: dict[str, Callable[[Sequence[str]], int]] = {"loading": run_loading}
+BENCHMARKS: dict[str, Callable[[Sequence[str]], int]] = {
+    "extract": run_extract,
+    "loading": run_loading,
+    "association": run_association,
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""Shared fixtures. Real photographs are found through FAIRFACE_DIR; tests that need them skip without it."""
+"""Shared fixtures. Photographs are found through FAIRFACE_DIR, published association tests through IEAT_DIR."""
 
 import os
 from pathlib import Path
@@ -14,6 +14,14 @@ def fairface_dir() -> Path:
     directory = os.environ.get("FAIRFACE_DIR")
     if not directory:
         pytest.skip("FAIRFACE_DIR is not set")
+    return Path(directory)
+
+
+@pytest.fixture(scope="session")
+def ieat_dir() -> Path:
+    directory = os.environ.get("IEAT_DIR")
+    if not directory:
+        pytest.skip("IEAT_DIR is not set")
     return Path(directory)
 
 

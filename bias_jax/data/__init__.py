@@ -11,8 +11,16 @@ from bias_jax.data.decoding import Inspection as Inspection
 from bias_jax.data.decoding import image_batches as image_batches
 from bias_jax.data.decoding import inspect_images as inspect_images
 from bias_jax.data.fairface import read_fairface as read_fairface
+from bias_jax.data.published_tests import PUBLISHED_TESTS as PUBLISHED_TESTS
 from bias_jax.data.sampling import balanced_subset as balanced_subset
 from bias_jax.data.sampling import stratified_folds as stratified_folds
+from bias_jax.data.stimuli import AssociationStimuli as AssociationStimuli
+from bias_jax.data.stimuli import Stimuli as Stimuli
+from bias_jax.data.stimuli import collect as collect
+from bias_jax.data.stimulus_sources import StimulusRequest as StimulusRequest
+from bias_jax.data.stimulus_sources import folder_images as folder_images
+from bias_jax.data.stimulus_sources import folder_tests as folder_tests
+from bias_jax.data.stimulus_sources import group_images as group_images
 from bias_jax.data.stores import FolderImages as FolderImages
 from bias_jax.data.table import Table as Table
 from bias_jax.data.table import infer_categories as infer_categories

@@ -78,11 +78,20 @@ def decode_with_pil(encoded: bytes) -> np.ndarray:
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
             with Image.open(io.BytesIO(encoded)) as image:
-                return np.asarray(image.convert("RGB"))
+                return np.asarray(_eight_bits(image).convert("RGB"))
         except OSError:
             raise
         except Exception as error:  # decoders raise SyntaxError, ValueError, struct.error, ... on damaged input
             raise OSError(str(error)) from error
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Modes that ``convert("RGB")`` would clip or warn about."""
+    if image.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if image.mode == "P" and "transparency" in image.info:
+        return image.convert("RGBA")
+    return image
 
 
 def inspect_images(dataset: FaceDataset, *, skip_unreadable: bool = False) -> Inspection:

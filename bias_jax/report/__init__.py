@@ -2,6 +2,7 @@
 
 import matplotlib
 
+from bias_jax.report.association_figure import effect_by_layer as effect_by_layer
 from bias_jax.report.confusions import attribute_confusions as attribute_confusions
 from bias_jax.report.confusions import group_confusion as group_confusion
 from bias_jax.report.counts import group_counts as group_counts

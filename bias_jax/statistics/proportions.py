@@ -1,8 +1,9 @@
-"""Intervals of a single proportion, trustworthy for a handful of images."""
+"""Intervals of a single proportion: Wilson for a handful of images, Clopper-Pearson for rare events."""
 
 from statistics import NormalDist
 
 import numpy as np
+from scipy.special import betaincinv
 
 
 def wilson_interval(successes: np.ndarray, trials: np.ndarray, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
@@ -13,3 +14,15 @@ def wilson_interval(successes: np.ndarray, trials: np.ndarray, level: float = 0.
         centre = (k + z2 / 2.0) / (n + z2)
         half = np.sqrt(z2 * (k * (n - k) / n + z2 / 4.0)) / (n + z2)
     return centre - half, centre + half
+
+
+def clopper_pearson_interval(
+    successes: np.ndarray, trials: np.ndarray, level: float = 0.95
+) -> tuple[np.ndarray, np.ndarray]:
+    """Clopper-Pearson interval (1934) for `successes` out of `trials`: covers at least at its level, always."""
+    k, n = np.asarray(successes, float), np.asarray(trials, float)
+    tail = (1.0 - level) / 2.0
+    # The quantile function is undefined at the two ends, where the interval is closed by 0 and by 1.
+    low = np.where(k > 0, betaincinv(np.maximum(k, 1.0), n - k + 1.0, tail), 0.0)
+    high = np.where(k < n, betaincinv(k + 1.0, np.maximum(n - k, 1.0), 1.0 - tail), 1.0)
+    return low, high

@@ -1,0 +1,121 @@
+"""Where the images of an association test come from: folders, or groups of a labelled data set."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from bias_jax.data.dataset import FaceDataset
+from bias_jax.data.published_tests import PUBLISHED_TESTS
+from bias_jax.errors import InputError
+
+SETS = ("x", "y", "a", "b")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+
+
+@dataclass(frozen=True)
+class Source:
+    """One image before it is looked at."""
+
+    name: str  # unique
+    read: Callable[[], bytes]
+    file: Path | str  # for messages
+
+
+@dataclass(frozen=True)
+class StimulusRequest:
+    """One test: what its four sets are called, and their images."""
+
+    name: str
+    labels: tuple[str, str, str, str]
+    sets: tuple[tuple[Source, ...], ...]  # X, Y, A, B
+
+
+def folder_tests(directory: str | Path, names: Sequence[str] = ()) -> list[StimulusRequest]:
+    """Tests found in a folder.
+
+    Args:
+        directory: holds ``NAME/x``, ``NAME/y``, ``NAME/a`` and ``NAME/b`` for every test (or is itself one such NAME),
+            or is a download of ryansteed/ieat (its root, or its ``data/experiments``).
+        names: tests to read; all that are complete if empty.
+
+    Raises:
+        InputError: nothing there, an unknown name, or a set without images.
+    """
+    root = Path(directory)
+    if not root.is_dir():
+        remedy = "give a folder of tests, each with the folders x, y, a and b"
+        raise InputError("no such directory", file=root, remedy=remedy)
+    found = {p.name: tuple(p / s for s in SETS) for p in (root, *sorted(root.iterdir())) if _complete(p)}
+    published = root / "data/experiments" if (root / "data/experiments").is_dir() else root
+    for name, folders in PUBLISHED_TESTS.items():
+        paths = tuple(published / folder for folder in folders)
+        if name not in found and all(path.is_dir() for path in paths):
+            found[name] = paths
+    if not found:
+        remedy = "make folders NAME/x, NAME/y, NAME/a and NAME/b, or give a download of ryansteed/ieat"
+        raise InputError("holds no association test", file=root, remedy=remedy)
+    for name in names:
+        if name not in found:
+            raise InputError(f"holds no test {name!r}", file=root, remedy=f"choose among {', '.join(found)}")
+    return [
+        StimulusRequest(name, _labels(root, name, found[name]), tuple(folder_images(path) for path in found[name]))
+        for name in (names or found)
+    ]
+
+
+def _complete(folder: Path) -> bool:
+    return all((folder / s).is_dir() for s in SETS)
+
+
+def _labels(root: Path, name: str, paths: tuple[Path, ...]) -> tuple[str, str, str, str]:
+    x, y, a, b = PUBLISHED_TESTS[name] if name in PUBLISHED_TESTS and not _complete(root / name) else (
+        path.name for path in paths
+    )  # fmt: skip
+    return x, y, a, b
+
+
+def folder_images(folder: str | Path) -> tuple[Source, ...]:
+    """Images of a folder by their names' suffixes, sorted.
+
+    Raises:
+        InputError: if there is none.
+    """
+    root = Path(folder)
+    if not root.is_dir():
+        raise InputError("no such directory", file=root, remedy="give a folder of images")
+    paths = sorted(p for p in root.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
+    if not paths:
+        raise InputError("holds no image", file=root, remedy=f"put files ending in {', '.join(SUFFIXES)} there")
+    return tuple(Source(str(path.resolve()), path.read_bytes, path) for path in paths)
+
+
+def group_images(dataset: FaceDataset, group: str, most: int | None = None) -> tuple[Source, ...]:
+    """Images of one group of a labelled data set.
+
+    Args:
+        dataset: e.g. of `read_fairface`.
+        group: categories of different attributes, joined by a slash: ``Black / 20-29 / Female`` or ``Black / Female``.
+        most: keep at most so many, in the order of the data set.
+
+    Raises:
+        InputError: an unknown category, two of the same attribute, or no image.
+    """
+    chosen: dict[str, int] = {}
+    for part in (text.strip() for text in group.split("/")):
+        owner = next((a for a in dataset.attributes if part in a.categories), None)
+        if owner is None or owner.name in chosen:
+            problem = f"group {group!r}: {part!r} is " + ("no category" if owner is None else f"a second {owner.name}")
+            remedy = "; ".join(f"{a.name}: {', '.join(a.categories)}" for a in dataset.attributes)
+            raise InputError(problem, file=dataset.source, remedy=f"join categories by a slash, of {remedy}")
+        chosen[owner.name] = owner.categories.index(part)
+    inside = np.all([dataset.labels[name] == number for name, number in chosen.items()], axis=0)
+    rows = [int(row) for row in np.flatnonzero(inside)[:most]]
+    if not rows:
+        raise InputError(f"group {group!r} has no image", file=dataset.source, remedy="choose a larger group")
+    return tuple(
+        Source(f"{dataset.source}/{dataset.image_names[r]}", partial(dataset.read_bytes, r), dataset.image_names[r])
+        for r in rows
+    )

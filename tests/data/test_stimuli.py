@@ -1,0 +1,147 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bias_jax.data import PUBLISHED_TESTS, StimulusRequest, collect, folder_images, folder_tests, group_images
+from bias_jax.data.decoding import decode
+from bias_jax.data.published_tests import INTERSECTIONAL, MAIN
+from bias_jax.errors import InputError
+from tests.conftest import toy_dataset
+
+
+def picture(path, seed, mode="RGB", size=(20, 24)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 255, (*size, 3), dtype=np.uint8)
+    image = Image.fromarray(pixels)
+    if mode == "I;16":
+        image = Image.fromarray(pixels[..., 0].astype(np.uint16) * 257)
+    elif mode == "P transparent":
+        image = image.convert("P")
+        image.info["transparency"] = bytes(range(256))
+        image.save(path, transparency=bytes(range(256)))
+        return
+    elif mode != "RGB":
+        image = image.convert(mode)
+    image.save(path, **({"lossless": True} if path.suffix == ".webp" else {}))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for number, (name, count) in enumerate((("x", 3), ("y", 2), ("a", 2), ("b", 3))):
+        for i in range(count):
+            picture(tmp_path / f"flowers/{name}/{i}.png", 10 * number + i)
+    return tmp_path
+
+
+def test_folder_of_tests(folder):
+    stimuli = collect(folder_tests(folder))
+    (test,) = stimuli.tests
+    assert test.name == "flowers" and [len(rows) for rows in test.rows] == [3, 2, 2, 3]
+    assert len(stimuli.dataset) == 10 and stimuli.image_size == (20, 24) and stimuli.notes == ()
+    assert stimuli.dataset.image_names[test.rows[1][0]].endswith("flowers/y/0.png")
+    assert [t.name for t in folder_tests(folder / "flowers")] == ["flowers"]
+
+
+@pytest.mark.parametrize(
+    ("suffix", "mode"),
+    [("png", "L"), ("png", "RGBA"), ("png", "P"), ("png", "P transparent"), ("png", "I;16"), ("png", "1"),
+     ("jpg", "CMYK"), ("jpeg", "L"), ("webp", "RGBA"), ("PNG", "RGB")],
+)  # fmt: skip
+def test_every_mode_and_suffix_is_read(folder, suffix, mode):
+    path = folder / f"flowers/x/odd.{suffix}"
+    picture(path, 99, mode)
+    stimuli = collect(folder_tests(folder))
+    assert len(stimuli.tests[0].rows[0]) == 4
+    pixels = decode(path.read_bytes())
+    assert pixels.shape == (20, 24, 3) and np.ptp(pixels) > 100  # not clipped to one value
+
+
+def test_published_layout_by_name(tmp_path):
+    for i, folder in enumerate(sorted({f for name in ("Weight", "Race") for f in MAIN[name]})):
+        for k in range(2):
+            picture(tmp_path / f"data/experiments/{folder}/{k}.jpg", 10 * i + k)
+    for root in (tmp_path, tmp_path / "data/experiments"):
+        requests = folder_tests(root)
+        assert [r.name for r in requests] == ["Weight", "Race"]
+        assert requests[0].labels == ("weight/thin", "weight/fat", "valence/pleasant", "valence/unpleasant")
+    stimuli = collect(folder_tests(tmp_path))
+    assert len(stimuli.dataset) == 12  # the attribute images are shared
+    assert [t.name for t in folder_tests(tmp_path, ["Race"])] == ["Race"]
+
+
+def test_names_of_published_tests():
+    assert len(MAIN) == 15 and len(INTERSECTIONAL) == 20 and len(PUBLISHED_TESTS) == 35
+    # The published directions that do not follow the name.
+    career, valence = ("Intersectional-Gender-Career-WMBM", "Intersectional-Valence-WMWF")
+    assert PUBLISHED_TESTS[career][:2] == ("intersectional/black-male", "intersectional/white-male")
+    assert PUBLISHED_TESTS[valence][:2] == ("intersectional/white-female", "intersectional/white-male")
+    assert PUBLISHED_TESTS["Intersectional-Gender-Career-MF"] == (
+        "intersectional/male", "intersectional/female", "gender/career", "gender/family",
+    )  # fmt: skip
+
+
+def test_repeated_pictures_are_found_by_their_pixels(folder):
+    picture(folder / "flowers/b/again.webp", 0)  # the pixels of x/0.png in another file format
+    picture(folder / "flowers/y/twice.png", 10)
+    picture(folder / "flowers/y/also x.png", 1)
+    stimuli = collect(folder_tests(folder))
+    notes = "\n".join(stimuli.notes)
+    assert "1 pictures are target and attribute images at once (x and b)" in notes
+    assert "1 pictures are more than once in y" in notes and "1 pictures are in both sets (x and y)" in notes
+    assert len(stimuli.notes) == 3 and len(stimuli.dataset) == 10
+    assert len(stimuli.tests[0].rows[1]) == 4  # a duplicate still counts, as it does in the published tests
+
+
+def test_unreadable_image_is_named_or_skipped(folder):
+    path = folder / "flowers/a/0.png"
+    path.write_bytes(path.read_bytes()[:60])
+    with pytest.raises(InputError, match=r"a/0.png: cannot be decoded .* --skip-unreadable"):
+        collect(folder_tests(folder))
+    stimuli = collect(folder_tests(folder), skip_unreadable=True)
+    assert "1 images cannot be decoded" in stimuli.notes[0] and len(stimuli.tests[0].rows[2]) == 1
+    (folder / "flowers/a/1.png").write_bytes(b"no image")
+    with pytest.raises(InputError, match="no image of a can be decoded"):
+        collect(folder_tests(folder), skip_unreadable=True)
+
+
+def test_digest_depends_on_the_pictures_only(folder):
+    before = collect(folder_tests(folder)).sha256
+    assert collect(folder_tests(folder)).sha256 == before
+    picture(folder / "flowers/b/0.png", 123)
+    assert collect(folder_tests(folder)).sha256 != before
+
+
+def test_folders_without_tests(folder, tmp_path_factory):
+    empty = tmp_path_factory.mktemp("empty")
+    for root, names, message in (
+        (folder / "nowhere", (), "no such directory"),
+        (empty, (), "holds no association test"),
+        (folder, ("Weight",), "holds no test 'Weight'.*choose among flowers"),
+    ):
+        with pytest.raises(InputError, match=message):
+            folder_tests(root, names)
+    for image in (folder / "flowers/x").iterdir():
+        image.unlink()
+    with pytest.raises(InputError, match="holds no image"):
+        folder_tests(folder)
+
+
+def test_groups_of_a_labelled_data_set(folder):
+    dataset = toy_dataset([[2, 3], [4, 0]])
+    files = sorted((folder / "flowers").rglob("*.png"))
+    dataset = replace(dataset, read_bytes=lambda i: files[i].read_bytes())
+    assert len(group_images(dataset, "first 0")) == 5
+    first, second = group_images(dataset, "second 0 / first 1"), group_images(dataset, "first 0/second 1", 2)
+    assert (len(first), len(second)) == (4, 2)
+    attributes = folder_images(folder / "flowers/a"), folder_images(folder / "flowers/b")
+    stimuli = collect([StimulusRequest("groups", ("g", "h", "a", "b"), (first, second, *attributes))])
+    assert [len(rows) for rows in stimuli.tests[0].rows] == [4, 2, 2, 3]
+    for group, message in (
+        ("third 0", "'third 0' is no category"),
+        ("first 0 / first 1", "'first 1' is a second first"),
+        ("first 1 / second 1", "has no image"),
+    ):
+        with pytest.raises(InputError, match=message):
+            group_images(dataset, group)
