@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import numpy as np
@@ -14,10 +14,8 @@ from bias_jax.association import LayerTest, cosines, image_associations, interva
 from bias_jax.data import AssociationStimuli, Stimuli, image_batches
 from bias_jax.networks import Transform
 from bias_jax.results import RunDirectory
+from experiments.ieat_config import IeatConfig
 from experiments.subject import Subject
-
-if TYPE_CHECKING:
-    from experiments.ieat import IeatConfig
 
 NETWORK, UNTRAINED, PIXELS, COLOUR = "network", "untrained network", "raw pixels", "mean colour"
 SIDE = 32  # pixels of the baseline without a network
@@ -49,7 +47,7 @@ def measure(features: np.ndarray, tests: tuple[AssociationStimuli, ...]) -> dict
 
 
 def measure_network(
-    directory: RunDirectory, config: "IeatConfig", stimuli: Stimuli, source: str, subject: Subject, plan: MemoryPlan
+    directory: RunDirectory, config: IeatConfig, stimuli: Stimuli, source: str, subject: Subject, plan: MemoryPlan
 ) -> None:
     """Every layer of a network; a wave is extracted whole, so that a resumed run gives the same numbers."""
     for wave in plan.waves:
@@ -81,7 +79,7 @@ def measure_pixels(directory: RunDirectory, stimuli: Stimuli) -> None:
 
 
 def run_tests(
-    directory: RunDirectory, config: "IeatConfig", stimuli: Stimuli, layers: dict[str, tuple[str, ...]]
+    directory: RunDirectory, config: IeatConfig, stimuli: Stimuli, layers: dict[str, tuple[str, ...]]
 ) -> list[list[dict[str, Any]]]:
     """Rows of every test: all sources, layers and variants; finished tests are read back."""
     for number, test in enumerate(tqdm(stimuli.tests, "tests", unit="test")):
@@ -94,7 +92,7 @@ def run_tests(
 
 def _test(
     directory: RunDirectory,
-    config: "IeatConfig",
+    config: IeatConfig,
     number: int,
     test: AssociationStimuli,
     source: str,
@@ -139,7 +137,7 @@ def _numbers(found: LayerTest) -> dict[str, Any]:
     }
 
 
-def _intervals(to_a: np.ndarray, to_b: np.ndarray, size: int, config: "IeatConfig") -> dict[str, Any]:
+def _intervals(to_a: np.ndarray, to_b: np.ndarray, size: int, config: IeatConfig) -> dict[str, Any]:
     targets = interval_from_cosines(to_a, to_b, size, draws=config.bootstrap, seed=config.seed)
     both = interval_from_cosines(
         to_a, to_b, size, resampled="targets and attributes", draws=config.bootstrap, seed=config.seed

@@ -3,7 +3,7 @@
 Without arguments it is a self-test: drawn faces with planted attributes go through an untrained ResNet50, the planted
 order of strengths should come out, and the null attribute should stay at chance. On real data:
 
-    python -m experiments.sweep --data fairface --data-dir FAIRFACE --weights CHECKPOINT
+    python -m experiments.sweep --data fairface --data-dir FAIRFACE --weights CHECKPOINT [--stimuli STIMULI]
 
 CHECKPOINT is made by `python -m converters resnet50 --source resnet50-0676ba61.pth --out CHECKPOINT`; without
 --weights the network is the untrained control. A run that was interrupted continues when the same command is given.
@@ -24,9 +24,13 @@ from experiments.analyses import analyse_layers
 from experiments.command_line import parse, run
 from experiments.config import SweepConfig
 from experiments.datasets import DESCRIPTIONS, fold_notes, read_dataset
+from experiments.ieat import ieat_run
+from experiments.ieat_config import IeatConfig
 from experiments.stopwatch import Stopwatch
 from experiments.subject import load_subject
 from experiments.summary import summarise
+
+ELSEWHERE = ("out", "data_dir", "table", "stimuli", "models", "weights")  # not part of a run's identity as text
 
 
 def audit(config: SweepConfig, model: str, weights: str, out: Path) -> None:
@@ -54,7 +58,7 @@ def audit(config: SweepConfig, model: str, weights: str, out: Path) -> None:
     for note in (*dataset.notes, *fold_notes(dataset, config.folds)):
         print(f"  note: {note}")
     print(f"{model}: {subject.title}\n{plan}")
-    settings = {k: v for k, v in asdict(config).items() if k not in ("out", "data_dir", "table", "models", "weights")}
+    settings = {k: v for k, v in asdict(config).items() if k not in ELSEWHERE}
     identity = {
         "config": {**settings, "model": model},
         "data_sha256": inspection.sha256,
@@ -75,8 +79,18 @@ def audit(config: SweepConfig, model: str, weights: str, out: Path) -> None:
         analyse_layers(directory, config, dataset, inspection.image_size, subject, plan, folds, watch)
         with watch("tables and figures"):
             summarise(directory, config, dataset, subject, plan)
+    if config.stimuli:
+        with watch("association tests"):
+            ieat_run(associations(config, model, weights, out))
     print("wall time: " + ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in watch.seconds.items()))
     print(f"results: {out}/ (run.json, probes.parquet, recalls.parquet, topomaps.parquet, figures/)")
+
+
+def associations(config: SweepConfig, model: str, weights: str, out: Path) -> IeatConfig:
+    """Association tests of the same network, in a run directory of their own below that of the sweep."""
+    same = ("layers", "pooling", "precision", "batch_size", "memory_gib", "skip_unreadable", "seed", "stimuli")
+    fields = {name: getattr(config, name) for name in same}
+    return IeatConfig(**fields, model=model, weights=weights, out=str(out / "associations"))
 
 
 def sweep(config: SweepConfig) -> int:

@@ -32,6 +32,8 @@ class Inspection:
 def decode(encoded: bytes) -> np.ndarray:
     """Encoded image -> RGB uint8 [H, W, 3], as torchvision's loader does it (``convert("RGB")``, no EXIF rotation).
 
+    One exception: grey images of 16 bits are scaled to 8, where that loader would clip nearly all of them to white.
+
     Raises:
         OSError: not an image, damaged, cut short, or so large that it looks like an attack.
     """

@@ -10,7 +10,8 @@ def test_loading_prints_both_tables(capsys):
 
 def test_unknown_benchmark_is_bad_input(capsys):
     assert main(["sorting"]) == 2
-    assert all(name in capsys.readouterr().err for name in BENCHMARKS)
+    error = capsys.readouterr().err
+    assert all(name in error for name in BENCHMARKS)
 
 
 def test_rounds_alternate_after_one_warm_up():

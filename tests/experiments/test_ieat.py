@@ -12,6 +12,7 @@ from bias_jax.data import CalibrationConfig, calibration_faces
 from bias_jax.data.decoding import decode
 from bias_jax.results import RunDirectory
 from experiments.ieat import main
+from experiments.sweep import main as sweep
 from tests.experiments.test_sweep import fairface_copy
 
 SMALL = ["--layers", "maxpool,layer1.0", "--bootstrap", "300", "--draws", "2000"]
@@ -126,3 +127,20 @@ def test_bad_input_ends_with_status_2_and_one_message(case, stimuli, tmp_path, c
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.startswith("error: ") and message in last and "Way out" in last
     assert not (tmp_path / "run").exists()
+
+
+def test_tests_too_large_for_counting_are_refused(fairface, stimuli, tmp_path, capsys):
+    folders = ["--a", str(stimuli / "palettes" / "a"), "--b", str(stimuli / "palettes" / "b")]
+    groups = ["--data-dir", str(fairface), "--x", "Male", "--y", "Female", *folders, "--out", str(tmp_path / "run")]
+    assert main([*groups, "--method", "exact", "--per-group", "36"]) == 2
+    assert "too many to count every relabelling" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_stage_of_the_sweep(stimuli, tmp_path, capsys):
+    options = ["--per-group", "3", "--layers", "maxpool", "--l2", "1,10", "--draws", "100", "--folds", "3"]
+    assert sweep([*options, "--stimuli", str(stimuli), "--out", str(tmp_path / "run")]) == 0
+    assert "association tests" in capsys.readouterr().out.splitlines()[-2]
+    table = pd.read_parquet(tmp_path / "run" / "associations" / "associations.parquet")
+    assert set(table["test"]) == {"palettes", "nothing"}
+    assert (tmp_path / "run" / "probes.parquet").exists()
