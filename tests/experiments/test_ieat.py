@@ -129,7 +129,8 @@ def test_bad_input_ends_with_status_2_and_one_message(case, stimuli, tmp_path, c
     assert not (tmp_path / "run").exists()
 
 
-def test_tests_too_large_for_counting_are_refused(fairface, stimuli, tmp_path, capsys):
+def test_tests_too_large_for_counting_are_refused(stimuli, tmp_path, capsys):
+    fairface = fairface_copy(tmp_path / "data")
     folders = ["--a", str(stimuli / "palettes" / "a"), "--b", str(stimuli / "palettes" / "b")]
     groups = ["--data-dir", str(fairface), "--x", "Male", "--y", "Female", *folders, "--out", str(tmp_path / "run")]
     assert main([*groups, "--method", "exact", "--per-group", "36"]) == 2
