@@ -53,8 +53,8 @@ def topomap_figure(
             frame.set_clip_on(False)
             ax.add_patch(frame)
             ax.text(x + side - 3, y + side - 3, f"n={numbers[i, j, b]}", fontsize=4.5, ha="right", va="bottom")
-    label = "mean activation of the group minus mean over groups"
-    figure.colorbar(drawn, ax=axes, shrink=0.5, aspect=30, label=label)
+    label = "mean activation of the group\nminus mean over groups"
+    figure.colorbar(drawn, ax=axes, shrink=0.5, aspect=30).set_label(label, fontsize=8)
     figure.savefig(path, dpi=150)
 
 
