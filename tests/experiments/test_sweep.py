@@ -23,26 +23,15 @@ SMALL = ["--per-group", "5", "--layers", "maxpool,layer1.0", "--l2", "0.1,10", "
 FILES = ("probes.parquet", "recalls.parquet", "topomaps.parquet")
 
 
-@pytest.fixture(scope="module")
-def start(tmp_path_factory):
-    """Start a sweep in a process of its own; the processes share compiled programs to save time."""
-    cache = str(tmp_path_factory.mktemp("compiled"))
-    environment = {
-        **os.environ,
-        "JAX_COMPILATION_CACHE_DIR": cache,
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.2",
-    }
-
-    def launch(*arguments: str, out: Path) -> subprocess.Popen:
-        command = [sys.executable, "-m", "experiments.sweep", *arguments, "--out", str(out)]
-        pipe = subprocess.PIPE
-        return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=pipe, stderr=pipe, text=True)
-
-    return launch
+def start(*arguments: str, out: Path) -> subprocess.Popen:
+    """Start a sweep in a process of its own."""
+    command = [sys.executable, "-m", "experiments.sweep", *arguments, "--out", str(out)]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, cwd=ROOT, stdout=pipe, stderr=pipe, text=True)
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory, start):
+def finished(tmp_path_factory):
     out = tmp_path_factory.mktemp("finished") / "run"
     process = start(*SMALL, out=out)
     output, errors = process.communicate()
@@ -78,25 +67,23 @@ def test_tables_are_tidy(finished):
     assert list(maps["units"]) == [64, 256]
 
 
-@pytest.mark.parametrize("moment", ["extract", "layers/maxpool.topomap.npz", "layers/maxpool.probes.npz"])
-def test_killed_run_continues_to_the_same_bytes(finished, start, tmp_path, moment):
+def test_run_killed_at_three_moments_continues_to_the_same_bytes(finished, tmp_path):
     out = tmp_path / "run"
-    process = start(*SMALL, out=out)
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and process.poll() is None:
-        reached = (out / "run.json").exists() if moment == "extract" else (out / moment).exists()
-        if reached:
-            break
-        time.sleep(0.01)
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
-    before = {p.name: p.stat().st_mtime_ns for p in (out / "layers").glob("*.npz")} if (out / "layers").exists() else {}
+    done: dict[str, int] = {}
+    for moment in ("run.json", "layers/maxpool.topomap.npz", "layers/maxpool.probes.npz"):
+        process = start(*SMALL, out=out)
+        while not (out / moment).exists() and process.poll() is None:
+            time.sleep(0.01)
+        assert process.poll() is None, f"finished before {moment}"
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate()
+        done |= {p.name: p.stat().st_mtime_ns for p in (out / "layers").glob("*.npz") if p.name not in done}
     process = start(*SMALL, out=out)
     _, errors = process.communicate()
     assert process.returncode == 0, errors
     for name in FILES:
         assert (out / name).read_bytes() == (finished[0] / name).read_bytes(), name
-    assert all((out / "layers" / name).stat().st_mtime_ns == t for name, t in before.items())  # nothing done twice
+    assert all((out / "layers" / name).stat().st_mtime_ns == t for name, t in done.items())  # nothing done twice
 
 
 def fairface_copy(folder: Path, per_group: int = 3) -> Path:

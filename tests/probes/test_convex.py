@@ -84,9 +84,9 @@ def mean_square(x):
 
 def test_folds_targets_and_strengths_are_independent_problems(rng):
     """Each equals a fit of its own; the layer's scalar comes from all images, so strengths are translated."""
-    x, y = planted(rng, 200, 30, 4)
-    labels = {"y": y, "other": rng.integers(0, 2, 200)}
-    folds = np.arange(200) % 3
+    x, y = planted(rng, 201, 30, 4)
+    labels = {"y": y, "other": rng.integers(0, 2, 201)}
+    folds = np.arange(201) % 3
     together = fit_convex({"a": x, "b": x[:, :7]}, labels, l2=[1.0, 1e-2], folds=folds)
     for f in range(3):
         part = x[folds != f]
