@@ -14,38 +14,37 @@ from bias_jax.probes.solver import ABSENT_CLASS_LOGIT, Problems, Solution, solve
 
 @dataclass(frozen=True)
 class LayerPath:
-    """The solutions of one layer for a descending path of strengths."""
+    """One layer in principal axes, and its solutions: target -> problems, target -> strength -> solution."""
 
     axes: Axes
-    problems: Problems
-    solutions: dict[float, Solution]
+    problems: Mapping[str, Problems]
+    solutions: Mapping[str, Mapping[float, Solution]]
 
 
 class ConvexProbes:
     """Result of `fit_convex`; look a probe up by layer, target, strength and fold."""
 
-    def __init__(self, bank, paths: dict[str, LayerPath], targets: Sequence[str], folds: Sequence[int] | None):
-        self._bank, self._paths, self._targets = bank, paths, list(targets)
+    def __init__(self, bank: Mapping[str, jax.Array], paths: dict[str, LayerPath], folds: Sequence[int] | None):
+        self._bank, self._paths = bank, paths
         self._folds: list[int | None] = list(folds) if folds is not None else [None]
 
     def weights(self, layer: str, target: str, l2: float, fold: int | None = None) -> tuple[jax.Array, jax.Array]:
         """(W [D, C], b [C]) in the coordinates of the bank as given: logits are ``bank[layer] @ W + b``."""
-        t, p = self._index(target, fold)
-        path = self._paths[layer]
-        block = _problem_rows(path.problems, path.solutions[float(l2)].coefficients, t, p)
-        weights, bias = to_bank(path.axes, block, self._bank[layer])
-        return weights, jnp.where(path.problems.present[t][p], bias, ABSENT_CLASS_LOGIT)
+        path, p = self._paths[layer], self._folds.index(fold)
+        weights, bias = to_bank(path.axes, path.solutions[target][float(l2)].coefficients[p], self._bank[layer])
+        return weights, jnp.where(path.problems[target].present[p], bias, ABSENT_CLASS_LOGIT)
 
     def objective(self, layer: str, target: str, l2: float, fold: int | None = None) -> float:
         """Value reached: mean cross-entropy (nats) plus ``l2/2 sum(W^2)`` on the centred, scaled features."""
-        return float(self._paths[layer].solutions[float(l2)].objective[self._index(target, fold)])
+        return float(self._paths[layer].solutions[target][float(l2)].objective[self._folds.index(fold)])
 
     def gap(self, layer: str, target: str, l2: float, fold: int | None = None) -> float:
         """Certified upper bound of `objective` minus the optimum."""
-        return float(self._paths[layer].solutions[float(l2)].gap[self._index(target, fold)])
+        return float(self._paths[layer].solutions[target][float(l2)].gap[self._folds.index(fold)])
 
-    def _index(self, target: str, fold: int | None) -> tuple[int, int]:
-        return self._targets.index(target), self._folds.index(fold)
+    def steps(self, layer: str, target: str, l2: float) -> int:
+        """Solver steps taken by the probes of all folds together; each is two matrix products."""
+        return int(self._paths[layer].solutions[target][float(l2)].steps)
 
 
 def fit_convex(
@@ -90,15 +89,16 @@ def fit_convex(
     numbers = None if folds is None else sorted(set(np.asarray(folds).tolist()))
     excluded = [None] if numbers is None else numbers
     training = np.stack([np.ones(images, bool) if f is None else np.asarray(folds) != f for f in excluded])
-    problems = class_problems(arrays, classes, training)
+    problems = {t: class_problems(y, classes[t], training) for t, y in arrays.items()}
     paths = {}
     for layer, features in bank.items():
         features = jnp.asarray(features)
         if not bool(jnp.isfinite(features).all()):
             raise ValueError(f"features of layer {layer!r} are not all finite")
         axes = principal_axes(features)
-        paths[layer] = LayerPath(axes, problems, solve_path(axes, problems, strengths, tolerance, max_steps))
-    return ConvexProbes({k: jnp.asarray(v) for k, v in bank.items()}, paths, list(labels), numbers)
+        solutions = {t: solve_path(axes, p, strengths, tolerance, max_steps) for t, p in problems.items()}
+        paths[layer] = LayerPath(axes, problems, solutions)
+    return ConvexProbes({k: jnp.asarray(v) for k, v in bank.items()}, paths, numbers)
 
 
 def solve_path(
@@ -108,19 +108,7 @@ def solve_path(
     solutions = {}
     start = zero_start(problems, axes.features.shape[1])
     for strength in sorted(strengths, reverse=True):
-        l2 = problem_strengths(problems, strength)
+        l2 = jax.device_put(np.full(len(problems.present), strength, np.float32))
         solutions[strength] = solve(axes.features, axes.spectrum, problems, start, l2, tolerance, max_steps)
         start = solutions[strength].coefficients
     return solutions
-
-
-def problem_strengths(problems: Problems, strengths: float | np.ndarray) -> jax.Array:
-    """One strength per problem, float32 [Q] on the device, from a scalar or an array [T, P]."""
-    shape = (len(problems.labels), problems.labels[0].shape[0])
-    return jax.device_put(np.broadcast_to(np.asarray(strengths, np.float32), shape).reshape(-1).copy())
-
-
-def _problem_rows(problems: Problems, coefficients: jax.Array, t: int, p: int) -> jax.Array:
-    sizes = [present.shape for present in problems.present]
-    start = sum(count * classes for count, classes in sizes[:t]) + p * sizes[t][1]
-    return coefficients[start : start + sizes[t][1]]

@@ -1,6 +1,5 @@
-"""Which images and labels each probe is trained on."""
+"""Which images and labels each probe of a target is trained on."""
 
-from collections.abc import Mapping
 from functools import partial
 
 import jax
@@ -10,33 +9,25 @@ import numpy as np
 from bias_jax.probes.solver import Problems
 
 
-def class_problems(labels: Mapping[str, np.ndarray], classes: Mapping[str, int], training: np.ndarray) -> Problems:
-    """Problems for every target and every row of `training`.
+def class_problems(labels: np.ndarray, classes: int, training: np.ndarray) -> Problems:
+    """One problem per row of `training`.
 
     Args:
-        labels: target -> int [P, N] (one row per problem) or [N] (shared); negative means unknown, never trained on.
-        classes: target -> number of classes C.
+        labels: class numbers int [P, N] (one row per problem) or [N] (shared); negative means unknown, left out.
+        classes: number of classes C.
         training: bool [P, N], the images each problem is trained on.
     """
-    rows, weights, present = [], [], []
-    for target, values in labels.items():
-        y = np.broadcast_to(values, training.shape).astype(np.int32)
-        used = training & (y >= 0)
-        counts = np.stack([np.bincount(y[p][used[p]], minlength=classes[target]) for p in range(len(y))])
-        rows.append(y)
-        weights.append((used / np.maximum(used.sum(axis=1, keepdims=True), 1)).astype(np.float32))
-        present.append(counts > 0)
-    rows, weights, present = jax.device_put((rows, weights, present))
-    return Problems(tuple(rows), tuple(weights), tuple(present))
+    y = np.broadcast_to(labels, training.shape).astype(np.int32)
+    used = training & (y >= 0)
+    counts = np.stack([np.bincount(row[mask], minlength=classes) for row, mask in zip(y, used, strict=True)])
+    weights = (used / np.maximum(used.sum(axis=1, keepdims=True), 1)).astype(np.float32)
+    return Problems(*jax.device_put((y, weights, counts > 0)))
 
 
-@partial(jax.jit, static_argnames="features")
-def zero_start(problems: Problems, features: int) -> jax.Array:
-    """All-zero coefficients [K, features]; the biases are the log frequencies of the classes, the optimum for W = 0."""
-    biases = []
-    for labels, weights, present in zip(*problems, strict=True):
-        true = labels[:, None] == jnp.arange(present.shape[1])[:, None]
-        frequency = jnp.where(true, weights[:, None], 0.0).sum(axis=2)
-        biases.append(jnp.where(present, jnp.log(jnp.where(present, frequency, 1.0)), 0.0).reshape(-1))
-    bias = jnp.concatenate(biases)
-    return jnp.zeros((bias.shape[0], features)).at[:, -1].set(bias)
+@partial(jax.jit, static_argnames="width")
+def zero_start(problems: Problems, width: int) -> jax.Array:
+    """All-zero coefficients [P, C, width]; the biases are the log frequencies of the classes, the optimum for W = 0."""
+    true = problems.labels[:, None] == jnp.arange(problems.present.shape[1])[:, None]
+    frequency = jnp.where(true, problems.weights[:, None], 0.0).sum(axis=2)
+    bias = jnp.where(problems.present, jnp.log(jnp.where(problems.present, frequency, 1.0)), 0.0)
+    return jnp.zeros((*bias.shape, width)).at[:, :, -1].set(bias)

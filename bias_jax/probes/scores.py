@@ -1,10 +1,10 @@
-"""Numbers from out-of-fold predictions: accuracies, bits and recalls, with intervals and controls.
+"""Numbers from a probe's predictions: accuracies, agreement and bits, with intervals and controls.
 
-Every metric here is a sum over images of a value per image, given the group sizes; so one bootstrap of the images
-serves all of them, and differences (selectivity) are differences of values.
+Every metric here is a sum over images of a value per image, given the group sizes, or a function of two such sums
+(kappa). So one bootstrap of the images serves all of them, and differences are differences of values.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import jax
@@ -13,12 +13,16 @@ import numpy as np
 from bias_jax.probes.validation import OutOfFold
 from bias_jax.statistics import percentile_interval, stratified_bootstrap, wilson_interval
 
+HELD_OUT, TRAINING = "held out", "training"
+SPLITS = (HELD_OUT, TRAINING)
+
 
 class Score(NamedTuple):
     """One number about one probe."""
 
     probe: str  # target the probe was trained for
     target: str  # what is read off its prediction: the probe's own target, or one of its attributes
+    split: str  # "held out"; or "training", on images that the probe was trained on
     metric: str
     control: str  # "none", "shuffled labels", or "selectivity" (none minus shuffled)
     value: float
@@ -31,31 +35,32 @@ class Score(NamedTuple):
 class Readout(NamedTuple):
     """A way to judge a probe: true and predicted classes of its target or of one attribute of it."""
 
-    probe: int  # index on the T axis
-    name: str
+    probe: str
+    target: str
+    split: str
     classes: int
     true: np.ndarray  # [1 + S, N]
     predicted: np.ndarray  # [1 + S, N]
+    log_probability: np.ndarray | None  # of the true class, nats [1 + S, N]; only of the probe's own target
 
 
-def readouts(result: OutOfFold, shapes: Mapping[str, tuple[tuple[str, int], ...]]) -> list[Readout]:
-    """Every probe's own target, then each attribute of an intersectional probe.
+def readouts(result: OutOfFold, shapes: Mapping[str, tuple[tuple[str, int], ...]]) -> Iterator[Readout]:
+    """For both splits, every probe's own target, then each attribute of an intersectional probe.
 
     Args:
         result: of `cross_validate`.
         shapes: target -> (attribute, number of categories) in mixed-radix order.
     """
-    found = []
-    for t, (name, attributes) in enumerate(shapes.items()):
-        sizes = tuple(size for _, size in attributes)
-        true, guess = result.truth[:, t], result.predicted[:, t]
-        found.append(Readout(t, name, int(np.prod(sizes)), true, guess))
-        if len(sizes) > 1:
-            for (attribute, size), a, b in zip(
-                attributes, np.unravel_index(true, sizes), np.unravel_index(guess, sizes), strict=True
-            ):
-                found.append(Readout(t, attribute, size, a, b))
-    return found
+    predictions = ((result.predicted, result.log_probability), (result.fitted, result.fitted_log_probability))
+    for split, (predicted, log_probability) in zip(SPLITS, predictions, strict=True):
+        for t, (name, attributes) in enumerate(shapes.items()):
+            sizes = tuple(size for _, size in attributes)
+            true, guess = result.truth[:, t], predicted[:, t]
+            yield Readout(name, name, split, int(np.prod(sizes)), true, guess, log_probability[:, t])
+            if len(sizes) > 1:
+                parts = zip(attributes, np.unravel_index(true, sizes), np.unravel_index(guess, sizes), strict=True)
+                for (attribute, size), a, b in parts:
+                    yield Readout(name, attribute, split, size, a, b, None)
 
 
 def score_probes(
@@ -63,51 +68,78 @@ def score_probes(
     shapes: Mapping[str, tuple[tuple[str, int], ...]],
     groups: np.ndarray,
     *,
+    ordinal: Collection[str] = (),
     draws: int,
     key: jax.Array,
 ) -> list[Score]:
     """All scores of one layer.
 
-    Metrics: ``accuracy``; ``balanced_accuracy``, the mean recall of the classes that occur;
-    ``adjusted_balanced_accuracy``, the same on a scale from 0 (chance) to 1, comparable between targets; and
-    ``information_bits``, label entropy minus held-out log-loss: what the probe knows about the label (negative if it
-    is worse than knowing the frequencies only).
+    Metrics: ``accuracy``; ``kappa``, Cohen's: accuracy on a scale from 0 (agreement of independent label and guess
+    with these frequencies) to 1; ``balanced_accuracy``, the mean recall of the classes that occur;
+    ``adjusted_balanced_accuracy``, the same on a scale from 0 (chance) to 1, comparable between targets;
+    ``adjacent_accuracy``, at most one category off, for ordinal attributes; and ``information_bits``, label entropy
+    minus log-loss: what the probe knows about the label (negative if it is worse than knowing the frequencies only).
+
+    Args:
+        result: of `cross_validate`.
+        shapes: target -> (attribute, number of categories) in mixed-radix order.
+        groups: intersectional group of each image, int [N]; the bootstrap keeps their sizes.
+        ordinal: attributes whose categories are ordered.
+        draws: bootstrap draws.
+        key: random key.
     """
-    names = list(shapes)
-    rows, heads = [], []
+    heads, rows = [], []
     for readout in readouts(result, shapes):
-        own = readout.name == names[readout.probe]
-        log_p = result.log_probability[:, readout.probe] if own else None
-        for metric, chance, values in _image_values(readout, log_p):
-            shuffled = values[1:].mean(axis=0) if len(values) > 1 else None
-            heads.append((names[readout.probe], readout.name, metric, "none", chance))
-            rows.append(values[0])
-            if shuffled is not None:
-                heads.append((names[readout.probe], readout.name, metric, "shuffled labels", chance))
-                heads.append((names[readout.probe], readout.name, metric, "selectivity", 0.0))
-                rows += [shuffled, values[0] - shuffled]
-    matrix = np.stack(rows)
-    low, high = percentile_interval(stratified_bootstrap(matrix, groups, draws=draws, key=key))
-    numbers = zip(heads, matrix.sum(axis=1, dtype=np.float64), low, high, strict=True)
-    return [Score(*head[:4], float(value), float(a), float(b), head[4], len(groups)) for head, value, a, b in numbers]
+        for metric, chance, values in image_values(readout, readout.target in ordinal):
+            heads.append((readout, metric, chance))
+            rows.append(values)
+    stacked = np.stack(rows)  # [M, 1 + S, N]
+    flat = stacked.reshape(-1, stacked.shape[-1])
+    drawn = stratified_bootstrap(flat, groups, draws=draws, key=key).reshape(draws, *stacked.shape[:2])
+    numbers = np.concatenate([stacked.sum(axis=2, dtype=np.float64)[None], drawn])  # the value, then its draws
+    found = []
+    for i, (readout, metric, chance) in enumerate(heads):
+        own = numbers[:, i]
+        if metric == "kappa":  # its sum is the agreement by chance; the accuracy comes just before it
+            own = (numbers[:, i - 1] - own) / np.maximum(1.0 - own, 1e-12)
+        for control, guess, column in _controls(own, chance):
+            low, high = percentile_interval(column[1:, None])
+            found.append(
+                Score(readout.probe, readout.target, readout.split, metric, control,
+                      float(column[0]), float(low[0]), float(high[0]), guess, len(groups))
+            )  # fmt: skip
+    return found
 
 
-def _image_values(readout: Readout, log_p: np.ndarray | None) -> Iterator[tuple[str, float, np.ndarray]]:
-    """(metric, chance, values [1 + S, N]) with the metric as the sum of the values over images."""
+def _controls(numbers: np.ndarray, chance: float) -> Iterator[tuple[str, float, np.ndarray]]:
+    """(control, chance, [1 + P]) from numbers [1 + P, 1 + S] of the real labels and the shuffled ones."""
+    yield "none", chance, numbers[:, 0]
+    if numbers.shape[1] > 1:
+        shuffled = numbers[:, 1:].mean(axis=1)
+        yield "shuffled labels", chance, shuffled
+        yield "selectivity", 0.0, numbers[:, 0] - shuffled
+
+
+def image_values(readout: Readout, ordinal: bool) -> Iterator[tuple[str, float, np.ndarray]]:
+    """(metric, chance, values [1 + S, N]); the metric is the sum over images, but for kappa see `score_probes`."""
     images = readout.true.shape[1]
     counts = np.bincount(readout.true[0], minlength=readout.classes)  # shuffling keeps them
+    share = counts / images
     occurring = int((counts > 0).sum())
     correct = (readout.true == readout.predicted).astype(np.float64)
-    yield "accuracy", counts.max() / images, correct / images
+    yield "accuracy", float(share.max()), correct / images
+    yield "kappa", 0.0, share[readout.predicted] / images
     balanced = correct / (occurring * counts[readout.true])
     yield "balanced_accuracy", 1.0 / occurring, balanced
     if occurring > 1:
         room = 1.0 - 1.0 / occurring
         yield "adjusted_balanced_accuracy", 0.0, (balanced - 1.0 / occurring / images) / room
-    if log_p is not None:
-        share = counts[counts > 0] / images
-        entropy = -(share * np.log2(share)).sum()
-        yield "information_bits", 0.0, (entropy + log_p / np.log(2.0)) / images
+    if ordinal:
+        near = (np.abs(readout.true - readout.predicted) <= 1).astype(np.float64)
+        yield "adjacent_accuracy", float(np.convolve(share, np.ones(3), "same").max()), near / images
+    if readout.log_probability is not None:
+        entropy = -(share[share > 0] * np.log2(share[share > 0])).sum()
+        yield "information_bits", 0.0, (entropy + readout.log_probability / np.log(2.0)) / images
 
 
 class Recall(NamedTuple):
@@ -122,7 +154,7 @@ class Recall(NamedTuple):
 
 
 def class_recalls(result: OutOfFold, class_names: Mapping[str, Sequence[str]]) -> list[Recall]:
-    """Recall of every class of every target; classes without images stay in, with an undefined recall."""
+    """Held-out recall of every class of every target; classes without images stay in, with an undefined recall."""
     found = []
     for t, (name, classes) in enumerate(class_names.items()):
         true, guess = result.truth[0, t], result.predicted[0, t]

@@ -12,10 +12,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bias_jax.probes.axes import principal_axes
-from bias_jax.probes.convex import problem_strengths, solve_path
+from bias_jax.probes.axes import Axes, principal_axes
+from bias_jax.probes.convex import solve_path
 from bias_jax.probes.problems import class_problems, zero_start
 from bias_jax.probes.solver import Problems, problem_logits, solve
+
+PREDICTIONS = ("predicted", "log_probability", "fitted", "fitted_log_probability")
 
 
 @dataclass(frozen=True)
@@ -32,11 +34,13 @@ class ProbeConfig:
 
 @dataclass(frozen=True)
 class OutOfFold:
-    """Held-out predictions of every target's probe; row 0 is the real one, rows 1 to S the shuffled controls."""
+    """Predictions of every target's probe; row 0 is the real one, rows 1 to S the shuffled controls."""
 
-    predicted: np.ndarray  # class numbers, int32 [1 + S, T, N]
-    truth: np.ndarray  # labels they are judged by, int32 [1 + S, T, N]
-    log_probability: np.ndarray  # of the true class, nats, float32 [1 + S, T, N]
+    truth: np.ndarray  # labels that predictions are judged by, int32 [1 + S, T, N]
+    predicted: np.ndarray  # held out: class numbers by the probe that never saw the image, int32 [1 + S, T, N]
+    log_probability: np.ndarray  # held out, of the true class, nats, float32 [1 + S, T, N]
+    fitted: np.ndarray  # training: by the next fold's probe, which was trained on the image, int32 [1 + S, T, N]
+    fitted_log_probability: np.ndarray  # training, float32 [1 + S, T, N]
     l2: np.ndarray  # strength chosen for each outer fold, float64 [T, F]
     relative_gap: np.ndarray  # largest certified gap over the objective, of all probes of a target, float32 [T]
 
@@ -59,39 +63,46 @@ def cross_validate(
         config: see `ProbeConfig`.
         seed: of the shuffled labels, the same permutation for every layer and target.
     """
-    number = config.folds
     rng = np.random.default_rng(seed)
     shuffles = [_shuffle_within_folds(folds, rng) for _ in range(config.shuffles)]
     truth = {t: np.stack([y, *(y[order] for order in shuffles)]) for t, y in labels.items()}
     axes = principal_axes(features)
+    results = [_probe_target(axes, truth[t], classes[t], folds, config) for t in labels]
+    return OutOfFold(
+        truth=np.stack([truth[t] for t in labels], axis=1).astype(np.int32),
+        **{name: np.stack([r[name] for r in results], axis=1) for name in PREDICTIONS},
+        **{name: np.stack([r[name] for r in results]) for name in ("l2", "relative_gap")},
+    )
 
+
+def _probe_target(
+    axes: Axes, truth: np.ndarray, classes: int, folds: np.ndarray, config: ProbeConfig
+) -> dict[str, np.ndarray]:
+    """Fields of `OutOfFold` without the T axis; truth [1 + S, N]."""
+    number, images = config.folds, np.arange(len(folds))
     inner = np.stack([(folds != f) & (folds != (f + 1) % number) for f in range(number)])
-    problems = class_problems(labels, classes, inner)
+    problems = class_problems(truth[0], classes, inner)
     strengths = sorted(config.l2, reverse=True)
     path = solve_path(axes, problems, strengths, config.tolerance, config.max_steps)
     inner_log_p = [_predict(axes.features, path[strength].coefficients, problems)[1] for strength in strengths]
-    chosen = np.array(strengths)[_choose(np.stack(jax.device_get(inner_log_p)), folds)]  # [T, F]
+    chosen = np.array(strengths)[_choose(np.stack(jax.device_get(inner_log_p)), folds)]  # [F]
 
-    # Real labels first, then each shuffle; always F probes per target, so the solver is compiled once per layer width.
+    # Real labels first, then each shuffle; always F probes, so the solver is compiled once per width and target size.
     outer = np.stack([folds != f for f in range(number)])
-    l2 = problem_strengths(problems, chosen)
-    finals, guesses, log_ps = [], [], []
-    for s in range(1 + config.shuffles):
-        problems = class_problems({t: y[s] for t, y in truth.items()}, classes, outer)
+    l2 = jax.device_put(chosen.astype(np.float32))
+    finals = []
+    found: dict[str, list[np.ndarray]] = {name: [] for name in PREDICTIONS}
+    for y in truth:
+        problems = class_problems(y, classes, outer)
         start = zero_start(problems, axes.features.shape[1])
         finals.append(solve(axes.features, axes.spectrum, problems, start, l2, config.tolerance, config.max_steps))
-        guess, log_p = jax.device_get(_predict(axes.features, finals[s].coefficients, problems))  # [T, F, N]
-        picked = np.arange(len(labels))[:, None], folds, np.arange(len(folds))  # the probe that never saw the image
-        guesses.append(guess[picked])
-        log_ps.append(log_p[picked])
-    gaps = jax.device_get([(s.gap / s.objective).max(axis=1) for s in (*path.values(), *finals)])
-    return OutOfFold(
-        predicted=np.stack(guesses),
-        truth=np.stack([truth[t] for t in labels], axis=1).astype(np.int32),
-        log_probability=np.stack(log_ps),
-        l2=chosen,
-        relative_gap=np.max(gaps, axis=0),
-    )
+        guess, log_p = jax.device_get(_predict(axes.features, finals[-1].coefficients, problems))  # [F, N]
+        after = (folds + 1) % number
+        for name, values in zip(PREDICTIONS, (guess[folds, images], log_p[folds, images],
+                                              guess[after, images], log_p[after, images]), strict=True):  # fmt: skip
+            found[name].append(values)
+    gaps = jax.device_get([(s.gap / s.objective).max() for s in (*path.values(), *finals)])
+    return {name: np.stack(rows) for name, rows in found.items()} | {"l2": chosen, "relative_gap": np.max(gaps)}
 
 
 def _shuffle_within_folds(folds: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -104,22 +115,19 @@ def _shuffle_within_folds(folds: np.ndarray, rng: np.random.Generator) -> np.nda
 
 
 def _choose(log_p: np.ndarray, folds: np.ndarray) -> np.ndarray:
-    """Index of the strength with the best inner log-probability, [T, F], from [R, T, F, N] of the inner probes."""
-    number = log_p.shape[2]
-    result = np.empty((log_p.shape[1], number), dtype=np.int64)
+    """Index of the strength with the best inner log-probability, [F], from [R, F, N] of the inner probes."""
+    number = log_p.shape[1]
+    result = np.empty(number, dtype=np.int64)
     for f in range(number):
         after, before = folds == (f + 1) % number, folds == (f - 1) % number
-        score = log_p[:, :, f, after].sum(axis=-1) + log_p[:, :, f - 1, before].sum(axis=-1)
-        result[:, f] = score.argmax(axis=0)  # ties go to the stronger regularisation
+        score = log_p[:, f, after].sum(axis=-1) + log_p[:, f - 1, before].sum(axis=-1)
+        result[f] = score.argmax()  # ties go to the stronger regularisation
     return result
 
 
 @jax.jit
 def _predict(features: jax.Array, coefficients: jax.Array, problems: Problems) -> tuple[jax.Array, jax.Array]:
-    """Most probable class and log-probability of the labelled one, both [T, P, N]."""
-    guesses, log_ps = [], []
-    for logits, labels in zip(problem_logits(features, coefficients, problems), problems.labels, strict=True):
-        guesses.append(logits.argmax(axis=1).astype(jnp.int32))
-        log_p = jax.nn.log_softmax(logits, axis=1)
-        log_ps.append(jnp.take_along_axis(log_p, labels[:, None], axis=1)[:, 0])
-    return jnp.stack(guesses), jnp.stack(log_ps)
+    """Most probable class and log-probability of the labelled one, both [P, N]."""
+    logits = problem_logits(features, coefficients, problems)
+    log_p = jax.nn.log_softmax(logits, axis=1)
+    return logits.argmax(axis=1).astype(jnp.int32), jnp.take_along_axis(log_p, problems.labels[:, None], axis=1)[:, 0]
