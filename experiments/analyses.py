@@ -4,7 +4,7 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
-from bias_jax.activations import Bank, LayerPlan, MemoryPlan, extract_bank
+from bias_jax.activations import PIXELS, Bank, LayerPlan, MemoryPlan, extract_bank
 from bias_jax.data import FaceDataset
 from bias_jax.probes import cross_validate
 from bias_jax.randomness import stable_hash
@@ -39,7 +39,8 @@ def analyse_layers(
     a resumed run must give the same numbers.
     """
     for wave in plan.waves:
-        todo = [(layer, f) for f in (probes_file, topomap_file) for layer in wave if not directory.has(f(layer.name))]
+        todo = [(layer, f) for f in (probes_file, topomap_file) for layer in wave
+                if not directory.has(f(layer.name)) and (layer.name != PIXELS or f is probes_file)]  # fmt: skip
         if not todo:
             continue
         with watch("extract"):

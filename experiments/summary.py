@@ -5,11 +5,10 @@ from collections.abc import Sequence
 import jax
 import numpy as np
 
-from bias_jax.activations import MemoryPlan
+from bias_jax.activations import PIXELS, MemoryPlan
 from bias_jax.data import FaceDataset, Target, bayes_accuracy
 from bias_jax.data.calibration import NULL, PLANTED, CalibrationConfig
-from bias_jax.probes import OutOfFold, Score, class_recalls, confusion, score_probes
-from bias_jax.randomness import key_for
+from bias_jax.probes import HELD_OUT, OutOfFold, Score, confusion
 from bias_jax.report import (
     accuracy_by_layer,
     attribute_confusions,
@@ -21,6 +20,7 @@ from bias_jax.results import RunDirectory
 from bias_jax.topomaps import triangulate
 from experiments.analyses import probes_file, topomap_file
 from experiments.config import SweepConfig
+from experiments.probe_tables import columns, probe_tables
 from experiments.subject import Subject
 
 
@@ -29,13 +29,6 @@ def summarise(
 ) -> None:
     """Write tables and figures, and print the accuracy of every layer."""
     results = {layer.name: OutOfFold(**directory.load_arrays(probes_file(layer.name))) for layer in plan.layers}
-    shapes = {t.name: tuple((a.name, len(a.categories)) for a in t.attributes) for t in dataset.targets}
-    scores = {
-        name: score_probes(
-            result, shapes, dataset.group_labels, draws=config.draws, key=key_for(config.seed, "bootstrap")
-        )
-        for name, result in results.items()
-    }
     common = {
         layer.name: {
             "model": subject.model,
@@ -48,28 +41,18 @@ def summarise(
         for depth, layer in enumerate(plan.layers)
     }
     names = [t.name for t in dataset.targets]
-    strengths = {
-        name: {t: _strengths(result, i, config) for i, t in enumerate(names)} for name, result in results.items()
-    }
-    directory.save_table(
-        "probes.parquet",
-        _columns({**common[n], **s._asdict(), **strengths[n][s.probe]} for n, layer in scores.items() for s in layer),
-    )
-    classes = {t.name: t.classes for t in dataset.targets}
-    directory.save_table(
-        "recalls.parquet",
-        _columns({**common[n], **r._asdict()} for n, result in results.items() for r in class_recalls(result, classes)),
-    )
+    scores = probe_tables(directory, config, dataset, results, common)
     title = f"{subject.model} ({subject.title}) on {dataset.name}, {len(dataset)} images"
     singles = [t.name for t in dataset.targets if len(t.attributes) == 1]
     with directory.figure("figures/accuracy_by_layer.png") as path:
         accuracy_by_layer(path, scores, names, title)
     with directory.figure("figures/comparison_by_layer.png") as path:
         comparison_by_layer(path, scores, names, title)
-    best = max(scores, key=lambda name: _pick(scores[name], dataset.groups.name, "balanced_accuracy").value)
+    network_layers = [name for name in scores if name != PIXELS]
+    best = max(network_layers, key=lambda name: _pick(scores[name], dataset.groups.name, "balanced_accuracy").value)
     _confusion_figures(directory, dataset, best, results[best], title)
     errors = []
-    for layer in plan.layers:
+    for layer in (layer for layer in plan.layers if layer.name != PIXELS):
         stored = directory.load_arrays(topomap_file(layer.name))
         errors.append({**common[layer.name], "units": layer.grid[2],
                        "quantization_error": float(stored["quantization_error"]),
@@ -81,31 +64,17 @@ def summarise(
                 attributes = [(a.name, a.categories) for a in dataset.attributes]
                 counts = np.bincount(dataset.group_labels, minlength=dataset.groups.size)
                 topomap_figure(path, images, attributes, counts, f"{layer.name} of {title}")
-    directory.save_table("topomaps.parquet", _columns(errors))
+    directory.save_table("topomaps.parquet", columns(errors))
     print(accuracy_table(scores, names))
     if dataset.name == "calibration":
         print(calibration_verdict(scores))
     print(f"best layer for all groups: {best}; single attributes: {', '.join(singles)}")
 
 
-def _strengths(result: OutOfFold, target: int, config: SweepConfig) -> dict[str, float | bool]:
-    chosen = result.l2[target]
-    edges = (min(config.l2), max(config.l2))
-    return {
-        "l2": float(np.exp(np.log(chosen).mean())),  # geometric mean over outer folds
-        "l2_at_edge": bool(np.isin(chosen, edges).any()),  # a wider grid might do better
-        "relative_gap": float(result.relative_gap[target]),
-    }
-
-
-def _columns(rows) -> dict[str, list]:
-    rows = list(rows)
-    return {key: [row[key] for row in rows] for key in rows[0]}
-
-
 def _pick(scores: Sequence[Score], target: str, metric: str, control: str = "none") -> Score:
     """The score of a target's own probe."""
-    return next(s for s in scores if (s.probe, s.target, s.metric, s.control) == (target, target, metric, control))
+    wanted = (target, target, HELD_OUT, metric, control)
+    return next(s for s in scores if (s.probe, s.target, s.split, s.metric, s.control) == wanted)
 
 
 def _confusion_figures(
@@ -143,12 +112,12 @@ def calibration_verdict(scores: dict[str, list[Score]]) -> str:
     for attribute in PLANTED:
         size = len(attribute.categories)
         bayes = (bayes_accuracy(CalibrationConfig(), [attribute.name]) - 1 / size) / (1 - 1 / size)
-        best = max((_pick(layer, attribute.name, "adjusted_balanced_accuracy") for layer in scores.values()),
-                   key=lambda s: s.value)  # fmt: skip
+        found = [_pick(s, attribute.name, "adjusted_balanced_accuracy") for n, s in scores.items() if n != PIXELS]
+        best = max(found, key=lambda s: s.value)
         lines.append(
             f"  {attribute.name:<7} {bayes:.2f} possible, {best.value:.2f} [{best.low:.2f}, {best.high:.2f}] found"
         )
-    null = [_pick(layer, NULL.name, "balanced_accuracy") for layer in scores.values()]
+    null = [_pick(layer, NULL.name, "balanced_accuracy") for name, layer in scores.items() if name != PIXELS]
     covered = sum(s.low <= s.chance <= s.high for s in null)
     lines.append(f"  {NULL.name:<7} 0.00 possible; interval covers chance at {covered} of {len(null)} layers")
     return "\n".join(lines)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import jax
 
-from bias_jax.activations import plan_memory
+from bias_jax.activations import PIXELS, plan_memory
 from bias_jax.data import inspect_images, stratified_folds
 from bias_jax.errors import InputError
 from bias_jax.results import RunDirectory, device, exclusive, versions
@@ -49,7 +49,7 @@ def audit(config: SweepConfig, model: str, weights: str, out: Path) -> None:
         model,
         subject.params,
         images=len(dataset),
-        layers=subject.layers(config.layers),
+        layers=(PIXELS, *subject.layers(tuple(x for x in config.layers if x != PIXELS))),
         rule=config.pooling,
         crop=subject.transform.crop,
         budget_gib=config.memory_gib,
@@ -72,6 +72,8 @@ def audit(config: SweepConfig, model: str, weights: str, out: Path) -> None:
         "data_dir": config.data_dir or config.table,
         "images": len(dataset),
         "categories": {a.name: a.categories for a in (*dataset.attributes, *dataset.solo_attributes)},
+        "targets": {t.name: [(a.name, len(a.categories)) for a in t.attributes] for t in dataset.targets},
+        "groups": dataset.groups.name,
         "notes": dataset.notes,
     }
     directory = RunDirectory(out, identity, record)

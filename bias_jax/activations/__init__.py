@@ -6,5 +6,6 @@ from bias_jax.activations.extraction import extract_batch as extract_batch
 from bias_jax.activations.memory import LayerPlan as LayerPlan
 from bias_jax.activations.memory import MemoryPlan as MemoryPlan
 from bias_jax.activations.memory import plan_memory as plan_memory
+from bias_jax.activations.pooling import PIXELS as PIXELS
 from bias_jax.activations.pooling import RULES as RULES
 from bias_jax.activations.pooling import pool as pool

@@ -8,7 +8,7 @@ import numpy as np
 from tqdm import tqdm
 
 from bias_jax.activations.memory import LayerPlan
-from bias_jax.activations.pooling import pool
+from bias_jax.activations.pooling import PIXELS, layer_rule, pool
 from bias_jax.data import FaceDataset, image_batches
 from bias_jax.networks import Params, Transform, forward
 
@@ -34,16 +34,19 @@ def extract_batch(
 ) -> Bank:
     """Write the pooled activations of uint8 images [B, H, W, 3] into rows `start` to `start + B` of the banks.
 
+    The layer `PIXELS` is the normalised image itself.
+
     The banks are donated, so they are updated in place. A start beyond N - B would be clamped and overwrite good
     rows: allocate the banks with a multiple of B rows.
     """
-    _, activations = forward(name, params, transform.on_device(images), precision=precision)
-    return {
-        layer: jax.lax.dynamic_update_slice(
-            banks[layer], pool(rule, activations[layer]).astype(banks[layer].dtype), (start, jnp.zeros_like(start))
-        )
-        for layer in layers
-    }
+    normalised = transform.on_device(images)
+    _, activations = forward(name, params, normalised, precision=precision)
+    activations = {PIXELS: normalised, **activations}
+    written = {}
+    for layer in layers:
+        features = pool(layer_rule(layer, rule), activations[layer]).astype(banks[layer].dtype)
+        written[layer] = jax.lax.dynamic_update_slice(banks[layer], features, (start, jnp.zeros_like(start)))
+    return written
 
 
 def extract_bank(

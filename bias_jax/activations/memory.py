@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import jax
 
-from bias_jax.activations.pooling import grid_shape
+from bias_jax.activations.pooling import PIXELS, grid_shape, layer_rule
 from bias_jax.errors import InputError
 from bias_jax.networks import Params, forward, network
 
@@ -58,6 +58,7 @@ def layer_grids(
 
     def trace(params: Params, images: jax.Array) -> dict[str, jax.Array]:
         _, activations = forward(name, params, images)
+        activations = {PIXELS: images, **activations}
         depth_order.extend(activations)
         return activations
 
@@ -66,7 +67,9 @@ def layer_grids(
     if unknown:
         remedy = f"choose among {', '.join(depth_order)}"
         raise InputError(f"{name} has no layer {unknown[0]!r}", remedy=remedy)
-    return {layer: grid_shape(rule, activations[layer].shape) for layer in depth_order if layer in layers}
+    return {
+        layer: grid_shape(layer_rule(layer, rule), activations[layer].shape) for layer in depth_order if layer in layers
+    }
 
 
 def plan_memory(

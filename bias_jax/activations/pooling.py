@@ -11,6 +11,7 @@ import numpy as np
 
 from bias_jax.networks.layers import adaptive_average
 
+PIXELS = "pixels"  # the control without a network: the normalised image, in the place of a layer
 MAX_SIDE = 8  # grid sides of Krug & Stober 2025 are at most this
 EQUAL_WIDTH = 8192  # features per layer that `equal` aims at
 
@@ -21,6 +22,11 @@ RULES = {
     "subsample": "every ceil(H / 8)-th pixel (the paper's variant without averaging)",
     "equal": f"adaptive average to the square grid that brings each layer nearest to {EQUAL_WIDTH} features",
 }
+
+
+def layer_rule(layer: str, rule: str) -> str:
+    """The rule for one layer; the mean of the pixels would be a colour only, so they keep an 8 x 8 grid."""
+    return "grid" if layer == PIXELS and rule == "mean" else rule
 
 
 def grid_shape(rule: str, shape: tuple[int, ...]) -> tuple[int, int, int]:

@@ -11,10 +11,11 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Attribute:
-    """A property of people with ordered categories (the order of ``age`` matters for adjacency)."""
+    """A property of people, with its categories in a fixed order."""
 
     name: str
     categories: tuple[str, ...]
+    ordinal: bool = False  # whether neighbours in that order are more alike, as ages are
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from bias_jax.randomness import key_for, stable_hash
 
 PLANTED = (
     Attribute("race", ("palette 1", "palette 2", "palette 3", "palette 4")),
-    Attribute("age", ("smooth", "lined", "rough")),
+    Attribute("age", ("smooth", "lined", "rough"), ordinal=True),
     Attribute("gender", ("narrow", "wide")),
 )
 GROUPS = Target(PLANTED)

@@ -17,7 +17,9 @@ from bias_jax.errors import InputError
 RACE = Attribute(
     "race", ("White", "Black", "Latino_Hispanic", "East Asian", "Southeast Asian", "Indian", "Middle Eastern")
 )
-AGE = Attribute("age", ("0-2", "3-9", "10-19", "20-29", "30-39", "40-49", "50-59", "60-69", "more than 70"))
+AGE = Attribute(
+    "age", ("0-2", "3-9", "10-19", "20-29", "30-39", "40-49", "50-59", "60-69", "more than 70"), ordinal=True
+)
 GENDER = Attribute("gender", ("Female", "Male"))
 ATTRIBUTES = (RACE, AGE, GENDER)
 

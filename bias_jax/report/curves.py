@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from bias_jax.probes.scores import Score
+from bias_jax.probes.comparisons import Difference
+from bias_jax.probes.scores import HELD_OUT, Score
 
 LABELS = {
     "balanced_accuracy": "balanced accuracy",
@@ -55,9 +56,32 @@ def comparison_by_layer(path: Path, scores: dict[str, list[Score]], targets: Seq
     figure.savefig(path, dpi=160)
 
 
+def difference_by_layer(path: Path, differences: Sequence[Difference], title: str) -> None:
+    """One curve per target of paired differences over layers, with 95 % intervals; filled where p (Holm) < 0.05."""
+    figure = Figure(figsize=(9, 5), layout="constrained")
+    axes = figure.add_subplot()
+    layers = list(dict.fromkeys(row.layer for row in differences))
+    for number, target in enumerate(dict.fromkeys(row.target for row in differences)):
+        rows = [row for row in differences if row.target == target]
+        x = np.array([layers.index(row.layer) for row in rows]) + 0.06 * (number - 3)
+        values = np.array([row.value for row in rows])
+        reach = [values - [row.low for row in rows], [row.high for row in rows] - values]
+        colour = f"C{number}"
+        axes.errorbar(x, values, np.maximum(reach, 0.0), color=colour, linewidth=1, elinewidth=0.7, label=target)
+        sure = np.array([row.p_holm < 0.05 for row in rows])
+        axes.scatter(x, values, s=18, edgecolors=colour, facecolors=np.where(sure, colour, "white"), zorder=3)
+    axes.axhline(0.0, color="black", linestyle=":")
+    axes.set_title(title, fontsize=9)
+    axes.set_ylabel("difference of " + LABELS["adjusted_balanced_accuracy"])
+    _layer_axis(axes, layers)
+    axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5), title="filled: p (Holm) < 0.05")
+    figure.savefig(path, dpi=160)
+
+
 def _curve(axes, scores, target: str, metric: str, control: str, colour: str, label: str) -> list[Score]:
+    wanted = (target, target, HELD_OUT, metric, control)
     picked = [
-        next(s for s in layer if (s.probe, s.target, s.metric, s.control) == (target, target, metric, control))
+        next(s for s in layer if (s.probe, s.target, s.split, s.metric, s.control) == wanted)
         for layer in scores.values()
     ]
     x = np.arange(len(picked))

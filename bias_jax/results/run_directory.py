@@ -49,6 +49,22 @@ class RunDirectory:
             with self._replacing(manifest) as partial:
                 partial.write_text(json.dumps({"identity": plain, **record}, indent=2) + "\n")
 
+    @classmethod
+    def existing(cls, path: str | Path) -> tuple["RunDirectory", dict[str, Any]]:
+        """A run directory to read from, and the content of its ``run.json``.
+
+        Raises:
+            InputError: it is none.
+        """
+        manifest = Path(path) / MANIFEST
+        try:
+            found = json.loads(manifest.read_text())
+            return cls(path, found["identity"], {}), found
+        except FileNotFoundError:
+            raise InputError("no such run", file=manifest, remedy="give the --out of a sweep") from None
+        except (OSError, ValueError, KeyError, TypeError):
+            raise InputError("damaged manifest", file=manifest, remedy="run that sweep again") from None
+
     def has(self, name: str) -> bool:
         """Whether a file of this name is complete."""
         return (self.path / name).exists()

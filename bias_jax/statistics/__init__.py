@@ -2,6 +2,8 @@
 
 from bias_jax.statistics.bootstrap import percentile_interval as percentile_interval
 from bias_jax.statistics.bootstrap import stratified_bootstrap as stratified_bootstrap
+from bias_jax.statistics.differences import Differences as Differences
+from bias_jax.statistics.differences import paired_differences as paired_differences
 from bias_jax.statistics.multiple_testing import benjamini_hochberg as benjamini_hochberg
 from bias_jax.statistics.multiple_testing import holm as holm
 from bias_jax.statistics.proportions import clopper_pearson_interval as clopper_pearson_interval

@@ -19,8 +19,9 @@ from bias_jax.data.decoding import decode
 from experiments.sweep import main
 
 ROOT = Path(__file__).parents[2]
-SMALL = ["--per-group", "5", "--layers", "maxpool,layer1.0", "--l2", "0.1,10", "--draws", "200", "--batch-size", "24"]
-FILES = ("probes.parquet", "recalls.parquet", "topomaps.parquet")
+SMALL = ["--per-group", "5", "--layers", "maxpool", "--l2", "0.1,10", "--draws", "200", "--batch-size", "24"]
+FILES = ("probes.parquet", "recalls.parquet", "topomaps.parquet", "mistake_types.parquet", "frequent_mistakes.parquet",
+         "differences.parquet")  # fmt: skip
 
 
 def start(*arguments: str, out: Path) -> subprocess.Popen:
@@ -47,24 +48,34 @@ def test_run_directory_is_complete(finished):
     assert "memory plan" in output and "wall time: " in output and "says nothing about people" in output
     figures = {p.name for p in (out / "figures").iterdir()}
     assert figures == {"accuracy_by_layer.png", "comparison_by_layer.png", "confusion_groups.png",
-                       "confusion_attributes.png", "topomap-maxpool.png", "topomap-layer1.0.png"}  # fmt: skip
+                       "confusion_attributes.png", "topomap-maxpool.png"}  # fmt: skip
 
 
 def test_tables_are_tidy(finished):
     out, _ = finished
     probes = pd.read_parquet(out / "probes.parquet")
-    assert not probes.duplicated(["model", "layer", "probe", "target", "metric", "control"]).any()
+    assert not probes.duplicated(["model", "layer", "probe", "target", "split", "metric", "control"]).any()
     assert set(probes["control"]) == {"none", "shuffled labels", "selectivity"}
-    assert probes["probe"].nunique() == 8 and list(probes["layer"].unique()) == ["maxpool", "layer1.0"]
+    assert probes["probe"].nunique() == 8 and list(probes["layer"].unique()) == ["pixels", "maxpool"]
     assert (probes["low"] <= probes["value"] + 1e-6).all() and (probes["value"] <= probes["high"] + 1e-6).all()
     assert (probes["relative_gap"] <= 1e-4).all()
     assert (probes["images"] == 120).all()
-    read_off = probes.query("probe == 'race x age x gender' and metric == 'accuracy' and control == 'none'")
+    read_off = probes.query(
+        "probe == 'race x age x gender' and metric == 'accuracy' and control == 'none' and split == 'training'"
+    )
     assert set(read_off["target"]) == {"race x age x gender", "race", "age", "gender"}
     recalls = pd.read_parquet(out / "recalls.parquet")
     assert len(recalls) == 2 * (4 + 3 + 2 + 12 + 8 + 6 + 24 + 2)
     maps = pd.read_parquet(out / "topomaps.parquet")
-    assert list(maps["units"]) == [64, 256]
+    assert list(maps["units"]) == [64]
+    types = pd.read_parquet(out / "mistake_types.parquet")
+    totals = types.groupby(["layer", "probe", "split"])["share"].sum()
+    assert len(totals) == 2 * 4 * 2 and np.allclose(totals, 1)
+    most = pd.read_parquet(out / "frequent_mistakes.parquet")
+    assert (most["true"] != most["predicted"]).all() and (most["images"] > 0).all()
+    differences = pd.read_parquet(out / "differences.parquet")
+    assert set(differences["compared"]) == {"layers", "attributes"}
+    assert (differences["p_holm"] >= differences["p_value"]).all()
 
 
 def test_run_killed_at_three_moments_continues_to_the_same_bytes(finished, tmp_path):

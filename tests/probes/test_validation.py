@@ -34,7 +34,8 @@ def scores(result, group, draws=400):
 
 
 def pick(found, probe, target, metric, control="none"):
-    return next(s for s in found if (s.probe, s.target, s.metric, s.control) == (probe, target, metric, control))
+    wanted = (probe, target, "held out", metric, control)
+    return next(s for s in found if (s.probe, s.target, s.split, s.metric, s.control) == wanted)
 
 
 def test_reported_predictions_come_from_probes_that_never_saw_the_image(planted):

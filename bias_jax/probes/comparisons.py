@@ -1,0 +1,110 @@
+"""Paired differences between probes of the same images: which layer, attribute or model is more revealing?"""
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from bias_jax.probes.scores import HELD_OUT, image_values, readouts
+from bias_jax.probes.validation import OutOfFold
+from bias_jax.statistics import benjamini_hochberg, holm, paired_differences
+
+COMPARED = ("adjusted_balanced_accuracy", "information_bits")  # metrics; the first is comparable between targets
+
+
+class Probe(NamedTuple):
+    """Which probe a number belongs to."""
+
+    model: str
+    layer: str
+    target: str
+
+
+class Difference(NamedTuple):
+    """Held-out metric of one probe minus that of another on the same images."""
+
+    metric: str
+    model: str
+    layer: str
+    target: str
+    versus_model: str
+    versus_layer: str
+    versus_target: str
+    value: float
+    low: float  # 95 % interval, bootstrap over images
+    high: float
+    p_value: float  # of no difference, two-sided
+    p_holm: float  # corrected for all differences of this call
+    p_benjamini_hochberg: float
+    images: int
+
+
+def probe_values(
+    model: str, results: Mapping[str, OutOfFold], shapes: Mapping[str, tuple[tuple[str, int], ...]], metric: str
+) -> dict[Probe, np.ndarray]:
+    """Value of each image [N] in the metric of every layer's and target's own probe; the metric is their sum.
+
+    Args:
+        model: its name.
+        results: layer -> result of `cross_validate`.
+        shapes: target -> (attribute, number of categories).
+        metric: one of `COMPARED`.
+    """
+    found = {}
+    for layer, result in results.items():
+        for readout in readouts(result, shapes):
+            if readout.split == HELD_OUT and readout.target == readout.probe:
+                for name, _, values in image_values(readout, ordinal=False):
+                    if name == metric:
+                        found[Probe(model, layer, readout.target)] = values[0]
+    return found
+
+
+def layer_pairs(probes: Sequence[Probe]) -> list[tuple[Probe, Probe]]:
+    """Every two layers, target by target."""
+    return [(a, b) for a, b in combinations(probes, 2) if a.model == b.model and a.target == b.target]
+
+
+def attribute_pairs(probes: Sequence[Probe], attributes: Sequence[str]) -> list[tuple[Probe, Probe]]:
+    """Every two attributes, layer by layer."""
+    singles = [probe for probe in probes if probe.target in attributes]
+    return [(a, b) for a, b in combinations(singles, 2) if a.model == b.model and a.layer == b.layer]
+
+
+def model_pairs(first: Sequence[Probe], second: Sequence[Probe]) -> list[tuple[Probe, Probe]]:
+    """The same layer and target in two models."""
+    others = {(b.layer, b.target): b for b in second}
+    return [(a, others[a.layer, a.target]) for a in first if (a.layer, a.target) in others]
+
+
+def compare_probes(
+    metric: str,
+    values: Mapping[Probe, np.ndarray],
+    pairs: Sequence[tuple[Probe, Probe]],
+    groups: np.ndarray,
+    *,
+    draws: int,
+    key: jax.Array,
+) -> list[Difference]:
+    """Differences of all pairs, with intervals and p-values corrected for their number.
+
+    Args:
+        metric: of the values, for the table.
+        values: of `probe_values`; of several models, on the same images in the same order.
+        pairs: which to compare.
+        groups: intersectional group of each image, int [N].
+        draws: bootstrap draws.
+        key: random key.
+    """
+    if not pairs:
+        return []
+    numbers = {probe: i for i, probe in enumerate(values)}
+    index = np.array([(numbers[a], numbers[b]) for a, b in pairs])
+    found = paired_differences(np.stack(list(values.values())), index, groups, draws=draws, key=key)
+    known = np.isfinite(found.p_value)  # without two images in any group there is none
+    p_holm, p_bh = np.full(len(pairs), np.nan), np.full(len(pairs), np.nan)
+    p_holm[known], p_bh[known] = holm(found.p_value[known]), benjamini_hochberg(found.p_value[known])
+    rows = np.stack([*found, p_holm, p_bh], axis=1).tolist()
+    return [Difference._make((metric, *a, *b, *row, len(groups))) for (a, b), row in zip(pairs, rows, strict=True)]
