@@ -24,15 +24,22 @@ class LayerPath:
 class ConvexProbes:
     """Result of `fit_convex`; look a probe up by layer, target, strength and fold."""
 
-    def __init__(self, bank: Mapping[str, jax.Array], paths: dict[str, LayerPath], folds: Sequence[int] | None):
-        self._bank, self._paths = bank, paths
+    def __init__(
+        self,
+        bank: Mapping[str, jax.Array],
+        paths: dict[str, LayerPath],
+        classes: Mapping[str, int],
+        folds: Sequence[int] | None,
+    ):
+        self._bank, self._paths, self._classes = bank, paths, classes
         self._folds: list[int | None] = list(folds) if folds is not None else [None]
 
     def weights(self, layer: str, target: str, l2: float, fold: int | None = None) -> tuple[jax.Array, jax.Array]:
         """(W [D, C], b [C]) in the coordinates of the bank as given: logits are ``bank[layer] @ W + b``."""
-        path, p = self._paths[layer], self._folds.index(fold)
-        weights, bias = to_bank(path.axes, path.solutions[target][float(l2)].coefficients[p], self._bank[layer])
-        return weights, jnp.where(path.problems[target].present[p], bias, ABSENT_CLASS_LOGIT)
+        path, p, classes = self._paths[layer], self._folds.index(fold), self._classes[target]
+        coefficients = path.solutions[target][float(l2)].coefficients[p, :classes]
+        weights, bias = to_bank(path.axes, coefficients, self._bank[layer])
+        return weights, jnp.where(path.problems[target].present[p, :classes], bias, ABSENT_CLASS_LOGIT)
 
     def objective(self, layer: str, target: str, l2: float, fold: int | None = None) -> float:
         """Value reached: mean cross-entropy (nats) plus ``l2/2 sum(W^2)`` on the centred, scaled features."""
@@ -98,7 +105,7 @@ def fit_convex(
         axes = principal_axes(features)
         solutions = {t: solve_path(axes, p, strengths, tolerance, max_steps) for t, p in problems.items()}
         paths[layer] = LayerPath(axes, problems, solutions)
-    return ConvexProbes({k: jnp.asarray(v) for k, v in bank.items()}, paths, numbers)
+    return ConvexProbes({k: jnp.asarray(v) for k, v in bank.items()}, paths, classes, numbers)
 
 
 def solve_path(

@@ -19,7 +19,8 @@ import numpy as np
 
 MEMORY = 8  # past steps kept by L-BFGS
 STALL = 60  # steps without a better gap after which a problem has found what float32 can give
-FLATTER = 0.5  # the slope after a step must have fallen to this share of the slope before it
+FLATTER = 0.1  # the slope after a step must have fallen to this share of the slope before it
+TRIALS = 8  # of the line search
 ABSENT_CLASS_LOGIT = -40.0  # a class without training images: probability below 1e-17, but finite
 
 
@@ -140,52 +141,34 @@ def _cross_entropy(logits: jax.Array, problems: Problems) -> _Fit:
     return _Fit((weights * loss).sum(axis=1), residual, curvature)
 
 
-def _slopes(logits: jax.Array, change: jax.Array, problems: Problems) -> tuple[jax.Array, jax.Array]:
-    """First and second derivative [P] of the loss along `change`."""
-    true = jnp.arange(logits.shape[1])[:, None] == problems.labels[:, None]
-    probability = jax.nn.softmax(logits, axis=1)
-    mean = (probability * change).sum(axis=1)
-    variance = (probability * jnp.square(change - mean[:, None])).sum(axis=1)
-    observed = jnp.where(true, change, 0.0).sum(axis=1)
-    return (problems.weights * (mean - observed)).sum(axis=1), (problems.weights * variance).sum(axis=1)
-
-
 def _line_search(
     logits: jax.Array, change: jax.Array, problems: Problems, initial: jax.Array, slope: jax.Array, bend: jax.Array
-) -> tuple[jax.Array, jax.Array, _Fit]:
-    """Step length [P] along a direction, and the logits and the fit there.
+) -> tuple[jax.Array, _Fit]:
+    """Step length [P] along a direction, and the fit there.
 
-    The whole step is tried first and mostly taken; otherwise a safeguarded Newton search on a convex function of one
-    variable refines it. `initial` is the slope of the objective, ``slope + step * bend`` that of the penalty.
+    The whole step is tried first and mostly taken; otherwise a safeguarded secant search finds where the slope of a
+    convex function of one variable changes sign. `initial` is the slope of the objective, ``slope + step * bend``
+    that of the penalty.
     """
 
-    def enough(first: jax.Array) -> jax.Array:
-        return (jnp.abs(first) <= FLATTER * jnp.abs(initial)) | (initial >= 0)
+    def attempt(search):
+        step, low, at_low, high, at_high, _, _, k = search
+        step = jnp.where(k < TRIALS - 1, step, low)  # the last resort still descends, by convexity
+        fit = _cross_entropy(logits + step[:, None, None] * change, problems)
+        first = (fit.residual * change).sum(axis=(1, 2)) + slope + step * bend
+        done = (jnp.abs(first) <= FLATTER * jnp.abs(initial)) | (initial >= 0)
+        low, at_low = jnp.where(first < 0, step, low), jnp.where(first < 0, first, at_low)
+        high, at_high = jnp.where(first > 0, step, high), jnp.where(first > 0, first, at_high)
+        inside = low + (high - low) * jnp.clip(at_low / (at_low - at_high), 0.1, 0.9)
+        proposal = jnp.where(jnp.isfinite(high), inside, 4.0 * low)
+        return jnp.where(done, step, proposal), low, at_low, high, at_high, done, fit, k + 1
 
-    def refine(search):
-        step, low, high, _, k = search
-        first, second = _slopes(logits + step[:, None, None] * change, change, problems)
-        first, second = first + slope + step * bend, second + bend
-        low, high = jnp.where(first < 0, step, low), jnp.where(first > 0, step, high)
-        newton = step - first / jnp.maximum(second, 1e-30)
-        fallback = jnp.where(jnp.isfinite(high), 0.5 * (low + high), 4.0 * low + 1e-3)
-        proposal = jnp.where((newton > low) & (newton < high), newton, fallback)
-        done = enough(first)
-        return jnp.where(done, step, proposal), low, high, done, k + 1
-
-    def search() -> tuple[jax.Array, jax.Array, _Fit]:
-        nothing = jnp.zeros_like(initial)
-        begin = (whole, nothing, nothing + jnp.inf, initial >= 0, 0)
-        step, low, _, done, _ = jax.lax.while_loop(lambda s: ~s[3].all() & (s[4] < 8), refine, begin)
-        step = jnp.where(done & (initial < 0), step, low)  # `low` still descends, by convexity
-        there = logits + step[:, None, None] * change
-        return step, there, _cross_entropy(there, problems)
-
+    nothing = jnp.zeros_like(initial)
+    unfit = _Fit(nothing, jnp.zeros_like(logits), jnp.zeros(logits.shape[:2]))
     whole = jnp.where(initial < 0, 1.0, 0.0)
-    there = logits + whole[:, None, None] * change
-    fit = _cross_entropy(there, problems)
-    first = (fit.residual * change).sum(axis=(1, 2)) + slope + whole * bend
-    return jax.lax.cond(enough(first).all(), lambda: (whole, there, fit), search)
+    begin = (whole, nothing, initial, nothing + jnp.inf, nothing, initial > jnp.inf, unfit, 0)
+    *_, fit, trials = (end := jax.lax.while_loop(lambda s: ~s[5].all() & (s[7] < TRIALS), attempt, begin))
+    return jnp.where(trials < TRIALS, end[0], end[1]), fit
 
 
 @partial(jax.jit, static_argnames="max_steps")
@@ -235,9 +218,10 @@ def _minimise(
         change = jnp.einsum("pcd,nd->pcn", v, features, precision="highest")
         w = state.coefficients
         slopes = dot(state.gradient, v), dot(w, penalty * v), dot(v, penalty * v)
-        step, logits, fit = _line_search(state.logits, change, problems, *slopes)
-        step = step[:, None, None] * v
-        new = _evaluate(features, problems, w + step, logits, fit, l2)
+        length, fit = _line_search(state.logits, change, problems, *slopes)
+        length = length[:, None, None]
+        step = length * v
+        new = _evaluate(features, problems, w + step, state.logits + length * change, fit, l2)
         difference = new.gradient - state.gradient
         alignment = dot(step, difference)
         slot = k % MEMORY

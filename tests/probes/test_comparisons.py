@@ -1,4 +1,4 @@
-"""Paired differences: values by hand, calibration of p-values and intervals under no difference and under a known one."""
+"""Paired differences: values by hand, and calibration of p-values and intervals."""
 
 import numpy as np
 import pytest
