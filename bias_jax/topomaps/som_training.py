@@ -16,7 +16,8 @@ import jax
 import jax.numpy as jnp
 
 from bias_jax.topomaps.canonical import canonical_order
-from bias_jax.topomaps.grid import decayed, influence, spread
+from bias_jax.topomaps.grid import influence, spread
+from bias_jax.topomaps.principal import principal_axes
 
 if TYPE_CHECKING:
     from bias_jax.topomaps.som import SelfOrganizingMap
@@ -120,18 +121,8 @@ def _online(x: jax.Array, weights: jax.Array, order: jax.Array, settings: "SelfO
 
 def _principal_plane(x: jax.Array, key: jax.Array, rows: int, cols: int) -> jax.Array:
     """Nodes on a grid in the plane of the two principal axes, two standard deviations wide on either side."""
-    mean = x.mean(axis=0)
-    centred = x - mean
-
-    def multiply(axes: jax.Array, _: None) -> tuple[jax.Array, None]:  # subspace iteration
-        product = jnp.matmul(centred.T, jnp.matmul(centred, axes, precision="highest"), precision="highest")
-        return jnp.linalg.qr(product)[0], None
-
-    axes, _ = jax.lax.scan(multiply, jax.random.normal(key, (x.shape[1], 2)), None, length=30)
-    # The iteration leaves a sign open.
-    strongest = jnp.abs(axes).argmax(axis=0)
-    axes = axes * jnp.sign(axes[strongest, jnp.arange(2)])
-    spread = jnp.matmul(centred, axes, precision="highest").std(axis=0)
+    mean, axes = x.mean(axis=0), principal_axes(x, key)
+    width = jnp.matmul(x - mean, axes, precision="highest").std(axis=0)
     down, right = jnp.linspace(-2.0, 2.0, rows), jnp.linspace(-2.0, 2.0, cols)
-    plane = down[:, None, None] * (spread[0] * axes[:, 0]) + right[None, :, None] * (spread[1] * axes[:, 1])
+    plane = down[:, None, None] * (width[0] * axes[:, 0]) + right[None, :, None] * (width[1] * axes[:, 1])
     return (mean + plane).reshape(rows * cols, -1)
