@@ -31,7 +31,7 @@ def topomap_figure(
     side = images.shape[-1]
     grid = images.reshape(len(rows), len(columns), len(blocks), side, side)
     numbers = counts.reshape(len(rows), len(columns), len(blocks))
-    limit = float(np.nanmax(np.abs(images)))
+    limit = symmetric_limit(images)
     panel = 0.95  # inches per map
     size = (panel * max(len(columns), 4) + 2.6, (panel * len(rows) + 0.8) * len(blocks) + 0.5)
     figure = Figure(figsize=size, layout="compressed")
@@ -56,6 +56,11 @@ def topomap_figure(
     label = "mean activation of the group\nminus mean over groups"
     figure.colorbar(drawn, ax=axes, shrink=0.5, aspect=30).set_label(label, fontsize=8)
     figure.savefig(path, dpi=150)
+
+
+def symmetric_limit(images: np.ndarray) -> float:
+    """End of the colour scale that all maps of a layer share: their largest absolute value; 1 if all are 0 or NaN."""
+    return float(np.nanmax(np.abs(images), initial=0.0)) or 1.0
 
 
 def _mosaic(maps: np.ndarray) -> np.ndarray:

@@ -31,3 +31,4 @@ from bias_jax.topomaps.som import FittedMap as FittedMap
 from bias_jax.topomaps.som import SelfOrganizingMap as SelfOrganizingMap
 from bias_jax.topomaps.som import published_som as published_som
 from bias_jax.topomaps.som import square_side as square_side
+from bias_jax.topomaps.streaming import stream_means as stream_means

@@ -5,7 +5,6 @@ the profiles), where nearness is sqrt(2) - distance, and 0 below its median over
 is looked at after another, so memory is that of one table of pairs; reflections are tried as well.
 """
 
-
 import jax
 import jax.numpy as jnp
 import numpy as np

@@ -10,7 +10,7 @@ Metric = Literal["cosine", "euclidean"]
 
 def dead(profiles: np.ndarray) -> np.ndarray:
     """Which rows of profiles [U, D] are constant zero: units that do not tell any groups apart, bool [U]."""
-    return ~np.asarray(profiles).any(axis=1)
+    return np.logical_not(np.any(profiles, axis=1))
 
 
 def distances(x: np.ndarray, y: np.ndarray, metric: Metric = "cosine") -> np.ndarray:

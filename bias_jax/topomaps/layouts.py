@@ -3,6 +3,7 @@
 Whatever the method, units are put into canonical order first: permuted units get the same places.
 """
 
+from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
 import jax
@@ -15,7 +16,7 @@ from bias_jax.topomaps.distances import Metric, distances
 from bias_jax.topomaps.force import LONG, SHORT, force_layout, unit_square
 from bias_jax.topomaps.graph import spring_layout, threshold_graph
 from bias_jax.topomaps.principal import principal_axes
-from bias_jax.topomaps.som import FittedMap, SelfOrganizingMap, square_side
+from bias_jax.topomaps.som import FittedMap, SelfOrganizingMap, all_finite, square_side
 
 Method = Literal["random", "graph", "som", "pca", "tsne", "umap"]
 Force = Literal["none", "long", "short"]
@@ -26,19 +27,20 @@ def lay_out(
     units: jax.Array,
     method: Method,
     *,
-    force: Force = "none",
+    forces: Sequence[Force] = ("none",),
     seed: int,
     metric: Metric = "cosine",
     from_distances: bool = False,
     som: SelfOrganizingMap | None = None,
-) -> np.ndarray:
-    """Positions [U, 2] in the unit square of units [U, D].
+) -> dict[Force, np.ndarray]:
+    """Positions in the unit square, float64 [U, 2], of units [U, D]: force layout -> positions.
 
     Args:
         units: one row per unit.
         method: `tsne` needs scikit-learn, `umap` needs umap-learn.
-        force: spread the units over a disc afterwards, by 1000 (long) or 100 (short) steps. Long from a random start
-            is the published PSO, in which profiles attract; from anything else only nearness counts.
+        forces: `none` is the method's own layout; `long` (1000 steps) and `short` (100) spread the units over a disc
+            afterwards. Long from a random start is the published PSO, in which profiles attract; elsewhere only
+            nearness on the map counts.
         seed: of everything random.
         metric: of the graph and of the attraction in PSO.
         from_distances: give PCA, t-SNE and UMAP the rows of the distance matrix instead of the profiles, as the 2022
@@ -49,18 +51,16 @@ def lay_out(
         ValueError: too few units for t-SNE or UMAP, values that are not finite, or a name that does not exist.
         ImportError: the extra is missing.
     """
-    if method not in METHODS or force not in FORCES:
-        raise ValueError(f"method {method!r} is none of {', '.join(METHODS)}, or force {force!r} of {', '.join(FORCES)}")
+    if method not in METHODS or not set(forces) <= set(FORCES):
+        raise ValueError(f"{method!r} is none of {', '.join(METHODS)}, or {forces} are not all of {', '.join(FORCES)}")
     units = jnp.asarray(units)
-    order = jax.device_get(canonical_order(units))
-    rows = _take(units, jax.device_put(order))
-    profiles = jax.device_get(rows)
-    if not np.isfinite(profiles).all():
+    if not jax.device_get(all_finite(units)):
         raise ValueError("the profiles are not all finite")
-    found = np.empty((len(order), 2))
-    found[order] = _spread(_ordered(rows, profiles, method, seed, metric, from_distances, som), profiles, method,
-                           force, seed, metric)  # fmt: skip
-    return found
+    order = canonical_order(units)
+    rows = _take(units, order)
+    start = _place(rows, method, seed, metric, from_distances, som)
+    back = np.argsort(jax.device_get(order))
+    return {force: _spread(start, rows, method, force, seed, metric)[back] for force in forces}
 
 
 def som_layout(units: jax.Array, *, epochs: int, seed: int) -> tuple[np.ndarray, FittedMap]:
@@ -91,40 +91,34 @@ def som_positions(units: jax.Array, fitted: FittedMap) -> np.ndarray:
 
 
 def _spread(
-    positions: np.ndarray, profiles: np.ndarray, method: Method, force: Force, seed: int, metric: Metric
+    positions: np.ndarray, rows: jax.Array, method: Method, force: Force, seed: int, metric: Metric
 ) -> np.ndarray:
     if force == "none":
         return positions
     if force == "short":
         return unit_square(force_layout(positions, steps=SHORT, seed=seed))
+    profiles = jax.device_get(rows)
     attracting = distances(profiles, profiles, metric) if method == "random" else None
     return unit_square(force_layout(positions, steps=LONG, profile_distances=attracting))
 
 
-def _ordered(
-    rows: jax.Array,
-    profiles: np.ndarray,
-    method: Method,
-    seed: int,
-    metric: Metric,
-    from_distances: bool,
-    som: SelfOrganizingMap | None,
+def _place(
+    rows: jax.Array, method: Method, seed: int, metric: Metric, from_distances: bool, som: SelfOrganizingMap | None
 ) -> np.ndarray:
-    units = len(profiles)
     rng = np.random.default_rng(stable_hash(seed, "layout", method))
     if method == "random":
-        return rng.uniform(size=(units, 2))
+        return rng.uniform(size=(len(rows), 2))
     if method == "som":
-        side = square_side(units)
+        side = square_side(len(rows))
         return som_positions(rows, (som or SelfOrganizingMap(side, side)).fit(rows, seed=seed))
+    profiles = jax.device_get(rows)
     if method == "graph":
         edges = threshold_graph(distances(profiles, profiles, metric))
-        return unit_square(spring_layout(edges, rng.uniform(size=(units, 2))))
+        return unit_square(spring_layout(edges, rng.uniform(size=(len(rows), 2))))
     if from_distances:
         profiles = distances(profiles, profiles, metric).astype(np.float32)
-        rows = jax.device_put(profiles)
     if method == "pca":
-        return unit_square(jax.device_get(_plane(rows, key_for(seed, "pca"))))
+        return unit_square(jax.device_get(_plane(jax.device_put(profiles), key_for(seed, "pca"))))
     return unit_square(_neighbour_embedding(profiles, method, int(rng.integers(2**31))))
 
 

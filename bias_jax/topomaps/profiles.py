@@ -3,7 +3,6 @@
 Group means come from a bank at once, or from batches by `GroupSums`, where N unpooled activations would not fit.
 """
 
-from collections.abc import Sequence
 from functools import partial
 from typing import Literal, NamedTuple
 
@@ -67,7 +66,8 @@ def add_to_sums(total: GroupSums, batch: jax.Array, labels: jax.Array) -> GroupS
     return GroupSums(sums, counts, total.shift)
 
 
-def contrast(found: GroupMeans, chosen: Sequence[int] | None = None, *, size_weighted: bool = False) -> jax.Array:
+@partial(jax.jit, static_argnames=("chosen", "size_weighted"))
+def contrast(found: GroupMeans, chosen: tuple[int, ...] | None = None, *, size_weighted: bool = False) -> jax.Array:
     """Means of groups [G, D] minus their mean over groups, or over the chosen groups only.
 
     Args:

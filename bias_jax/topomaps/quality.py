@@ -34,7 +34,7 @@ class Neighbourhoods:
         return _agreement(self.of_profiles, distances(positions, positions, "euclidean"), k)
 
     def distance_correlation(self, positions: np.ndarray) -> float:
-        """Spearman correlation of distances on the map with those of profiles, over all pairs; NaN if one is constant."""
+        """Spearman correlation of distances on the map and of profiles, over all pairs; NaN if one is constant."""
         on_map = rankdata(distances(positions, positions, "euclidean")[self.pairs])
         if len(on_map) < 2 or np.ptp(on_map) == 0 or np.ptp(self.ranks) == 0:
             return float("nan")
@@ -86,7 +86,8 @@ def morans_i(
     constant = length[:, 0] <= 1e-12 * np.abs(values).max(initial=1e-30)
     scaled = np.where(constant[:, None], 0.0, centred / np.where(constant[:, None], 1.0, length))
     arrays = jax.device_put((scaled.T.astype(np.float32), nearest.astype(np.int32)))
-    index, hits = jax.device_get(_moran(*arrays, key_for(seed, "Moran's I"), permutations))
+    found = jax.device_get(_moran(*arrays, key_for(seed, "Moran's I"), permutations))
+    index, hits = (a.astype(np.float64) for a in found)
     p_value = (1.0 + hits) / (1.0 + permutations)
     undefined = np.where(constant, np.nan, 0.0)
     return SpatialAutocorrelation(index * units / k + undefined, p_value + undefined, -1.0 / (units - 1))

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Literal
 
 import jax
@@ -138,7 +137,7 @@ class SelfOrganizingMap:
             raise ValueError("an order is for online training from given weights")
         if weights is None:
             assert seed is not None
-            trained = train_seeded(x[None], _keys([seed]), self)[0, 0]
+            trained = train_seeded([x], [key_for(seed, "som")], self)[0][0]
         else:
             weights = jnp.asarray(weights)
             if weights.shape != (self.rows, self.cols, x.shape[1]):
@@ -148,8 +147,8 @@ class SelfOrganizingMap:
                 if steps.ndim != 1 or not len(steps) or steps.min() < 0 or steps.max() >= len(x):
                     raise ValueError("order must list rows of x")
                 order = jax.device_put(steps.astype(np.int32))
-            trained = train_from(x, weights.reshape(self.rows * self.cols, -1), order, self)
-        return FittedMap(trained.reshape(self.rows, self.cols, -1), self.topology)
+            trained = train_from(x, weights, order, self)
+        return FittedMap(trained, self.topology)
 
     def fit_seeds(self, x: Mapping[str, jax.Array], seeds: Sequence[int]) -> dict[str, tuple[FittedMap, ...]]:
         """Train every layer of x, all [N, D], for every seed, in one program: layer -> one map per seed.
@@ -158,10 +157,7 @@ class SelfOrganizingMap:
         """
         if len({rows.shape for rows in x.values()}) > 1:
             raise ValueError("layers trained together must have one shape")
-        stacked = jnp.stack([_checked(rows) for rows in x.values()])
-        trained = train_seeded(stacked, _keys(seeds), self)
-        shape = (self.rows, self.cols, trained.shape[-1])
-        maps = _each(trained, shape)
+        maps = train_seeded([_checked(rows) for rows in x.values()], [key_for(seed, "som") for seed in seeds], self)
         return {
             layer: tuple(FittedMap(weights, self.topology) for weights in found)
             for layer, found in zip(x, maps, strict=True)
@@ -197,15 +193,6 @@ def _checked(x: jax.Array) -> jax.Array:
     if not jax.device_get(all_finite(x)):
         raise ValueError("the data are not all finite")
     return x
-
-
-def _keys(seeds: Sequence[int]) -> jax.Array:
-    return jnp.stack([key_for(seed, "som") for seed in seeds])
-
-
-@partial(jax.jit, static_argnames="shape")
-def _each(trained: jax.Array, shape: tuple[int, int, int]) -> list[list[jax.Array]]:
-    return [[weights.reshape(shape) for weights in layer] for layer in trained]
 
 
 @jax.jit

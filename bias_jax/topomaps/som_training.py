@@ -9,6 +9,7 @@ Batch (Kohonen 2013), per epoch:
 Online (Kohonen 1982), per step with one row x:  w <- w + rate * h(winner) * (x - w),  some 6 K D operations.
 """
 
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -58,10 +59,12 @@ def initial_weights(x: jax.Array, key: jax.Array, settings: "SelfOrganizingMap")
 
 
 @partial(jax.jit, static_argnames="settings")
-def train_seeded(x: jax.Array, keys: jax.Array, settings: "SelfOrganizingMap") -> jax.Array:
-    """Maps of L layers for S seeds, all independent: x [L, N, D], keys [S] -> weights [L, S, K, D].
+def train_seeded(
+    layers: Sequence[jax.Array], keys: Sequence[jax.Array], settings: "SelfOrganizingMap"
+) -> list[list[jax.Array]]:
+    """Maps of L layers for S seeds, all independent: weights [rows, cols, D] per layer and seed.
 
-    The rows are put into canonical order first, so the order in which they come does not matter.
+    The rows of each layer [N, D] are put into canonical order first, so the order in which they come does not matter.
     """
 
     def one(rows: jax.Array, key: jax.Array) -> jax.Array:
@@ -74,20 +77,20 @@ def train_seeded(x: jax.Array, keys: jax.Array, settings: "SelfOrganizingMap") -
 
     def layer(rows: jax.Array) -> jax.Array:
         ordered = rows[canonical_order(rows)].astype(jnp.float32)
-        return jax.lax.map(partial(one, ordered), keys)
+        return jax.lax.map(partial(one, ordered), jnp.stack(keys))
 
     # A loop, not vmap: a batched product rounds differently for other batch sizes, and one flipped winner changes
     # the map. Each step is a product large enough to fill the device.
-    return jax.lax.map(layer, x)
+    trained = jax.lax.map(layer, jnp.stack(layers))
+    return [[weights.reshape(settings.rows, settings.cols, -1) for weights in found] for found in trained]
 
 
 @partial(jax.jit, static_argnames="settings")
 def train_from(x: jax.Array, weights: jax.Array, order: jax.Array | None, settings: "SelfOrganizingMap") -> jax.Array:
-    """A map from given weights [K, D]; the online rule takes the rows of x [N, D] in the given order."""
-    x, weights = x.astype(jnp.float32), weights.astype(jnp.float32)
-    if order is None:
-        return _batch(x[canonical_order(x)], weights, settings)
-    return _online(x, weights, order, settings)
+    """A map from given weights [rows, cols, D]; the online rule takes the rows of x [N, D] in the given order."""
+    x, flat = x.astype(jnp.float32), weights.astype(jnp.float32).reshape(-1, x.shape[1])
+    trained = _batch(x[canonical_order(x)], flat, settings) if order is None else _online(x, flat, order, settings)
+    return trained.reshape(weights.shape)
 
 
 def _batch(x: jax.Array, weights: jax.Array, settings: "SelfOrganizingMap") -> jax.Array:

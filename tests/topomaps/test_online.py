@@ -67,7 +67,12 @@ def test_order_and_company_do_not_matter(data, settings):
 def test_published_preset_is_that_of_the_paper():
     settings = published_som(64)
     assert (settings.rows, settings.cols, settings.start, settings.learning_rate) == (9, 9, 1.0, 0.5)
-    assert (settings.epochs, settings.training, settings.initial, settings.decay) == (10, "online", "sample", "asymptotic")
+    assert (settings.epochs, settings.training, settings.initial, settings.decay) == (
+        10,
+        "online",
+        "sample",
+        "asymptotic",
+    )
 
 
 @pytest.mark.parametrize(("rows", "cols", "units"), [(1, 1, 5), (1, 4, 1), (3, 2, 2)])
