@@ -116,7 +116,29 @@ def load_profiles(
     directory: RunDirectory, layer: str, chosen: tuple[int, ...] | None, size_weighted: bool
 ) -> tuple[jax.Array, np.ndarray, np.ndarray]:
     """Units [U, D], group values [G, U] (NaN where a group is not mapped) and images per group [G] of a layer."""
-    stored = directory.load_arrays(means_file(layer))
+    return profiles_of(directory.load_arrays(means_file(layer)), chosen, size_weighted)
+
+
+def units_of_run(run: Path) -> dict[str, jax.Array]:
+    """Units [U, D] of every layer of a finished run.
+
+    Raises:
+        InputError: the directory holds no group means.
+    """
+    paths = sorted(run.glob(means_file("*")))
+    if not paths:
+        raise InputError("holds no group means", file=run, remedy="give the --out of a run of experiments.topomaps")
+    found = {}
+    for path in paths:
+        with np.load(path, allow_pickle=False) as stored:
+            found[path.name.removesuffix(".means.npz")] = profiles_of(dict(stored), None, False)[0]
+    return found
+
+
+def profiles_of(
+    stored: dict[str, np.ndarray], chosen: tuple[int, ...] | None, size_weighted: bool
+) -> tuple[jax.Array, np.ndarray, np.ndarray]:
+    """What `load_profiles` returns, from the arrays of `means_file`."""
     found = GroupMeans(*jax.device_put((stored["means"], stored["counts"])))
     profiles = contrast(found, chosen, size_weighted=size_weighted)
     height, width, units = (int(v) for v in stored["grid"])

@@ -2,7 +2,9 @@
 
 The score of Krug et al. 2023: mean over pairs of a reference and a target unit of (nearness on the map) x (likeness of
 the profiles), where nearness is sqrt(2) - distance, and 0 below its median over all rotations and pairs. One rotation
-is looked at after another, so memory is that of one table of pairs; reflections are tried as well.
+is looked at after another, so memory is that of one table of pairs. Two departures: reflections are tried as well, and
+likeness is taken minus its mean. Without that, turns that draw all units together score high whatever their profiles:
+a copy of the reference was turned away from itself.
 """
 
 import jax
@@ -35,7 +37,7 @@ def align(
         length = np.linalg.norm(found, axis=1, keepdims=True)
         scaled.append(found / np.where(length > 0, length, 1.0))
     apart = np.sqrt(np.maximum(2.0 - 2.0 * scaled[0] @ scaled[1].T, 0.0))
-    likeness = (apart.max(initial=0.0) - apart).astype(np.float32)
+    likeness = (apart.mean() - apart).astype(np.float32)  # the largest distance, minus it, cancels
     centred = unit_square(target) - 0.5
     turned = []
     for mirror in (1.0, -1.0):

@@ -45,9 +45,12 @@ def force_layout(
         largest = max(float(np.max(profile_distances)), np.finfo(float).tiny)
         attraction = 1.5 * (1.0 - (profile_distances / largest) ** 3) - 0.5 * np.exp(-profile_distances / 2.0)
         attraction = jax.device_put(attraction.astype(np.float32))
-    begin = jax.device_put(unit_square(start).astype(np.float32))
+    begin = unit_square(start)
+    # Forces are mutual, so the centre rests; around 0, units that first contract keep their float32 digits.
+    centre = begin.mean(axis=0)
     key = None if seed is None else key_for(seed, "force layout")
-    return jax.device_get(_relax(begin, attraction, key, steps)).astype(np.float64)
+    moved = _relax(jax.device_put((begin - centre).astype(np.float32)), attraction, key, steps)
+    return jax.device_get(moved).astype(np.float64) + centre
 
 
 def unit_square(positions: np.ndarray) -> np.ndarray:

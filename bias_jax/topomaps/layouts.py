@@ -107,7 +107,7 @@ def _place(
 ) -> np.ndarray:
     rng = np.random.default_rng(stable_hash(seed, "layout", method))
     if method == "random":
-        return rng.uniform(size=(len(rows), 2))
+        return unit_square(rng.uniform(size=(len(rows), 2)))
     if method == "som":
         side = square_side(len(rows))
         return som_positions(rows, (som or SelfOrganizingMap(side, side)).fit(rows, seed=seed))
