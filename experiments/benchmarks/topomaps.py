@@ -75,7 +75,8 @@ def read_layers(config: TopomapsBenchmark) -> dict[str, jax.Array]:
                     @ np.linalg.qr(rng.normal(size=(GROUPS, GROUPS)))[0]
                 )
                 found[f"{units}.{number}"] = jax.device_put(x.astype(np.float32))
-    return {layer: units for layer, units in found.items() if len(units) <= config.widest}
+    by_width = sorted(found.items(), key=lambda item: len(item[1]))
+    return {layer: units for layer, units in by_width if len(units) <= config.widest}
 
 
 def compare_maps(config: TopomapsBenchmark) -> None:

@@ -33,17 +33,17 @@ def oracle(positions, steps, profile_distances=None):
 
 @pytest.mark.parametrize(("steps", "attracted"), [(100, False), (1000, False), (100, True)])
 def test_force_layout_against_numpy(rng, steps, attracted):
-    """150 units are no multiple of the block. Extent 40 to 90; float32 and float64 agree to 1e-3 of a unit of length."""
+    """150 units are no multiple of the block. Of an extent of 40 to 90, float32 and float64 differ by 1e-3."""
     start, profiles = rng.uniform(size=(150, 2)), rng.standard_normal((150, 5))
     apart = distances(profiles, profiles) if attracted else None
     found = force_layout(start, steps=steps, profile_distances=apart)
     expected = oracle(start, steps, apart)
     np.testing.assert_allclose(found, expected, atol=1e-3)
-    assert 30 < np.ptp(expected, axis=0).min() and np.ptp(expected, axis=0).max() < 100
+    assert np.ptp(expected, axis=0).min() > 30 and np.ptp(expected, axis=0).max() < 100
 
 
 def test_long_attraction_agrees_in_size_and_spacing(rng):
-    """Units contract by orders of magnitude before they spread, so places are chaotic: 1e-16 is enough to change them."""
+    """Units contract by orders of magnitude before they spread, so that roundings decide their places."""
     start, profiles = rng.uniform(size=(150, 2)), rng.standard_normal((150, 5))
     apart = distances(profiles, profiles)
     sizes = []
@@ -101,8 +101,8 @@ def test_threshold_graph_joins_components(rng):
 
 @pytest.mark.parametrize("method", INSTALLED)
 def test_permuted_units_get_the_same_places(method, rng):
-    units = rng.standard_normal((90, 12)).astype(np.float32) * np.linspace(3, 1, 12, dtype=np.float32)
-    order = rng.permutation(90)
+    units = rng.standard_normal((60, 12)).astype(np.float32) * np.linspace(3, 1, 12, dtype=np.float32)
+    order = rng.permutation(60)
     forces = ("none", "long", "short")
     one = lay_out(units, method, forces=forces, seed=1)
     other = lay_out(units[order], method, forces=forces, seed=1)
@@ -122,8 +122,7 @@ def test_pca_against_scikit_learn(rng):
         np.testing.assert_allclose(found[:, axis], flipped, atol=1e-4)
 
 
-@pytest.mark.parametrize("units", [1, 2, 3])
-@pytest.mark.parametrize("method", ["random", "graph", "som", "pca"])
+@pytest.mark.parametrize(("method", "units"), [("random", 1), ("graph", 1), ("graph", 2), ("som", 1), ("pca", 2)])
 def test_few_units_can_be_laid_out(method, units, rng):
     x = rng.standard_normal((units, 5)).astype(np.float32)
     for positions in lay_out(x, method, forces=("none", "short"), seed=0).values():
