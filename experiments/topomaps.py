@@ -129,12 +129,12 @@ def draw_maps(
             for layer in layers:
                 _, values, counts = load_profiles(directory, layer, grouping.chosen, config.size_weighted)
                 positions = directory.load_arrays(layout_file(layer, method))[force]
+                if force == "none" and (config.round or config.align):  # a disc can be turned, a square would shrink
+                    positions = rounded(positions)
                 if config.align:
                     if first is not None:
                         positions = align(first[0], positions, first[1], values)
                     first = first or (positions, values)
-                if config.round:
-                    positions = rounded(positions)
                 images = jax.device_get(triangulate(positions, 100).images(jax.device_put(values)))
                 kind = method if force == "none" else f"{method}-{force}"
                 above = f"{layer}, layout {kind}, of {title}"

@@ -27,7 +27,7 @@ class TopomapsConfig(AuditConfig):
     target: str = option("gender", "what these probes predict, for --errors")
     order: Literal["table", "dendrogram"] = option("table", "of groups: a table of attributes, or likest side by side")
     round: bool = option(False, "move the units of a square layout into a disc")
-    align: bool = option(False, "turn each layer's map to match that of the first layer")
+    align: bool = option(False, "turn each layer's map, made round, to match that of the first layer")
     seeds: int = option(2, "layouts whose likeness is measured (only the first is drawn)")
     permutations: int = option(99, "of the units, for the p-value of Moran's I")
 

@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from bias_jax.report.topomap_figure import GAP, symmetric_limit
+from bias_jax.report.topomap_figure import GAP, SCALE, symmetric_limit
 
 STYLES = {"none": "-", "long": "--", "short": ":"}
 
@@ -29,9 +30,8 @@ def topomap_sequence(path: Path, images: np.ndarray, names: Sequence[str], count
     canvas = np.full((rows * (side + label), columns * (side + GAP) - GAP), np.nan, np.float32)
     size = (max(1.05 * columns, 4.0) + 1.2, 1.45 * rows + 0.9)
     figure = Figure(figsize=size, layout="compressed")
-    figure.suptitle(
-        textwrap.fill(title + "\nread row by row: likest groups side by side", int(size[0] * 13)), fontsize=10
-    )
+    heading = textwrap.fill(title, int(size[0] * 13))
+    figure.suptitle(f"{heading}\nread row by row: likest groups side by side", fontsize=10)
     axis = figure.subplots()
     for number, (image, name, count) in enumerate(zip(images, names, counts, strict=True)):
         i, j = divmod(number, columns)
@@ -41,10 +41,10 @@ def topomap_sequence(path: Path, images: np.ndarray, names: Sequence[str], count
         axis.text(left + side / 2, top + side + 2, f"{text}, n={count}", fontsize=5, ha="center", va="top",
                   linespacing=0.95)  # fmt: skip
     limit = symmetric_limit(images)
-    drawn = axis.imshow(canvas, cmap="bwr", vmin=-limit, vmax=limit, interpolation="nearest")
+    background = matplotlib.colormaps["bwr"].with_extremes(bad="0.9")  # shows where a map of small values ends
+    drawn = axis.imshow(canvas, cmap=background, vmin=-limit, vmax=limit, interpolation="nearest")
     axis.set_axis_off()
-    text = "mean activation of the group\nminus mean over groups"
-    figure.colorbar(drawn, ax=axis, shrink=0.5, aspect=30).set_label(text, fontsize=8)
+    figure.colorbar(drawn, ax=axis, shrink=0.5, aspect=30, extend="both").set_label(SCALE, fontsize=8)
     figure.savefig(path, dpi=200)
 
 

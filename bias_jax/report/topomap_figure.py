@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 GAP = 8  # pixels between maps
+SCALE = "mean activation of the group\nminus mean over groups"
 
 
 def topomap_figure(
@@ -53,14 +54,17 @@ def topomap_figure(
             frame.set_clip_on(False)
             ax.add_patch(frame)
             ax.text(x + side - 3, y + side - 3, f"n={numbers[i, j, b]}", fontsize=4.5, ha="right", va="bottom")
-    label = "mean activation of the group\nminus mean over groups"
-    figure.colorbar(drawn, ax=axes, shrink=0.5, aspect=30).set_label(label, fontsize=8)
+    figure.colorbar(drawn, ax=axes, shrink=0.5, aspect=30, extend="both").set_label(SCALE, fontsize=8)
     figure.savefig(path, dpi=150)
 
 
 def symmetric_limit(images: np.ndarray) -> float:
-    """End of the colour scale that all maps of a layer share: their largest absolute value; 1 if all are 0 or NaN."""
-    return float(np.nanmax(np.abs(images), initial=0.0)) or 1.0
+    """End of the colour scale that all maps of a layer share: 99.5 % of the pixels lie within; 1 if all are 0 or NaN.
+
+    The largest value instead, as published, leaves all but a few units pale.
+    """
+    shown = np.abs(images[np.isfinite(images)])
+    return float(np.percentile(shown, 99.5) if shown.size else 0.0) or 1.0
 
 
 def _mosaic(maps: np.ndarray) -> np.ndarray:
