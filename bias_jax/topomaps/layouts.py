@@ -3,6 +3,7 @@
 Whatever the method, units are put into canonical order first: permuted units get the same places.
 """
 
+import warnings
 from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
@@ -134,8 +135,9 @@ def _neighbour_embedding(profiles: np.ndarray, method: Method, seed: int) -> np.
             init="pca", learning_rate="auto", perplexity=min(30.0, (units - 1) / 3.0), random_state=seed, n_jobs=1
         )
     else:
-        from umap import UMAP
-
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ImportWarning)  # it misses TensorFlow, for something not used here
+            from umap import UMAP
         embedding = UMAP(n_components=2, n_neighbors=min(15, units - 1), random_state=seed, n_jobs=1)
     return embedding.fit_transform(profiles)
 
