@@ -33,7 +33,6 @@ from experiments.subject import Subject
 from experiments.topomaps_config import TopomapsConfig
 
 NEIGHBOURS = (5, 10, 20)  # of trustworthiness and continuity
-PREDICTION = {"correct": ("wrong", "correct")}
 
 
 def means_file(layer: str) -> str:
@@ -58,7 +57,7 @@ class Grouping:
             if target is None:
                 names = ", ".join(t.name for t in dataset.targets)
                 raise InputError(f"no probe predicts {config.target!r}", remedy=f"choose --target among {names}")
-            outcome = PREDICTION.get(config.errors, target.classes)
+            outcome = ("wrong", "correct") if config.errors == "correct" else target.classes
             self.attributes = (Attribute(target.name, target.classes), Attribute("prediction", outcome))
             number = dataset.targets.index(target)
             self.labels = {

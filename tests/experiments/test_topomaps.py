@@ -2,16 +2,18 @@
 
 import json
 
+import jax
 import numpy as np
 import pandas as pd
 import pytest
 
 import experiments.topomaps
-from bias_jax.activations import LayerPlan
+from bias_jax.activations import LayerPlan, extract_bank, plan_memory
 from bias_jax.data import CalibrationConfig, calibration_faces
+from bias_jax.data.decoding import decode
 from bias_jax.errors import InputError
 from bias_jax.results import RunDirectory
-from bias_jax.topomaps import force_layout
+from bias_jax.topomaps import contrast, force_layout, group_profiles, stream_means
 from experiments.benchmark import main as benchmark
 from experiments.benchmarks.topomaps import numpy_force
 from experiments.topomap_stages import Grouping
@@ -37,6 +39,11 @@ def one_network():
 
 
 @pytest.fixture(scope="module")
+def faces():
+    return calibration_faces(CalibrationConfig(per_group=2), 0)
+
+
+@pytest.fixture(scope="module")
 def compared(tmp_path_factory):
     out = tmp_path_factory.mktemp("compared") / "run"
     assert main([*SMALL, "--compare", "--layouts", "random,som,pca", "--out", str(out)]) == 0
@@ -52,6 +59,24 @@ def test_comparison_is_tidy_and_random_is_worst(compared):
         assert plain[measure].idxmin() == "random", measure
     assert plain["disparity_of_seeds"].idxmax() == "random" and plain.loc["random", "disparity_of_seeds"] > 0.8
     assert {p.name for p in (compared / "figures").iterdir()} == {"layouts_by_layer.png"}
+
+
+def test_streamed_means_are_those_of_a_bank(faces):
+    """To 1e-5, also when every position is kept; 48 images are no multiple of the batch."""
+    subject = experiments.topomaps.load_subject("resnet50", "random", faces, (224, 224), 0)
+    size = decode(faces.read_bytes(0)).shape[:2]
+    given = (faces, size, subject.model, subject.params, subject.transform)
+    found = {}
+    for rule in ("mean", "none"):
+        plan = plan_memory("resnet50", subject.params, images=1, layers=("maxpool",), rule=rule)
+        labels = {"maxpool": faces.group_labels}
+        found[rule] = stream_means(*given, plan.layers, labels, faces.groups.size, rule=rule)["maxpool"]
+    profiles = jax.device_get(contrast(found["mean"]))
+    bank = extract_bank(*given, plan_memory("resnet50", subject.params, images=48, layers=("maxpool",)).waves[0])
+    expected = group_profiles(bank["maxpool"], faces.group_labels, faces.groups.size)
+    np.testing.assert_allclose(profiles, expected, atol=1e-5)
+    spatial = jax.device_get(contrast(found["none"])).reshape(24, 56 * 56, 64)
+    np.testing.assert_allclose(spatial.mean(axis=1), expected, atol=1e-5)
 
 
 def test_interrupted_run_continues_to_the_same_bytes(compared, tmp_path, monkeypatch):
@@ -81,11 +106,6 @@ def test_maps_are_drawn_and_redrawn_with_other_looks(tmp_path, capsys):
     assert main([*arguments, "--order", "dendrogram", "--round", "--align"]) == 0
     assert all((tmp_path / "figures" / name).read_bytes() != old for name, old in figures.items())
     assert "som short" in capsys.readouterr().out
-
-
-@pytest.fixture(scope="module")
-def faces():
-    return calibration_faces(CalibrationConfig(per_group=2), 0)
 
 
 def grouping(faces, **options) -> Grouping:
