@@ -155,7 +155,7 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     for method, force in dict.fromkeys((row["layout"], row["force"]) for row in rows):
         mine = [row for row in rows if (row["layout"], row["force"]) == (method, force)]
         means = [np.mean([row[key] for row in mine]) for key in SHOWN]
-        lines.append(f"{method + ('' if force == 'none' else ' ' + force):<14}" + "".join(f"{m:>11.3f}" for m in means))
+        lines.append(f"{method + ('' if force == 'none' else ' ' + force):<14}" + "".join(f"{m:>11.3g}" for m in means))
     return "\n".join(lines)
 
 
