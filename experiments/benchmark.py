@@ -11,6 +11,7 @@ from experiments.benchmarks.association import run_association
 from experiments.benchmarks.extract import run_extract
 from experiments.benchmarks.loading import run_loading
 from experiments.benchmarks.probes import run_probes
+from experiments.benchmarks.topomaps import run_topomaps
 from experiments.command_line import run
 
 BENCHMARKS: dict[str, Callable[[Sequence[str]], int]] = {
@@ -18,6 +19,7 @@ BENCHMARKS: dict[str, Callable[[Sequence[str]], int]] = {
     "loading": run_loading,
     "probes": run_probes,
     "association": run_association,
+    "topomaps": run_topomaps,
 }
 
 

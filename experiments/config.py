@@ -11,8 +11,8 @@ from experiments.command_line import option
 
 
 @dataclass(frozen=True)
-class SweepConfig:
-    """One sweep; every field is an option of the command line."""
+class AuditConfig:
+    """Which images, network and layers: what every audit of faces begins with."""
 
     data: Literal["calibration", "fairface", "utkface", "table"] = option("calibration", "which images")
     data_dir: str = option("", "folder or zip of the data set; for --data table, of the images (default: the CSV's)")
@@ -32,36 +32,55 @@ class SweepConfig:
     precision: Literal["float32", "tf32", "bfloat16"] = option("float32", "arithmetic of the network")
     batch_size: int = option(32, "images per forward pass")
     memory_gib: float | None = option(None, "memory for activations (default: a quarter of the device's)")
-    l2: tuple[float, ...] = option(ProbeConfig.l2, "strengths of the probes' L2 penalty to choose from")
-    folds: int = option(ProbeConfig.folds, "outer folds, at least 3")
-    shuffles: int = option(ProbeConfig.shuffles, "repeats of the shuffled-label control")
-    tolerance: float = option(ProbeConfig.tolerance, "certified relative gap at which a probe is solved")
-    draws: int = option(ProbeConfig.draws, "bootstrap draws for intervals")
-    stimuli: str = option("", "folder of association tests, see experiments.ieat; run as a last stage")
     som_epochs: int = option(50, "passes of the self-organizing map over the units")
     seed: int = option(0, "of sampling, folds, random weights, shuffles, maps and bootstrap")
     out: str = option("", "run directory (default: runs/<model>-<data>)")
 
     def __post_init__(self) -> None:
-        checks = {
-            "--folds must be at least 3": self.folds >= 3,
+        require({
             "--per-group must be positive": self.per_group is None or self.per_group > 0,
             "--batch-size must be positive": self.batch_size > 0,
-            "--l2 must be positive numbers": len(self.l2) > 0 and all(0 < v < float("inf") for v in self.l2),
-            "--shuffles must not be negative": self.shuffles >= 0,
-            "--tolerance must be positive": self.tolerance > 0,
-            "--draws must be at least 100": self.draws >= 100,
             "--som-epochs must be positive": self.som_epochs > 0,
             "--models must name at least one network": len(self.models) > 0,
             f"--data {self.data} needs --data-dir": self.data not in ("fairface", "utkface") or bool(self.data_dir),
             "--data table needs --table": self.data != "table" or bool(self.table),
             "--data table needs 1 to 6 --attributes": self.data != "table" or 1 <= len(set(self.attributes)) <= 6,
             "--weights must be given once per model": len(self.weights) in (1, len(self.models)),
-        }
-        for problem, fine in checks.items():
-            if not fine:
-                raise InputError(problem, remedy="see --help")
+        })  # fmt: skip
+
+
+@dataclass(frozen=True)
+class SweepConfig(AuditConfig):
+    """One sweep; every field is an option of the command line."""
+
+    l2: tuple[float, ...] = option(ProbeConfig.l2, "strengths of the probes' L2 penalty to choose from")
+    folds: int = option(ProbeConfig.folds, "outer folds, at least 3")
+    shuffles: int = option(ProbeConfig.shuffles, "repeats of the shuffled-label control")
+    tolerance: float = option(ProbeConfig.tolerance, "certified relative gap at which a probe is solved")
+    draws: int = option(ProbeConfig.draws, "bootstrap draws for intervals")
+    stimuli: str = option("", "folder of association tests, see experiments.ieat; run as a last stage")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require({
+            "--folds must be at least 3": self.folds >= 3,
+            "--l2 must be positive numbers": len(self.l2) > 0 and all(0 < v < float("inf") for v in self.l2),
+            "--shuffles must not be negative": self.shuffles >= 0,
+            "--tolerance must be positive": self.tolerance > 0,
+            "--draws must be at least 100": self.draws >= 100,
+        })  # fmt: skip
 
     @property
     def probes(self) -> ProbeConfig:
         return ProbeConfig(self.l2, self.folds, self.shuffles, self.tolerance, draws=self.draws)
+
+
+def require(checks: dict[str, bool]) -> None:
+    """Refuse a configuration: sentence -> whether it is fulfilled.
+
+    Raises:
+        InputError: the first that is not.
+    """
+    for problem, fine in checks.items():
+        if not fine:
+            raise InputError(problem, remedy="see --help")

@@ -21,6 +21,7 @@ RULES = {
     "window": "average over whole windows of ceil(H / 8), rest dropped (the other reading of the paper)",
     "subsample": "every ceil(H / 8)-th pixel (the paper's variant without averaging)",
     "equal": f"adaptive average to the square grid that brings each layer nearest to {EQUAL_WIDTH} features",
+    "none": "no reduction; for topographic maps, since banks of whole feature maps hardly fit",
 }
 
 
@@ -39,6 +40,8 @@ def grid_shape(rule: str, shape: tuple[int, ...]) -> tuple[int, int, int]:
         window = math.ceil(size / MAX_SIDE)
         if rule == "mean":
             return 1
+        if rule == "none":
+            return size
         if rule == "grid":
             return min(size, MAX_SIDE)
         if rule == "window":
@@ -52,7 +55,7 @@ def grid_shape(rule: str, shape: tuple[int, ...]) -> tuple[int, int, int]:
 
 def pool(rule: str, x: jax.Array) -> jax.Array:
     """Reduce [N, H, W, U] or [N, U] to features [N, h * w * U], channels running fastest."""
-    if x.ndim == 4:
+    if x.ndim == 4 and rule != "none":
         height, width, _ = grid_shape(rule, x.shape)
         if rule == "mean":
             x = x.mean(axis=(1, 2), keepdims=True)

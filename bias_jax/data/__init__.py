@@ -20,6 +20,7 @@ from bias_jax.data.stimuli import collect as collect
 from bias_jax.data.stimulus_sources import StimulusRequest as StimulusRequest
 from bias_jax.data.stimulus_sources import folder_images as folder_images
 from bias_jax.data.stimulus_sources import folder_tests as folder_tests
+from bias_jax.data.stimulus_sources import group_categories as group_categories
 from bias_jax.data.stimulus_sources import group_images as group_images
 from bias_jax.data.stores import FolderImages as FolderImages
 from bias_jax.data.table import Table as Table

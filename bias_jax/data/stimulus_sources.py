@@ -103,6 +103,24 @@ def group_images(dataset: FaceDataset, group: str, most: int | None = None) -> t
     Raises:
         InputError: an unknown category, two of the same attribute, or no image.
     """
+    inside = np.all(
+        [dataset.labels[name] == number for name, number in group_categories(dataset, group).items()], axis=0
+    )
+    rows = [int(row) for row in np.flatnonzero(inside)[:most]]
+    if not rows:
+        raise InputError(f"group {group!r} has no image", file=dataset.source, remedy="choose a larger group")
+    return tuple(
+        Source(f"{dataset.source}/{dataset.image_names[r]}", partial(dataset.read_bytes, r), dataset.image_names[r])
+        for r in rows
+    )
+
+
+def group_categories(dataset: FaceDataset, group: str) -> dict[str, int]:
+    """Attribute -> number of its category, from text such as ``Black / 20-29 / Female`` or ``Black / Female``.
+
+    Raises:
+        InputError: an unknown category, or two of the same attribute.
+    """
     chosen: dict[str, int] = {}
     for part in (text.strip() for text in group.split("/")):
         owner = next((a for a in dataset.attributes if part in a.categories), None)
@@ -111,11 +129,4 @@ def group_images(dataset: FaceDataset, group: str, most: int | None = None) -> t
             remedy = "; ".join(f"{a.name}: {', '.join(a.categories)}" for a in dataset.attributes)
             raise InputError(problem, file=dataset.source, remedy=f"join categories by a slash, of {remedy}")
         chosen[owner.name] = owner.categories.index(part)
-    inside = np.all([dataset.labels[name] == number for name, number in chosen.items()], axis=0)
-    rows = [int(row) for row in np.flatnonzero(inside)[:most]]
-    if not rows:
-        raise InputError(f"group {group!r} has no image", file=dataset.source, remedy="choose a larger group")
-    return tuple(
-        Source(f"{dataset.source}/{dataset.image_names[r]}", partial(dataset.read_bytes, r), dataset.image_names[r])
-        for r in rows
-    )
+    return chosen

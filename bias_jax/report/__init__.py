@@ -9,6 +9,8 @@ from bias_jax.report.counts import group_counts as group_counts
 from bias_jax.report.curves import accuracy_by_layer as accuracy_by_layer
 from bias_jax.report.curves import comparison_by_layer as comparison_by_layer
 from bias_jax.report.curves import difference_by_layer as difference_by_layer
+from bias_jax.report.layout_figure import layout_comparison as layout_comparison
+from bias_jax.report.layout_figure import topomap_sequence as topomap_sequence
 from bias_jax.report.topomap_figure import topomap_figure as topomap_figure
 
 # Labels come from users: a dollar sign in one is a dollar sign, not mathematics.

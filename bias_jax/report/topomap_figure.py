@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 GAP = 8  # pixels between maps
+SCALE = "mean activation of the group\nminus mean over groups"
 
 
 def topomap_figure(
@@ -31,7 +32,7 @@ def topomap_figure(
     side = images.shape[-1]
     grid = images.reshape(len(rows), len(columns), len(blocks), side, side)
     numbers = counts.reshape(len(rows), len(columns), len(blocks))
-    limit = float(np.nanmax(np.abs(images)))
+    limit = symmetric_limit(images)
     panel = 0.95  # inches per map
     size = (panel * max(len(columns), 4) + 2.6, (panel * len(rows) + 0.8) * len(blocks) + 0.5)
     figure = Figure(figsize=size, layout="compressed")
@@ -53,9 +54,17 @@ def topomap_figure(
             frame.set_clip_on(False)
             ax.add_patch(frame)
             ax.text(x + side - 3, y + side - 3, f"n={numbers[i, j, b]}", fontsize=4.5, ha="right", va="bottom")
-    label = "mean activation of the group\nminus mean over groups"
-    figure.colorbar(drawn, ax=axes, shrink=0.5, aspect=30).set_label(label, fontsize=8)
+    figure.colorbar(drawn, ax=axes, shrink=0.5, aspect=30, extend="both").set_label(SCALE, fontsize=8)
     figure.savefig(path, dpi=150)
+
+
+def symmetric_limit(images: np.ndarray) -> float:
+    """End of the colour scale that all maps of a layer share: 99.5 % of the pixels lie within; 1 if all are 0 or NaN.
+
+    The largest value instead, as published, leaves all but a few units pale.
+    """
+    shown = np.abs(images[np.isfinite(images)])
+    return float(np.percentile(shown, 99.5) if shown.size else 0.0) or 1.0
 
 
 def _mosaic(maps: np.ndarray) -> np.ndarray:

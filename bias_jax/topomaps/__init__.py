@@ -1,8 +1,34 @@
 """Topographic activation maps: units with similar activation profiles lie side by side, coloured by group."""
 
-from bias_jax.topomaps.layout import som_layout as som_layout
-from bias_jax.topomaps.layout import triangulate as triangulate
+from bias_jax.topomaps.alignment import align as align
+from bias_jax.topomaps.degradation import area_under_curve as area_under_curve
+from bias_jax.topomaps.distances import dead as dead
+from bias_jax.topomaps.distances import distances as distances
+from bias_jax.topomaps.force import force_layout as force_layout
+from bias_jax.topomaps.interpolation import rounded as rounded
+from bias_jax.topomaps.interpolation import triangulate as triangulate
+from bias_jax.topomaps.layouts import FORCES as FORCES
+from bias_jax.topomaps.layouts import METHODS as METHODS
+from bias_jax.topomaps.layouts import Force as Force
+from bias_jax.topomaps.layouts import Method as Method
+from bias_jax.topomaps.layouts import lay_out as lay_out
+from bias_jax.topomaps.layouts import som_layout as som_layout
+from bias_jax.topomaps.layouts import som_positions as som_positions
+from bias_jax.topomaps.ordering import dendrogram_order as dendrogram_order
+from bias_jax.topomaps.profiles import GroupMeans as GroupMeans
+from bias_jax.topomaps.profiles import GroupSums as GroupSums
+from bias_jax.topomaps.profiles import add_to_sums as add_to_sums
+from bias_jax.topomaps.profiles import contrast as contrast
+from bias_jax.topomaps.profiles import empty_sums as empty_sums
+from bias_jax.topomaps.profiles import error_groups as error_groups
+from bias_jax.topomaps.profiles import group_means as group_means
 from bias_jax.topomaps.profiles import group_profiles as group_profiles
 from bias_jax.topomaps.profiles import unit_profiles as unit_profiles
+from bias_jax.topomaps.quality import Neighbourhoods as Neighbourhoods
+from bias_jax.topomaps.quality import morans_i as morans_i
+from bias_jax.topomaps.quality import stability as stability
 from bias_jax.topomaps.som import FittedMap as FittedMap
 from bias_jax.topomaps.som import SelfOrganizingMap as SelfOrganizingMap
+from bias_jax.topomaps.som import published_som as published_som
+from bias_jax.topomaps.som import square_side as square_side
+from bias_jax.topomaps.streaming import stream_means as stream_means

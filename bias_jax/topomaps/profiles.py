@@ -1,28 +1,103 @@
-"""Neuron activation profiles: how each unit's mean activation in a group differs from its mean over groups."""
+"""Neuron activation profiles: how each unit's mean activation in a group differs from its mean over groups.
+
+Group means come from a bank at once, or from batches by `GroupSums`, where N unpooled activations would not fit.
+"""
 
 from functools import partial
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+
+Errors = Literal["correct", "confusion"]
 
 
-@partial(jax.jit, static_argnames="groups")
-def group_profiles(bank: jax.Array, labels: jax.Array, groups: int) -> jax.Array:
-    """Group means minus the unweighted mean of the group means (Krug et al. 2023, without their 1e-15).
+@partial(jax.jit, static_argnames=("groups", "size_weighted"))
+def group_profiles(bank: jax.Array, labels: jax.Array, groups: int, *, size_weighted: bool = False) -> jax.Array:
+    """Group means minus the mean of the group means (Krug et al. 2023, without their 1e-15).
 
     Args:
         bank: features of one layer [N, D].
-        labels: group of each image, int32 [N].
+        labels: group of each image, int32 [N]; negative: in no group.
         groups: number of groups G.
+        size_weighted: weight groups by their images in the mean that is subtracted, instead of all alike.
 
     Returns:
         [G, D]; groups without images are NaN and do not enter the mean of groups.
     """
-    counts = jax.ops.segment_sum(jnp.ones(labels.shape), labels, groups)
-    # Centring first keeps float32 sums of large, nearly equal activations exact.
-    sums = jax.ops.segment_sum(bank - bank.mean(axis=0), labels, groups)
-    means = sums / counts[:, None]
-    return means - jnp.nanmean(means, axis=0)
+    return contrast(group_means(bank, labels, groups), size_weighted=size_weighted)
+
+
+class GroupMeans(NamedTuple):
+    """Mean activations of groups, up to a shift that all share: only differences between groups are of use."""
+
+    means: jax.Array  # [G, D]; NaN for groups without images
+    counts: jax.Array  # images per group [G]
+
+
+def group_means(bank: jax.Array, labels: jax.Array, groups: int) -> GroupMeans:
+    """Means of a bank [N, D] per group int32 [N], relative to the mean of the bank."""
+    return add_to_sums(empty_sums(groups, bank.mean(axis=0)), bank, labels).means()
+
+
+class GroupSums(NamedTuple):
+    """Running sums of batches, from which group means follow; O(G D) memory however many images there are."""
+
+    sums: jax.Array  # of activations minus shift [G, D]
+    counts: jax.Array  # [G]
+    shift: jax.Array  # [D]; near the mean, it keeps float32 sums of large, nearly equal activations exact
+
+    def means(self) -> GroupMeans:
+        """Means of what was added so far, relative to the shift."""
+        return GroupMeans(self.sums / self.counts[:, None], self.counts)
+
+
+def empty_sums(groups: int, shift: jax.Array) -> GroupSums:
+    """Nothing added yet; shift [D] is anything near the mean activation, e.g. the mean of the first batch."""
+    return GroupSums(jnp.zeros((groups, len(shift))), jnp.zeros(groups), shift)
+
+
+def add_to_sums(total: GroupSums, batch: jax.Array, labels: jax.Array) -> GroupSums:
+    """Add a batch [B, D] with groups int32 [B]; rows with a negative group (padding) are left out."""
+    groups = len(total.counts)
+    sums = total.sums + jax.ops.segment_sum(batch - total.shift, labels, groups)
+    counts = total.counts + jax.ops.segment_sum(jnp.ones(labels.shape), labels, groups)
+    return GroupSums(sums, counts, total.shift)
+
+
+@partial(jax.jit, static_argnames=("chosen", "size_weighted"))
+def contrast(found: GroupMeans, chosen: tuple[int, ...] | None = None, *, size_weighted: bool = False) -> jax.Array:
+    """Means of groups [G, D] minus their mean over groups, or over the chosen groups only.
+
+    Args:
+        found: mean activations.
+        chosen: groups to compare with each other; all others become NaN.
+        size_weighted: weight the groups by their images instead of all alike.
+    """
+    means, counts = found
+    if chosen is not None:
+        member = jnp.zeros(len(counts), bool).at[np.asarray(chosen, np.int32)].set(True)
+        means = jnp.where(member[:, None], means, jnp.nan)
+    present = jnp.isfinite(means[:, :1])
+    weights = jnp.where(present, counts[:, None] if size_weighted else 1.0, 0.0)
+    return means - (weights * jnp.nan_to_num(means)).sum(axis=0) / weights.sum()
+
+
+def error_groups(labels: np.ndarray, predicted: np.ndarray, classes: int, mode: Errors) -> np.ndarray:
+    """Groups of images by what a probe made of them, int32 [N]; classes int [N] from 0 to C - 1.
+
+    Args:
+        labels: true class of each image.
+        predicted: the probe's class of each image, out of fold, or errors would be hidden by training.
+        classes: number of classes C.
+        mode: `correct`: 2 C groups, label * 2 + (1 if correct); `confusion`: C * C groups, label * C + prediction.
+    """
+    if labels.shape != predicted.shape:
+        raise ValueError(f"{len(labels)} labels, but {len(predicted)} predictions")
+    if mode == "correct":
+        return (labels * 2 + (labels == predicted)).astype(np.int32)
+    return (labels * classes + predicted).astype(np.int32)
 
 
 @partial(jax.jit, static_argnames="grid")

@@ -1,22 +1,25 @@
-"""Self-organizing map by batch training (Kohonen 2013), jitted: every epoch is three matrix products.
+"""Self-organizing maps: settings, training of one or of many at once, and what a trained map tells."""
 
-    winners  = argmin over nodes of |w|^2 - 2 x.w                 one product  [N, D] x [D, K]
-    sums     = segment sum of rows and counts over winners
-    w'       = (H sums) / (H counts)                              one product  [K, K] x [K, D]
-
-H is the neighbourhood between nodes. An epoch costs 2 N K D + 2 K^2 D operations.
-"""
-
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from bias_jax.randomness import key_for
-
-Decay = Literal["exponential", "asymptotic"]
+from bias_jax.topomaps.grid import (
+    Decay,
+    Neighbourhood,
+    Topology,
+    adjacency,
+    check_choices,
+    decayed,
+    node_positions,
+)
+from bias_jax.topomaps.som_training import nearest, train_from, train_seeded
 
 
 @dataclass(frozen=True)
@@ -24,51 +27,157 @@ class FittedMap:
     """A trained map."""
 
     weights: jax.Array  # [rows, cols, D]
+    topology: Topology = "rectangular"
 
     def winners(self, x: jax.Array) -> jax.Array:
         """(row, column) of the nearest node of each row of x [N, D], int32 [N, 2]; ties go to the lowest index."""
         return _winners(x, self.weights)
+
+    def transform(self, x: jax.Array) -> jax.Array:
+        """Distances of x [N, D] to all nodes, float32 [N, rows, cols]."""
+        return _distances(x, self.weights)
+
+    def positions(self, x: jax.Array) -> np.ndarray:
+        """Euclidean positions in the plane [N, 2] of the nearest nodes."""
+        rows, cols, _ = self.weights.shape
+        winners = jax.device_get(self.winners(x))
+        return node_positions(rows, cols, self.topology)[winners[:, 0] * cols + winners[:, 1]]
+
+    def hits(self, x: jax.Array) -> np.ndarray:
+        """How many rows of x [N, D] are nearest to each node, int [rows, cols]."""
+        found = np.zeros(self.weights.shape[:2], int)
+        np.add.at(found, tuple(jax.device_get(self.winners(x)).T), 1)
+        return found
+
+    def u_matrix(self) -> np.ndarray:
+        """Mean Euclidean distance of each node's weights to its neighbours', float32 [rows, cols]; 0 without any."""
+        rows, cols, _ = self.weights.shape
+        neighbours = jax.device_put(adjacency(rows, cols, self.topology))
+        return jax.device_get(_u_matrix(self.weights, neighbours))
 
     def quantization_error(self, x: jax.Array) -> float:
         """Mean Euclidean distance of x [N, D] to the nearest node."""
         return float(jax.device_get(_quantization_error(x, self.weights)))
 
     def topographic_error(self, x: jax.Array) -> float:
-        """Share of rows of x [N, D] whose two nearest nodes are not among each other's eight neighbours."""
-        return float(jax.device_get(_topographic_error(x, self.weights)))
+        """Share of rows of x [N, D] whose two nearest nodes are not neighbours; NaN for a map of one node."""
+        rows, cols, _ = self.weights.shape
+        if rows * cols < 2:
+            return math.nan
+        first, second = jax.device_get(_two_nearest(x, self.weights)).T
+        at = node_positions(rows, cols, self.topology)
+        apart = np.sqrt(np.square(at[first] - at[second]).sum(axis=1))
+        return float((apart > (1.01 if self.topology == "hexagonal" else 1.42)).mean())
 
 
 @dataclass(frozen=True)
 class SelfOrganizingMap:
-    """Settings of a map on a rectangular grid with a Gaussian neighbourhood.
+    """Settings of a map.
 
     The defaults give global order: the neighbourhood starts at half the grid and shrinks to half a node.
-    MiniSom's ``train_batch_offline`` is ``decay="asymptotic"`` with its sigma and learning rate.
+    MiniSom's ``train_batch_offline`` is ``decay="asymptotic"`` with its sigma and learning rate, and its ``train``
+    is ``training="online"`` besides.
     """
 
     rows: int
     cols: int
-    epochs: int = 50  # passes over the data
+    epochs: int = 50  # passes over the data; the online rule makes epochs * N steps
     sigma: float | None = None  # neighbourhood at the start, nodes; None: half the longer side
     sigma_end: float = 0.5  # neighbourhood in the last epoch (exponential decay only)
-    learning_rate: float = 1.0  # share of the batch update that is taken; 1 is the textbook rule
-    decay: Decay = "exponential"  # "asymptotic": sigma and rate both fall as p / (1 + 2 t / epochs)
+    learning_rate: float = 1.0  # share of the update that is taken; 1 is the textbook batch rule
+    decay: Decay = "exponential"  # how sigma and rate fall, see `grid.decayed`
+    neighbourhood: Neighbourhood = "gaussian"
+    topology: Topology = "rectangular"
+    training: Literal["batch", "online"] = "batch"
+    initial: Literal["plane", "sample"] = "plane"  # of the two principal axes, or rows drawn with replacement
 
-    def fit(self, x: jax.Array, *, seed: int | None = None, weights: jax.Array | None = None) -> FittedMap:
-        """Train on x [N, D], from given weights [rows, cols, D] or else from the plane of the two principal axes.
+    def __post_init__(self) -> None:
+        check_choices(self.topology, self.neighbourhood, self.decay)
+        if min(self.rows, self.cols, self.epochs) < 1:
+            raise ValueError("rows, cols and epochs must be positive")
+        if self.training not in ("batch", "online") or self.initial not in ("plane", "sample"):
+            raise ValueError("training is batch or online, initial is plane or sample")
+        if not (self.start > 0 and self.sigma_end > 0 and self.learning_rate > 0):
+            raise ValueError("sigma, sigma_end and learning_rate must be positive")
+
+    @property
+    def start(self) -> float:
+        """Neighbourhood at the start, in nodes."""
+        return self.sigma if self.sigma is not None else max(self.rows, self.cols) / 2.0
+
+    def at(self, t: jax.Array, steps: int) -> tuple[jax.Array, jax.Array]:
+        """Neighbourhood and learning rate at step t of `steps`."""
+        return decayed(self.decay, t, steps, self.start, self.sigma_end, self.learning_rate)
+
+    def fit(
+        self,
+        x: jax.Array,
+        *,
+        seed: int | None = None,
+        weights: jax.Array | None = None,
+        order: np.ndarray | None = None,
+    ) -> FittedMap:
+        """Train on x [N, D].
+
+        Args:
+            x: rows to place.
+            seed: of initial weights and, for the online rule, of the order; the order of the rows does not matter.
+            weights: initial weights [rows, cols, D], instead of a seed.
+            order: row of each step of the online rule, int [T]; with weights only (default: 0 to N - 1, `epochs`
+                times).
 
         Raises:
-            ValueError: for values that are not finite, or neither or both of seed and weights.
+            ValueError: for no rows or values that are not finite; neither or both of seed and weights; weights of
+                another shape; an order that does not fit.
         """
-        x = jnp.asarray(x)
+        x = _checked(x)
         if (seed is None) == (weights is None):
             raise ValueError("give either seed or weights")
-        if not jax.device_get(all_finite(x)):
-            raise ValueError("the data are not all finite")
+        if order is not None and (self.training != "online" or weights is None):
+            raise ValueError("an order is for online training from given weights")
         if weights is None:
             assert seed is not None
-            weights = _principal_plane(x, key_for(seed, "som"), self.rows, self.cols)
-        return FittedMap(_train(x, jnp.asarray(weights), self))
+            trained = train_seeded([x], [key_for(seed, "som")], self)[0][0]
+        else:
+            weights = jnp.asarray(weights)
+            if weights.shape != (self.rows, self.cols, x.shape[1]):
+                raise ValueError(f"weights are {weights.shape}, not {(self.rows, self.cols, x.shape[1])}")
+            if self.training == "online":
+                steps = np.arange(self.epochs * len(x)) % len(x) if order is None else np.asarray(order)
+                if steps.ndim != 1 or not len(steps) or steps.min() < 0 or steps.max() >= len(x):
+                    raise ValueError("order must list rows of x")
+                order = jax.device_put(steps.astype(np.int32))
+            trained = train_from(x, weights, order, self)
+        return FittedMap(trained, self.topology)
+
+    def fit_seeds(self, x: Mapping[str, jax.Array], seeds: Sequence[int]) -> dict[str, tuple[FittedMap, ...]]:
+        """Train every layer of x, all [N, D], for every seed, in one program: layer -> one map per seed.
+
+        Each map equals that of `fit`, whatever it is trained together with.
+        """
+        if len({rows.shape for rows in x.values()}) > 1:
+            raise ValueError("layers trained together must have one shape")
+        maps = train_seeded([_checked(rows) for rows in x.values()], [key_for(seed, "som") for seed in seeds], self)
+        return {
+            layer: tuple(FittedMap(weights, self.topology) for weights in found)
+            for layer, found in zip(x, maps, strict=True)
+        }
+
+
+def square_side(units: int) -> int:
+    """Side of the square map on which U units are laid out: floor(sqrt(U)) + 1."""
+    return math.isqrt(units) + 1
+
+
+def published_som(units: int) -> SelfOrganizingMap:
+    """The map of Krug et al. 2023: MiniSom's online rule, sigma 1, rate 0.5, asymptotic decay, 10 U random steps.
+
+    So narrow a neighbourhood gives local but hardly global order.
+    """
+    side = square_side(units)
+    return SelfOrganizingMap(
+        side, side, epochs=10, sigma=1.0, learning_rate=0.5, decay="asymptotic", training="online", initial="sample"
+    )
 
 
 @jax.jit
@@ -77,82 +186,42 @@ def all_finite(x: jax.Array) -> jax.Array:
     return jnp.isfinite(x).all()
 
 
-@partial(jax.jit, static_argnames="settings")
-def _train(x: jax.Array, weights: jax.Array, settings: SelfOrganizingMap) -> jax.Array:
-    x = x.astype(jnp.float32)
-    weights = weights.astype(jnp.float32).reshape(settings.rows * settings.cols, x.shape[1])
-    nodes = settings.rows * settings.cols
-    row, column = jnp.divmod(jnp.arange(nodes), settings.cols)
-    distance2 = jnp.square(row[:, None] - row) + jnp.square(column[:, None] - column)
-    start = settings.sigma if settings.sigma is not None else max(settings.rows, settings.cols) / 2.0
-
-    def epoch(weights: jax.Array, t: jax.Array) -> tuple[jax.Array, None]:
-        if settings.decay == "exponential":
-            sigma = start * (settings.sigma_end / start) ** (t / max(settings.epochs - 1, 1))
-            rate = jnp.float32(settings.learning_rate)
-        else:
-            fall = 1.0 + 2.0 * t / settings.epochs
-            sigma, rate = start / fall, settings.learning_rate / fall
-        (winners,) = _nearest(x, weights)
-        sums = jax.ops.segment_sum(x, winners, nodes)
-        counts = jax.ops.segment_sum(jnp.ones(len(x)), winners, nodes)
-        neighbourhood = jnp.exp(-distance2 / (2.0 * jnp.square(sigma)))
-        reach = jnp.matmul(neighbourhood, counts, precision="highest")[:, None]
-        update = jnp.matmul(neighbourhood, sums, precision="highest") / jnp.where(reach > 0, reach, 1.0)
-        return jnp.where(reach > 0, (1.0 - rate) * weights + rate * update, weights), None
-
-    trained, _ = jax.lax.scan(epoch, weights, jnp.arange(settings.epochs, dtype=jnp.float32))
-    return trained.reshape(settings.rows, settings.cols, -1)
-
-
-@partial(jax.jit, static_argnames="count")
-def _nearest(x: jax.Array, weights: jax.Array, count: int = 1) -> tuple[jax.Array, ...]:
-    """Numbers of the `count` nearest nodes of each row, each int32 [N]."""
-    flat = weights.reshape(-1, weights.shape[-1])
-    # |w|^2 - 2 x.w cancels, so both must be centred alike and the product exact.
-    centre = flat.mean(axis=0)
-    flat = flat - centre
-    distance = jnp.square(flat).sum(axis=1) - 2.0 * jnp.matmul(x - centre, flat.T, precision="highest")
-    if count == 1:
-        return (distance.argmin(axis=1).astype(jnp.int32),)
-    return tuple(jax.lax.top_k(-distance, count)[1].T)
+def _checked(x: jax.Array) -> jax.Array:
+    x = jnp.asarray(x)
+    if x.ndim != 2 or 0 in x.shape:
+        raise ValueError(f"the data must be [N, D] with N and D positive, not {x.shape}")
+    if not jax.device_get(all_finite(x)):
+        raise ValueError("the data are not all finite")
+    return x
 
 
 @jax.jit
 def _winners(x: jax.Array, weights: jax.Array) -> jax.Array:
-    (nodes,) = _nearest(x, weights)
+    nodes = nearest(x, weights.reshape(-1, weights.shape[-1]))[:, 0]
     return jnp.stack(jnp.divmod(nodes, weights.shape[1]), axis=1)
 
 
 @jax.jit
-def _quantization_error(x: jax.Array, weights: jax.Array) -> jax.Array:
-    (winners,) = _nearest(x, weights)
-    return jnp.linalg.norm(x - weights.reshape(-1, weights.shape[-1])[winners], axis=1).mean()
+def _distances(x: jax.Array, weights: jax.Array) -> jax.Array:
+    flat = weights.reshape(-1, weights.shape[-1])
+    rows = jax.lax.map(lambda row: jnp.linalg.norm(row - flat, axis=1), x.astype(jnp.float32))
+    return rows.reshape(len(x), *weights.shape[:2])
 
 
 @jax.jit
-def _topographic_error(x: jax.Array, weights: jax.Array) -> jax.Array:
-    cols = weights.shape[1]
-    first, second = _nearest(x, weights, 2)
-    steps = jnp.maximum(jnp.abs(first // cols - second // cols), jnp.abs(first % cols - second % cols))
-    return (steps > 1).mean()
+def _u_matrix(weights: jax.Array, neighbours: jax.Array) -> jax.Array:
+    flat = weights.reshape(-1, weights.shape[-1])
+    distances = jax.lax.map(lambda node: jnp.linalg.norm(node - flat, axis=1), flat)
+    total = jnp.where(neighbours, distances, 0.0).sum(axis=1) / jnp.maximum(neighbours.sum(axis=1), 1)
+    return total.reshape(weights.shape[:2])
 
 
-@partial(jax.jit, static_argnames=("rows", "cols"))
-def _principal_plane(x: jax.Array, key: jax.Array, rows: int, cols: int) -> jax.Array:
-    """Nodes on a grid in the plane of the two principal axes, two standard deviations wide on either side."""
-    mean = x.mean(axis=0)
-    centred = x - mean
+@jax.jit
+def _quantization_error(x: jax.Array, weights: jax.Array) -> jax.Array:
+    flat = weights.reshape(-1, weights.shape[-1])
+    return jnp.linalg.norm(x - flat[nearest(x, flat)[:, 0]], axis=1).mean()
 
-    def multiply(axes: jax.Array, _: None) -> tuple[jax.Array, None]:  # subspace iteration
-        product = jnp.matmul(centred.T, jnp.matmul(centred, axes, precision="highest"), precision="highest")
-        return jnp.linalg.qr(product)[0], None
 
-    axes, _ = jax.lax.scan(multiply, jax.random.normal(key, (x.shape[1], 2)), None, length=30)
-    # The iteration leaves a sign open.
-    strongest = jnp.abs(axes).argmax(axis=0)
-    axes = axes * jnp.sign(axes[strongest, jnp.arange(2)])
-    spread = jnp.matmul(centred, axes, precision="highest").std(axis=0)
-    down, right = jnp.linspace(-2.0, 2.0, rows), jnp.linspace(-2.0, 2.0, cols)
-    plane = down[:, None, None] * (spread[0] * axes[:, 0]) + right[None, :, None] * (spread[1] * axes[:, 1])
-    return mean + plane
+@jax.jit
+def _two_nearest(x: jax.Array, weights: jax.Array) -> jax.Array:
+    return nearest(x, weights.reshape(-1, weights.shape[-1]), 2)

@@ -1,35 +1,11 @@
-"""Where each unit of a layer lies in the plane, and how the values of units become an image."""
+"""How the values of units in the plane become an image."""
 
-import math
 from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from matplotlib.tri import Triangulation
-
-from bias_jax.topomaps.som import FittedMap, SelfOrganizingMap
-
-
-def som_layout(units: jax.Array, *, epochs: int, seed: int) -> tuple[np.ndarray, FittedMap]:
-    """Lay out units [U, D] on a square self-organizing map of side floor(sqrt(U)) + 1.
-
-    Returns:
-        Positions [U, 2] in the unit square, and the map. Units that share a node stand evenly on a circle of
-        radius 1/5 node around it, in the order of their numbers.
-    """
-    side = math.isqrt(units.shape[0]) + 1
-    fitted = SelfOrganizingMap(side, side, epochs=epochs).fit(units, seed=seed)
-    winners = jax.device_get(fitted.winners(units))
-    positions = winners.astype(np.float64)
-    node = winners[:, 0] * side + winners[:, 1]
-    for shared in np.unique(node):
-        members = np.flatnonzero(node == shared)
-        if len(members) > 1:
-            angle = 2.0 * np.pi * np.arange(len(members)) / len(members)
-            positions[members] += 0.2 * np.stack([np.cos(angle), np.sin(angle)], axis=1)
-    span = np.ptp(positions, axis=0)
-    return (positions - positions.min(axis=0)) / np.where(span > 0, span, 1.0), fitted
 
 
 @dataclass(frozen=True)
@@ -76,3 +52,12 @@ def triangulate(positions: np.ndarray, side: int = 100) -> Interpolation:
     shares = np.stack([first, second, 1.0 - first - second], axis=1)
     shares[triangle < 0] = np.nan
     return Interpolation(corners.astype(np.int32), shares.astype(np.float32), side)
+
+
+def rounded(positions: np.ndarray) -> np.ndarray:
+    """Positions [U, 2] of the unit square moved into the disc inside it; sides become arcs, order is kept.
+
+    The elliptical mapping x sqrt(1 - y^2 / 2), y sqrt(1 - x^2 / 2) of the square from -1 to 1.
+    """
+    y, x = (2.0 * positions - 1.0).T
+    return 0.5 + 0.5 * np.stack([y * np.sqrt(1.0 - x**2 / 2.0), x * np.sqrt(1.0 - y**2 / 2.0)], axis=1)
