@@ -32,9 +32,14 @@ class FactorialDesign:
         return self.owner.sum(axis=1).astype(np.int64).reshape(2, -1)
 
     @cached_property
+    def kernels(self) -> np.ndarray:
+        """A test's sum of squares is the sum of its kernel times the products of the group sums, [2 T, G, G]."""
+        return np.stack([(self.basis * columns) @ self.basis.T for columns in self.owner])
+
+    @cached_property
     def leverage(self) -> np.ndarray:
         """How much each group's variance adds to a test's sum of squares in expectation, [2 T, G]."""
-        return self.owner @ (np.square(self.basis) * self.counts[:, None]).T
+        return np.diagonal(self.kernels, axis1=1, axis2=2) * self.counts
 
 
 def factorial_design(labels: Mapping[str, ArrayLike]) -> FactorialDesign:

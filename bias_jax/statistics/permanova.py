@@ -12,7 +12,8 @@ and a null attribute beside it has p-values that bunch. Anderson & Legendre 1999
 One permutation serves all terms and both levels, and the same permutations serve all layers, so that joint corrections
 are possible. The null hypothesis is that errors are exchangeable: groups that differ in spread alone can be found
 as well. With few images a group and many independent features the test is conservative: the variance of the null
-distribution is too large by about ``d G / (N (N - G))`` of itself, d the participation ratio of the residuals' spectrum.
+distribution is too large by about ``d G / (N (N - G))`` of itself, d the participation ratio of the residuals'
+spectrum (1 to 20 in the layers of an image network).
 
 Means. The squared distance between two group means contains their sampling error, and small groups would look distinct.
 Here it is removed: a mean's squared length is estimated by the average inner product of *different* images of the
@@ -32,6 +33,7 @@ from bias_jax.statistics.factorial_design import FactorialDesign
 from bias_jax.statistics.principal_coordinates import Coordinates, Distance, coordinates
 
 HIGHEST = jax.lax.Precision.HIGHEST
+LEVEL = 0.95  # of the intervals
 
 
 @dataclass(frozen=True)
@@ -40,10 +42,11 @@ class VariancePartition:
 
     degrees_of_freedom: np.ndarray  # realised, int [2, T]
     sum_of_squares: np.ndarray  # Type II, noise included, [2, T]
-    noise: np.ndarray  # what the sum of squares would be without an effect, [2, T]
     omega_squared: np.ndarray  # share of the term, noise removed, [2, T]
+    low: np.ndarray  # 95 % interval of omega_squared, [2, T]
+    high: np.ndarray
     partial_omega_squared: np.ndarray  # images: share beside the residual alone; means: NaN [2, T]
-    ratio: np.ndarray  # pseudo-F = sum_of_squares / noise, [2, T]
+    ratio: np.ndarray  # pseudo-F, sum of squares over its noise, [2, T]
     p_value: np.ndarray  # (1 + hits) / (1 + P), [2, T]
     null_ratio: np.ndarray  # pseudo-F of the permutations, float32 [P, 2, T]
 
@@ -64,8 +67,11 @@ def permanova(
     term's noise-free sum of squares over that of all groups. What cannot be estimated (no degrees of freedom, no image
     beyond one per group, no distance between means) is NaN.
 
-    On a CPU a permutation costs N R additions (a scatter into group sums), R = min(D, N), and 2 G^2 R + 2 M G^2
-    operations (products of the sums, and the M <= 4 G contrasts of them); elsewhere the scatter is a product of 2 N G R.
+    Intervals: permuted residuals are added to the estimated effects (ter Braak 1992), and what that does to omega
+    squared is taken as its error. They are about other images of the same groups.
+
+    On a CPU a permutation costs N R additions (a scatter into group sums), R = min(D, N), and 4 G^2 (R + 2 T)
+    operations (products of the sums, and the tests' kernels on them); elsewhere the scatter is a product of 2 N G R.
 
     Args:
         features: [N, D], or distances [N, N]; see `coordinates`.
@@ -79,20 +85,31 @@ def permanova(
     if len(features) != len(design.groups):
         raise ValueError(f"{len(features)} rows of features, {len(design.groups)} labels")
     found = jax.device_get(partition(coordinates(features, distance), on_device(design), relabelled))
-    squares, noise, null = (np.asarray(a).reshape(*a.shape[:-1], 2, len(design.terms)) for a in found[:3])
-    squares, noise, mean_square = squares.astype(np.float64), noise.astype(np.float64), float(found[3])
+    squares, noise, mean_square, null, deviation, mean_squares = (np.asarray(a, np.float64) for a in found)
+    squares, noise, null, deviation = (
+        a.reshape(*a.shape[:-1], 2, len(design.terms)) for a in (squares, noise, null, deviation)
+    )
     freedom, images = design.degrees_of_freedom, len(design.groups)
+    residual = images * np.array([1.0, 0.0])[:, None]  # of mean squares, in the whole of each level
+    effect = squares - noise
+    true = np.maximum(effect, 0.0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        effect = squares - noise
-        rest = np.array([[images * mean_square], [0.0]])
-        whole = effect[:, -1:] + rest  # on images, SS_total + MS
-        omega = np.where(whole > 0, effect / whole, np.nan)
-        part = np.where(rest > 0, effect / (effect + rest), np.nan)
+        omega = _share(effect, effect[:, -1:] + residual * mean_square)
+        partial_omega = _share(effect, effect + residual * mean_square) * np.where(residual > 0, 1.0, np.nan)
+        redrawn = _share(true + deviation, (true + deviation)[..., -1:] + residual * mean_squares[:, None, None])
+        error = redrawn - _share(true, true[:, -1:] + residual * mean_square)
         ratio = np.where(squares > 0, squares / noise, 0.0)
-    undefined = (freedom == 0) | (images == len(design.counts))
+    high, low = omega - np.quantile(error, ((1 - LEVEL) / 2, (1 + LEVEL) / 2), axis=0)
     p = (1 + (null >= ratio).sum(axis=0)) / (1 + len(null))
-    omega, part, ratio, p = (np.where(undefined, np.nan, a) for a in (omega, part, ratio, p))
-    return VariancePartition(freedom, squares, noise, omega, part, ratio, p, null)
+    undefined = (freedom == 0) | (images == len(design.counts))
+    omega, partial_omega, low, high, ratio, p = (
+        np.where(undefined, np.nan, a) for a in (omega, partial_omega, low, high, ratio, p)
+    )
+    return VariancePartition(freedom, squares, omega, low, high, partial_omega, ratio, p, null.astype(np.float32))
+
+
+def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    return np.where(whole > 0, part / whole, np.nan)
 
 
 class DesignArrays(NamedTuple):
@@ -102,54 +119,69 @@ class DesignArrays(NamedTuple):
     counts: jax.Array  # [G]
     contrasts: jax.Array  # [M, G]
     owner: jax.Array  # [2 T, M]
+    kernels: jax.Array  # [2 T, G^2]
     leverage: jax.Array  # [2 T, G]
     pooled: jax.Array  # [2 T], True where all groups share one variance: between images
 
 
 def on_device(design: FactorialDesign) -> DesignArrays:
     """The design in the precision of the device."""
-    numbers = (design.counts, design.basis.T, design.owner, design.leverage)
+    kernels = design.kernels.reshape(len(design.owner), -1)
+    numbers = (design.counts, design.basis.T, design.owner, kernels, design.leverage)
     pooled = np.repeat([True, False], len(design.terms))
     return DesignArrays(*jax.device_put((design.groups, *(np.asarray(a, np.float32) for a in numbers), pooled)))
 
 
+class Partition(NamedTuple):
+    """Sums of squares of all tests, and the same under permutation."""
+
+    squares: jax.Array  # [2 T]
+    noise: jax.Array  # [2 T], what the squares would be without an effect
+    mean_square: jax.Array  # within groups
+    null_ratio: jax.Array  # [P, 2 T], squares over noise of permuted residuals
+    deviation: jax.Array  # [P, 2 T], error of the effect (squares - noise) where permuted residuals are added to it
+    mean_squares: jax.Array  # [P], within groups of permuted residuals
+
+
 @jax.jit
-def partition(
-    points: Coordinates, design: DesignArrays, relabelled: jax.Array
-) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
-    """Sums of squares [2 T], their noise [2 T], pseudo-F of the permutations [P, 2 T], mean square within groups."""
+def partition(points: Coordinates, design: DesignArrays, relabelled: jax.Array) -> Partition:
+    """Everything that is computed on the device."""
     groups, counts = design.groups, design.counts
-    sums = _group_sums(points.values, groups, len(counts))
-    residuals = points.values - (sums / counts[:, None])[groups]
+    effects = _group_sums(points.values, groups, len(counts))
+    residuals = points.values - (effects / counts[:, None])[groups]
     lengths = _signed_squares(residuals, points.signs)
-    squares = _signed_squares(jnp.matmul(design.contrasts, sums, precision=HIGHEST), points.signs)
-    observed, noise, mean_square = _statistics(squares, _group_sums(lengths, groups, len(counts)), design)
+    squares = _signed_squares(jnp.matmul(design.contrasts, effects, precision=HIGHEST), points.signs)
+    squares = jnp.matmul(design.owner, squares, precision=HIGHEST)
+    noise, mean_square = _noise(_group_sums(lengths, groups, len(counts)), design)
+    # The observed contrasts contain noise; shrunk to the length that is left without it they stand for the truth.
+    shrink = jnp.sqrt(jnp.maximum(squares - noise, 0.0) / jnp.where(squares > 0, squares, 1.0))
     # A residual from a mean of n images has 1 - 1/n of the variance; images alone in their group have none.
     widened = jnp.where(counts > 1, jax.lax.rsqrt(jnp.maximum(1.0 - 1.0 / counts, 0.5)), 0.0)[groups]
     residuals, lengths = residuals * widened[:, None], lengths * jnp.square(widened)
 
-    def permuted(groups: jax.Array) -> jax.Array:
+    def squared(products: jax.Array) -> jax.Array:
+        return jnp.matmul(design.kernels, products.reshape(-1), precision=HIGHEST)
+
+    def permuted(groups: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
         sums = _group_sums(residuals, groups, len(counts))
         # No effect is left in these sums, so that squaring them before they are projected loses no digits.
         products = jnp.matmul(sums * points.signs, sums.T, precision=HIGHEST)
-        squares = (jnp.matmul(design.contrasts, products, precision=HIGHEST) * design.contrasts).sum(axis=1)
+        crossed = jnp.matmul(effects * points.signs, sums.T, precision=HIGHEST)
         within = _group_sums(lengths, groups, len(counts)) - jnp.diag(products) / counts
-        squares, noise, _ = _statistics(squares, within, design)
-        return jnp.where(noise > 0, squares / jnp.where(noise > 0, noise, 1.0), 0.0)
+        squares, (noise, mean_square) = squared(products), _noise(within, design)
+        ratio = jnp.where(noise > 0, squares / jnp.where(noise > 0, noise, 1.0), 0.0)
+        return ratio, 2.0 * shrink * squared(crossed) + squares - noise, mean_square
 
-    return observed, noise, jax.lax.map(permuted, relabelled), mean_square
+    return Partition(squares, noise, mean_square, *jax.lax.map(permuted, relabelled))
 
 
-def _statistics(
-    squares: jax.Array, within: jax.Array, design: DesignArrays
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Sums of squares and noise of all tests, from squared contrasts [M] and squares within groups [G]; mean square."""
+def _noise(within: jax.Array, design: DesignArrays) -> tuple[jax.Array, jax.Array]:
+    """Noise of all tests [2 T] and mean square, from the squares within each group [G]."""
     counts = design.counts
     mean_square = within.sum() / jnp.maximum(counts.sum() - len(counts), 1.0)
     own = jnp.where(counts > 1, within / jnp.maximum(counts - 1.0, 1.0), 0.0)
     variance = jnp.where(design.pooled[:, None], mean_square, own)
-    squares = jnp.matmul(design.owner, squares, precision=HIGHEST)
-    return squares, (design.leverage * variance).sum(axis=1), mean_square
+    return (design.leverage * variance).sum(axis=1), mean_square
 
 
 def _signed_squares(rows: jax.Array, signs: jax.Array) -> jax.Array:
@@ -157,7 +189,7 @@ def _signed_squares(rows: jax.Array, signs: jax.Array) -> jax.Array:
 
 
 def _group_sums(values: jax.Array, groups: jax.Array, size: int) -> jax.Array:
-    """Sums over each group's images, [G, R] of [N, R] or [G] of [N]; where the scatter has no fixed order, a product."""
+    """Sums over each group's images, [G, R] of [N, R] or [G] of [N]; a product where scatters have no fixed order."""
     return jax.lax.platform_dependent(values, groups, cpu=partial(_scattered, size), default=partial(_product, size))
 
 
