@@ -37,9 +37,10 @@ class SweepConfig:
     shuffles: int = option(ProbeConfig.shuffles, "repeats of the shuffled-label control")
     tolerance: float = option(ProbeConfig.tolerance, "certified relative gap at which a probe is solved")
     draws: int = option(ProbeConfig.draws, "bootstrap draws for intervals")
+    permutations: int = option(999, "of images, for the p-values and intervals of the variance partition")
     stimuli: str = option("", "folder of association tests, see experiments.ieat; run as a last stage")
     som_epochs: int = option(50, "passes of the self-organizing map over the units")
-    seed: int = option(0, "of sampling, folds, random weights, shuffles, maps and bootstrap")
+    seed: int = option(0, "of sampling, folds, random weights, shuffles, maps, bootstrap and permutations")
     out: str = option("", "run directory (default: runs/<model>-<data>)")
 
     def __post_init__(self) -> None:
@@ -51,6 +52,7 @@ class SweepConfig:
             "--shuffles must not be negative": self.shuffles >= 0,
             "--tolerance must be positive": self.tolerance > 0,
             "--draws must be at least 100": self.draws >= 100,
+            "--permutations must be at least 99": self.permutations >= 99,
             "--som-epochs must be positive": self.som_epochs > 0,
             "--models must name at least one network": len(self.models) > 0,
             f"--data {self.data} needs --data-dir": self.data not in ("fairface", "utkface") or bool(self.data_dir),

@@ -9,6 +9,7 @@ from bias_jax.report.counts import group_counts as group_counts
 from bias_jax.report.curves import accuracy_by_layer as accuracy_by_layer
 from bias_jax.report.curves import comparison_by_layer as comparison_by_layer
 from bias_jax.report.topomap_figure import topomap_figure as topomap_figure
+from bias_jax.report.variance import variance_by_layer as variance_by_layer
 
 # Labels come from users: a dollar sign in one is a dollar sign, not mathematics.
 matplotlib.rcParams["text.parse_math"] = False

@@ -99,7 +99,7 @@ def _indicators(cells: np.ndarray, attributes: list[int]) -> np.ndarray:
 def _added(base: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """Orthonormal basis of what `columns` span beyond `base`."""
     rest = columns - base @ (base.T @ columns)
-    return _orthonormal(rest - base @ (base.T @ rest), np.linalg.norm(columns))
+    return _orthonormal(rest - base @ (base.T @ rest), float(np.linalg.norm(columns)))
 
 
 def _orthonormal(columns: np.ndarray, scale: float | None = None) -> np.ndarray:

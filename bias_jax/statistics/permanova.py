@@ -43,7 +43,7 @@ class VariancePartition:
     degrees_of_freedom: np.ndarray  # realised, int [2, T]
     sum_of_squares: np.ndarray  # Type II, noise included, [2, T]
     omega_squared: np.ndarray  # share of the term, noise removed, [2, T]
-    low: np.ndarray  # 95 % interval of omega_squared, [2, T]
+    low: np.ndarray  # 95 % interval of omega_squared, [2, T]; NaN where the means of all groups may coincide
     high: np.ndarray
     partial_omega_squared: np.ndarray  # images: share beside the residual alone; means: NaN [2, T]
     ratio: np.ndarray  # pseudo-F, sum of squares over its noise, [2, T]
@@ -82,9 +82,14 @@ def permanova(
     Raises:
         ValueError: another number of rows than the design has labels; what `coordinates` refuses.
     """
-    if len(features) != len(design.groups):
-        raise ValueError(f"{len(features)} rows of features, {len(design.groups)} labels")
-    found = jax.device_get(partition(coordinates(features, distance), on_device(design), relabelled))
+    points = coordinates(features, distance)
+    if len(points.values) != len(design.groups):
+        raise ValueError(f"{len(points.values)} rows of features, {len(design.groups)} labels")
+    return effects(design, jax.device_get(partition(points, on_device(design), relabelled)))
+
+
+def effects(design: FactorialDesign, found: "Partition") -> VariancePartition:
+    """Effect sizes, intervals and p-values from what the device found."""
     squares, noise, mean_square, null, deviation, mean_squares = (np.asarray(a, np.float64) for a in found)
     squares, noise, null, deviation = (
         a.reshape(*a.shape[:-1], 2, len(design.terms)) for a in (squares, noise, null, deviation)
@@ -99,7 +104,10 @@ def permanova(
         redrawn = _share(true + deviation, (true + deviation)[..., -1:] + residual * mean_squares[:, None, None])
         error = redrawn - _share(true, true[:, -1:] + residual * mean_square)
         ratio = np.where(squares > 0, squares / noise, 0.0)
-    high, low = omega - np.quantile(error, ((1 - LEVEL) / 2, (1 + LEVEL) / 2), axis=0)
+    tail = (1 - LEVEL) / 2
+    high, low = omega - np.quantile(np.nan_to_num(error), (tail, 1 - tail), axis=0)
+    unbounded = np.isnan(error).mean(axis=0) > tail  # all groups may coincide: no share has limits
+    low, high = np.where(unbounded, np.nan, low), np.where(unbounded, np.nan, high)
     p = (1 + (null >= ratio).sum(axis=0)) / (1 + len(null))
     undefined = (freedom == 0) | (images == len(design.counts))
     omega, partial_omega, low, high, ratio, p = (
@@ -147,10 +155,10 @@ class Partition(NamedTuple):
 def partition(points: Coordinates, design: DesignArrays, relabelled: jax.Array) -> Partition:
     """Everything that is computed on the device."""
     groups, counts = design.groups, design.counts
-    effects = _group_sums(points.values, groups, len(counts))
-    residuals = points.values - (effects / counts[:, None])[groups]
+    observed = _group_sums(points.values, groups, len(counts))
+    residuals = points.values - (observed / counts[:, None])[groups]
     lengths = _signed_squares(residuals, points.signs)
-    squares = _signed_squares(jnp.matmul(design.contrasts, effects, precision=HIGHEST), points.signs)
+    squares = _signed_squares(jnp.matmul(design.contrasts, observed, precision=HIGHEST), points.signs)
     squares = jnp.matmul(design.owner, squares, precision=HIGHEST)
     noise, mean_square = _noise(_group_sums(lengths, groups, len(counts)), design)
     # The observed contrasts contain noise; shrunk to the length that is left without it they stand for the truth.
@@ -166,7 +174,7 @@ def partition(points: Coordinates, design: DesignArrays, relabelled: jax.Array) 
         sums = _group_sums(residuals, groups, len(counts))
         # No effect is left in these sums, so that squaring them before they are projected loses no digits.
         products = jnp.matmul(sums * points.signs, sums.T, precision=HIGHEST)
-        crossed = jnp.matmul(effects * points.signs, sums.T, precision=HIGHEST)
+        crossed = jnp.matmul(observed * points.signs, sums.T, precision=HIGHEST)
         within = _group_sums(lengths, groups, len(counts)) - jnp.diag(products) / counts
         squares, (noise, mean_square) = squared(products), _noise(within, design)
         ratio = jnp.where(noise > 0, squares / jnp.where(noise > 0, noise, 1.0), 0.0)
