@@ -1,4 +1,4 @@
-"""What is done with each layer's bank: maps, probes, variance. One file per layer and analysis, written when finished."""
+"""What is done with each layer's bank: maps, probes, variance. One file per layer and analysis, once it is finished."""
 
 import jax
 import numpy as np

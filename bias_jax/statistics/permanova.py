@@ -31,6 +31,7 @@ from numpy.typing import ArrayLike
 
 from bias_jax.statistics.factorial_design import FactorialDesign
 from bias_jax.statistics.principal_coordinates import Coordinates, Distance, coordinates
+from bias_jax.statistics.share_interval import Errors, share_interval
 
 HIGHEST = jax.lax.Precision.HIGHEST
 LEVEL = 0.95  # of the intervals
@@ -43,7 +44,7 @@ class VariancePartition:
     degrees_of_freedom: np.ndarray  # realised, int [2, T]
     sum_of_squares: np.ndarray  # Type II, noise included, [2, T]
     omega_squared: np.ndarray  # share of the term, noise removed, [2, T]
-    low: np.ndarray  # 95 % interval of omega_squared, [2, T]; NaN where the means of all groups may coincide
+    low: np.ndarray  # 95 % interval of the true share, within 0 to 1, [2, T]
     high: np.ndarray
     partial_omega_squared: np.ndarray  # images: share beside the residual alone; means: NaN [2, T]
     ratio: np.ndarray  # pseudo-F, sum of squares over its noise, [2, T]
@@ -67,8 +68,8 @@ def permanova(
     term's noise-free sum of squares over that of all groups. What cannot be estimated (no degrees of freedom, no image
     beyond one per group, no distance between means) is NaN.
 
-    Intervals: permuted residuals are added to the estimated effects (ter Braak 1992), and what that does to omega
-    squared is taken as its error. They are about other images of the same groups.
+    Intervals: permuted residuals are added to effects (ter Braak 1992), and what that does to the estimates is their
+    error; see `share_interval`. They are about other images of the same groups.
 
     On a CPU a permutation costs N R additions (a scatter into group sums), R = min(D, N), and 4 G^2 (R + 2 T)
     operations (products of the sums, and the tests' kernels on them); elsewhere the scatter is a product of 2 N G R.
@@ -90,24 +91,27 @@ def permanova(
 
 def effects(design: FactorialDesign, found: "Partition") -> VariancePartition:
     """Effect sizes, intervals and p-values from what the device found."""
-    squares, noise, mean_square, null, deviation, mean_squares = (np.asarray(a, np.float64) for a in found)
-    squares, noise, null, deviation = (
-        a.reshape(*a.shape[:-1], 2, len(design.terms)) for a in (squares, noise, null, deviation)
+    levels = (2, len(design.terms))
+    squares, noise, null_squares, null_noise, slope = (
+        np.asarray(a, np.float64).reshape(*a.shape[:-1], *levels)
+        for a in (found.squares, found.noise, found.null_squares, found.null_noise, found.slope)
     )
     freedom, images = design.degrees_of_freedom, len(design.groups)
-    residual = images * np.array([1.0, 0.0])[:, None]  # of mean squares, in the whole of each level
+    residual = images * np.array([[1.0], [0.0]])  # of mean squares, in the whole of each level
     effect = squares - noise
-    true = np.maximum(effect, 0.0)
+    whole = effect[:, -1:] + residual * found.mean_square
+    null = np.divide(null_squares, null_noise, out=np.zeros_like(null_noise), where=null_noise > 0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        omega = _share(effect, effect[:, -1:] + residual * mean_square)
-        partial_omega = _share(effect, effect + residual * mean_square) * np.where(residual > 0, 1.0, np.nan)
-        redrawn = _share(true + deviation, (true + deviation)[..., -1:] + residual * mean_squares[:, None, None])
-        error = redrawn - _share(true, true[:, -1:] + residual * mean_square)
+        omega = _share(effect, whole)
+        partial_omega = _share(effect, effect + residual * found.mean_square) * np.where(residual > 0, 1.0, np.nan)
         ratio = np.where(squares > 0, squares / noise, 0.0)
-    tail = (1 - LEVEL) / 2
-    high, low = omega - np.quantile(np.nan_to_num(error), (tail, 1 - tail), axis=0)
-    unbounded = np.isnan(error).mean(axis=0) > tail  # all groups may coincide: no share has limits
-    low, high = np.where(unbounded, np.nan, low), np.where(unbounded, np.nan, high)
+        slope = np.where(squares > 0, slope / np.sqrt(squares), 0.0)
+    offset = null_squares - null_noise
+    error = 2.0 * np.sqrt(np.maximum(effect, 0.0)) * slope + offset
+    rest = error[..., -1:] - error + residual * (found.null_mean_square - found.mean_square)[:, None, None]
+    low, high = share_interval(omega, np.broadcast_to(whole, levels), Errors(slope, offset, rest), LEVEL)
+    only = (freedom == freedom[:, -1:]) & (residual == 0)  # the one term between means: all of it by definition
+    low, high = np.where(only, omega, low), np.where(only, omega, high)
     p = (1 + (null >= ratio).sum(axis=0)) / (1 + len(null))
     undefined = (freedom == 0) | (images == len(design.counts))
     omega, partial_omega, low, high, ratio, p = (
@@ -146,9 +150,10 @@ class Partition(NamedTuple):
     squares: jax.Array  # [2 T]
     noise: jax.Array  # [2 T], what the squares would be without an effect
     mean_square: jax.Array  # within groups
-    null_ratio: jax.Array  # [P, 2 T], squares over noise of permuted residuals
-    deviation: jax.Array  # [P, 2 T], error of the effect (squares - noise) where permuted residuals are added to it
-    mean_squares: jax.Array  # [P], within groups of permuted residuals
+    null_squares: jax.Array  # [P, 2 T], of permuted residuals
+    null_noise: jax.Array  # [P, 2 T]
+    slope: jax.Array  # [P, 2 T], inner product of the observed contrasts with those of permuted residuals
+    null_mean_square: jax.Array  # [P]
 
 
 @jax.jit
@@ -161,8 +166,6 @@ def partition(points: Coordinates, design: DesignArrays, relabelled: jax.Array) 
     squares = _signed_squares(jnp.matmul(design.contrasts, observed, precision=HIGHEST), points.signs)
     squares = jnp.matmul(design.owner, squares, precision=HIGHEST)
     noise, mean_square = _noise(_group_sums(lengths, groups, len(counts)), design)
-    # The observed contrasts contain noise; shrunk to the length that is left without it they stand for the truth.
-    shrink = jnp.sqrt(jnp.maximum(squares - noise, 0.0) / jnp.where(squares > 0, squares, 1.0))
     # A residual from a mean of n images has 1 - 1/n of the variance; images alone in their group have none.
     widened = jnp.where(counts > 1, jax.lax.rsqrt(jnp.maximum(1.0 - 1.0 / counts, 0.5)), 0.0)[groups]
     residuals, lengths = residuals * widened[:, None], lengths * jnp.square(widened)
@@ -170,15 +173,14 @@ def partition(points: Coordinates, design: DesignArrays, relabelled: jax.Array) 
     def squared(products: jax.Array) -> jax.Array:
         return jnp.matmul(design.kernels, products.reshape(-1), precision=HIGHEST)
 
-    def permuted(groups: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    def permuted(groups: jax.Array) -> tuple[jax.Array, ...]:
         sums = _group_sums(residuals, groups, len(counts))
         # No effect is left in these sums, so that squaring them before they are projected loses no digits.
         products = jnp.matmul(sums * points.signs, sums.T, precision=HIGHEST)
         crossed = jnp.matmul(observed * points.signs, sums.T, precision=HIGHEST)
         within = _group_sums(lengths, groups, len(counts)) - jnp.diag(products) / counts
-        squares, (noise, mean_square) = squared(products), _noise(within, design)
-        ratio = jnp.where(noise > 0, squares / jnp.where(noise > 0, noise, 1.0), 0.0)
-        return ratio, 2.0 * shrink * squared(crossed) + squares - noise, mean_square
+        noise, mean_square = _noise(within, design)
+        return squared(products), noise, squared(crossed), mean_square
 
     return Partition(squares, noise, mean_square, *jax.lax.map(permuted, relabelled))
 
