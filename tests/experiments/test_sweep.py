@@ -20,7 +20,7 @@ from experiments.sweep import main
 
 ROOT = Path(__file__).parents[2]
 SMALL = ["--per-group", "5", "--layers", "maxpool,layer1.0", "--l2", "0.1,10", "--draws", "200", "--batch-size", "24"]
-FILES = ("probes.parquet", "recalls.parquet", "topomaps.parquet")
+FILES = ("probes.parquet", "recalls.parquet", "topomaps.parquet", "variance.parquet")
 
 
 def start(*arguments: str, out: Path) -> subprocess.Popen:
@@ -47,7 +47,8 @@ def test_run_directory_is_complete(finished):
     assert "memory plan" in output and "wall time: " in output and "says nothing about people" in output
     figures = {p.name for p in (out / "figures").iterdir()}
     assert figures == {"accuracy_by_layer.png", "comparison_by_layer.png", "confusion_groups.png",
-                       "confusion_attributes.png", "topomap-maxpool.png", "topomap-layer1.0.png"}  # fmt: skip
+                       "confusion_attributes.png", "topomap-maxpool.png", "topomap-layer1.0.png",
+                       "variance_by_layer.png"}  # fmt: skip
 
 
 def test_tables_are_tidy(finished):
@@ -65,6 +66,12 @@ def test_tables_are_tidy(finished):
     assert len(recalls) == 2 * (4 + 3 + 2 + 12 + 8 + 6 + 24 + 2)
     maps = pd.read_parquet(out / "topomaps.parquet")
     assert list(maps["units"]) == [64, 256]
+    variance = pd.read_parquet(out / "variance.parquet")
+    assert not variance.duplicated(["layer", "level", "term"]).any() and len(variance) == 2 * 2 * 8
+    assert list(variance["degrees_of_freedom"][:8]) == [3, 2, 1, 6, 3, 2, 6, 23]
+    race = variance.query("term == 'race'")  # the strongest planted attribute
+    assert (race["p_max_t"] <= 0.05).all() and (race["low"] > 0).all()
+    assert (variance["p_max_t"] >= variance["p_value"] - 0.01).all()
 
 
 def test_run_killed_at_three_moments_continues_to_the_same_bytes(finished, tmp_path):

@@ -43,7 +43,7 @@ def residual_squares(features: np.ndarray, labels: dict, terms: list[tuple[str, 
     return float(np.square(features - np.concatenate(columns, 1) @ solution).sum()), int(rank)
 
 
-@pytest.mark.parametrize(("features", "missing"), [(1, 0), (5, 0), (5, 5), (300, 3)])
+@pytest.mark.parametrize(("features", "missing"), [(1, 0), (5, 5), (300, 3)])
 def test_type_two_squares_against_least_squares(rng, features, missing):
     labels = unbalanced(rng, missing=missing)
     values = rng.standard_normal((150, features)) * rng.random(features) + 100.0
@@ -243,7 +243,7 @@ def test_any_labels_and_degenerate_data(rng):
     np.testing.assert_array_equal(run(values, plain).ratio, run(values.astype(np.float64), odd).ratio)
     constant = run(np.ones((40, 3)), plain)
     assert np.isnan(constant.omega_squared).all() and (constant.p_value == 1.0).all()
-    exact = run(plain["a"][:, None] * 1.0, plain)  # no residual at all
+    exact = run(np.tile(plain["a"][:, None], 3), plain)  # no residual at all
     assert exact.p_value[0, 0] == 0.01 and exact.omega_squared[0, 0] == pytest.approx(1.0, abs=0.01)
     alone = run(rng.standard_normal((6, 2)), {"a": np.arange(6) % 2, "b": np.arange(6) // 2})  # one image per group
     assert np.isnan(alone.p_value).all() and np.isnan(alone.omega_squared).all()
