@@ -77,7 +77,7 @@ def test_tables_are_tidy(finished):
 def test_run_killed_at_three_moments_continues_to_the_same_bytes(finished, tmp_path):
     out = tmp_path / "run"
     done: dict[str, int] = {}
-    for moment in ("run.json", "layers/maxpool.topomap.npz", "layers/maxpool.probes.npz"):
+    for moment in ("run.json", "layers/maxpool.probes.npz", "layers/maxpool.variance.npz"):
         process = start(*SMALL, out=out)
         while not (out / moment).exists() and process.poll() is None:
             time.sleep(0.01)

@@ -8,8 +8,16 @@ import pytest
 from scipy.stats import f as f_distribution
 from scipy.stats import kstest
 
-from bias_jax.statistics import ALL_GROUPS, VariancePartition, factorial_design, permanova, relabellings
-from bias_jax.statistics.permanova import Partition, effects, on_device, partition
+from bias_jax.statistics import (
+    ALL_GROUPS,
+    VariancePartition,
+    factorial_design,
+    permanova,
+    permuted_residuals,
+    relabellings,
+)
+from bias_jax.statistics.permanova import effects
+from bias_jax.statistics.permuted_residuals import Partition, on_device, partition
 from bias_jax.statistics.principal_coordinates import Coordinates
 
 SIZES = {"race": 3, "age": 4, "gender": 2}
@@ -241,7 +249,7 @@ def test_any_labels_and_degenerate_data(rng):
     plain = {"a": np.arange(40) % 2, "b": np.arange(40) % 3}
     odd = {"a": np.array([-7, 1000])[plain["a"]], "b": plain["b"] * 50}
     np.testing.assert_array_equal(run(values, plain).ratio, run(values.astype(np.float64), odd).ratio)
-    constant = run(np.ones((40, 3)), plain)
+    constant = run(np.full((40, 3), 0.1), plain)
     assert np.isnan(constant.omega_squared).all() and (constant.p_value == 1.0).all()
     exact = run(np.tile(plain["a"][:, None], 3), plain)  # no residual at all
     assert exact.p_value[0, 0] == 0.01 and exact.omega_squared[0, 0] == pytest.approx(1.0, abs=0.01)
@@ -258,8 +266,17 @@ def test_what_makes_no_design_is_refused(rng):
         factorial_design({"a": np.zeros(3, int), "b": np.zeros(4, int)})
     with pytest.raises(ValueError, match="5 rows of features, 4 labels"):
         run(np.zeros((5, 2)), {"a": np.array([0, 0, 1, 1])})
+    with pytest.raises(ValueError, match="finite"):
+        run(np.full((4, 2), np.nan), {"a": np.array([0, 0, 1, 1])})
     with pytest.raises(ValueError, match="symmetric"):
         run(rng.random((4, 4)), {"a": np.array([0, 0, 1, 1])}, distance="precomputed")
+
+
+def test_scatter_and_product_give_the_same_sums(rng):
+    values, groups = rng.standard_normal((30, 4)).astype(np.float32), rng.integers(0, 5, 30)
+    for array in (values, values[:, 0]):
+        sums = (permuted_residuals.scattered(6, array, groups), permuted_residuals.product(6, array, groups))
+        np.testing.assert_allclose(*sums, atol=1e-5)
 
 
 def test_nothing_moves_to_or_from_the_device_by_accident(rng):
