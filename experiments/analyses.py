@@ -9,7 +9,7 @@ from bias_jax.data import FaceDataset
 from bias_jax.probes import cross_validate
 from bias_jax.randomness import stable_hash
 from bias_jax.results import RunDirectory
-from bias_jax.statistics import FactorialDesign, factorial_design, permanova, relabellings
+from bias_jax.statistics import factorial_design, permanova, relabellings
 from bias_jax.topomaps import group_profiles, som_layout, unit_profiles
 from experiments.config import SweepConfig
 from experiments.stopwatch import Stopwatch
@@ -28,11 +28,6 @@ def variance_file(layer: str) -> str:
     return f"layers/{layer}.variance.npz"
 
 
-def variance_design(dataset: FaceDataset) -> FactorialDesign:
-    """The attributes that define the groups, crossed."""
-    return factorial_design({a.name: dataset.labels[a.name] for a in dataset.attributes})
-
-
 def analyse_layers(
     directory: RunDirectory,
     config: SweepConfig,
@@ -48,7 +43,6 @@ def analyse_layers(
     A wave is always extracted whole: a program that computes fewer layers may be compiled to other roundings, and
     a resumed run must give the same numbers.
     """
-    design = variance_design(dataset)
     for wave in plan.waves:
         files = (probes_file, topomap_file, variance_file)
         todo = [(layer, f) for f in files for layer in wave if not directory.has(f(layer.name))]
@@ -66,12 +60,12 @@ def analyse_layers(
             for layer in tqdm([layer for layer, f in todo if f is probes_file], "probes", unit="layer"):
                 directory.save_arrays(probes_file(layer.name), probe(bank, layer, dataset, folds, config))
         with watch("variance"):
-            missing = [layer for layer, f in todo if f is variance_file]
-            # The same permutations in every layer, so that p-values can be corrected for all layers together.
-            relabelled = relabellings(design, config.permutations, stable_hash(config.seed, "variance"))
+            if missing := [layer for layer, f in todo if f is variance_file]:
+                design = factorial_design({a.name: dataset.labels[a.name] for a in dataset.attributes})
+                # The same permutations in every layer, so that p-values can be corrected for all layers together.
+                relabelled = relabellings(design, config.permutations, stable_hash(config.seed, "variance"))
             for layer in tqdm(missing, "variance", unit="layer"):
-                found = permanova(bank[layer.name], design, relabelled)
-                directory.save_arrays(variance_file(layer.name), vars(found))
+                directory.save_arrays(variance_file(layer.name), vars(permanova(bank[layer.name], design, relabelled)))
 
 
 def probe(

@@ -8,30 +8,35 @@ import numpy as np
 from bias_jax.data import FaceDataset
 from bias_jax.results import RunDirectory
 from bias_jax.statistics import ALL_GROUPS, LEVELS, VariancePartition, max_t
-from experiments.analyses import variance_design, variance_file
+from experiments.analyses import variance_file
 
 
 def variance_rows(
     directory: RunDirectory, dataset: FaceDataset, common: Mapping[str, Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
     """One row per layer, level and term; p-values are also corrected for all layers and terms of a level."""
-    design = variance_design(dataset)
     found = {layer: VariancePartition(**directory.load_arrays(variance_file(layer))) for layer in common}
     ratios = np.stack([result.ratio for result in found.values()])  # [L, 2, T]
     null = np.stack([result.null_ratio for result in found.values()], axis=1)  # [P, L, 2, T]
-    corrected = np.stack([
-        max_t(ratios[:, level].ravel(), null[:, :, level].reshape(len(null), -1)).reshape(len(found), -1)
-        for level in range(len(LEVELS))
-    ], axis=1)  # fmt: skip
+    corrected = np.full(ratios.shape, np.nan)
+    for level in range(len(LEVELS)):
+        adjusted = max_t(ratios[:, level].ravel(), null[:, :, level].reshape(len(null), -1))
+        corrected[:, level] = adjusted.reshape(len(found), -1)
     rows = []
     for (layer, result), p_max_t in zip(found.items(), corrected, strict=True):
+        numbers = {name: array for name, array in vars(result).items() if name not in ("terms", "null_ratio")}
         for level, term in np.ndindex(result.ratio.shape):
-            values = {key: np.asarray(value)[level, term].item() for key, value in vars(result).items()
-                      if key != "null_ratio"}  # fmt: skip
-            rows.append({**common[layer], "level": LEVELS[level], "term": design.terms[term], **values,
-                         "omega_squared_per_degree": values["omega_squared"] / max(values["degrees_of_freedom"], 1),
-                         "p_max_t": p_max_t[level, term].item(), "images": len(dataset),
-                         "groups": len(design.counts)})  # fmt: skip
+            values = {name: array[level, term].item() for name, array in numbers.items()}
+            rows.append({
+                **common[layer],
+                "level": LEVELS[level],
+                "term": str(result.terms[term]),
+                **values,
+                "omega_squared_per_degree": values["omega_squared"] / max(values["degrees_of_freedom"], 1),
+                "p_max_t": p_max_t[level, term].item(),
+                "images": len(dataset),
+                "groups": result.degrees_of_freedom[level, -1].item() + 1,
+            })  # fmt: skip
     return rows
 
 

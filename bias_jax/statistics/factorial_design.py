@@ -6,6 +6,7 @@ from functools import cached_property
 from itertools import combinations
 
 import numpy as np
+import scipy.linalg
 from numpy.typing import ArrayLike
 
 ALL_GROUPS = "all groups"  # every difference between groups, whatever attribute it belongs to
@@ -103,6 +104,7 @@ def _added(base: np.ndarray, columns: np.ndarray) -> np.ndarray:
 
 
 def _orthonormal(columns: np.ndarray, scale: float | None = None) -> np.ndarray:
-    """Orthonormal basis of the columns' span; singular values below 1e-9 of `scale` are rounding."""
-    left, values, _ = np.linalg.svd(columns, full_matrices=False)
-    return left[:, values > 1e-9 * max(scale if scale is not None else np.linalg.norm(columns), 1e-300)]
+    """Orthonormal basis of the columns' span by pivoted QR; what is below 1e-9 of `scale` is rounding."""
+    basis, triangle, _ = scipy.linalg.qr(columns, mode="economic", pivoting=True)
+    least = 1e-9 * (scale if scale is not None else np.linalg.norm(columns))
+    return basis[:, : np.count_nonzero(np.abs(np.diag(triangle)) > least)]

@@ -38,6 +38,7 @@ LEVEL = 0.95  # of the intervals
 class VariancePartition:
     """Partition of one layer; axis 0 of [2, T] arrays is the level (images, group means), axis 1 the term."""
 
+    terms: np.ndarray  # names [T], the last one of all groups together
     degrees_of_freedom: np.ndarray  # realised, int [2, T]
     sum_of_squares: np.ndarray  # Type II, noise included, [2, T]
     omega_squared: np.ndarray  # share of the term, noise removed, [2, T]
@@ -115,7 +116,8 @@ def effects(design: FactorialDesign, found: Partition) -> VariancePartition:
     omega, partial_omega, low, high, ratio, p = (
         np.where(undefined, np.nan, a) for a in (omega, partial_omega, low, high, ratio, p)
     )
-    return VariancePartition(freedom, squares, omega, low, high, partial_omega, ratio, p, null.astype(np.float32))
+    terms, null = np.array(design.terms), null.astype(np.float32)
+    return VariancePartition(terms, freedom, squares, omega, low, high, partial_omega, ratio, p, null)
 
 
 def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:

@@ -8,16 +8,9 @@ import pytest
 from scipy.stats import f as f_distribution
 from scipy.stats import kstest
 
-from bias_jax.statistics import (
-    ALL_GROUPS,
-    VariancePartition,
-    factorial_design,
-    permanova,
-    permuted_residuals,
-    relabellings,
-)
+from bias_jax.statistics import ALL_GROUPS, VariancePartition, factorial_design, permanova, relabellings
 from bias_jax.statistics.permanova import effects
-from bias_jax.statistics.permuted_residuals import Partition, on_device, partition
+from bias_jax.statistics.permuted_residuals import Partition, on_device, partition, product, scattered
 from bias_jax.statistics.principal_coordinates import Coordinates
 
 SIZES = {"race": 3, "age": 4, "gender": 2}
@@ -275,7 +268,7 @@ def test_what_makes_no_design_is_refused(rng):
 def test_scatter_and_product_give_the_same_sums(rng):
     values, groups = rng.standard_normal((30, 4)).astype(np.float32), rng.integers(0, 5, 30)
     for array in (values, values[:, 0]):
-        sums = (permuted_residuals.scattered(6, array, groups), permuted_residuals.product(6, array, groups))
+        sums = (scattered(6, array, groups), product(6, array, groups))
         np.testing.assert_allclose(*sums, atol=1e-5)
 
 
