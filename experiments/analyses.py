@@ -1,4 +1,4 @@
-"""What is done with each layer's bank: probes and maps. One file per layer and analysis, written when finished."""
+"""What is done with each layer's bank: maps, probes, variance. One file per layer and analysis, once it is finished."""
 
 import jax
 import numpy as np
@@ -9,6 +9,7 @@ from bias_jax.data import FaceDataset
 from bias_jax.probes import cross_validate
 from bias_jax.randomness import stable_hash
 from bias_jax.results import RunDirectory
+from bias_jax.statistics import factorial_design, permanova, relabellings
 from bias_jax.topomaps import group_profiles, som_layout, unit_profiles
 from experiments.config import SweepConfig
 from experiments.stopwatch import Stopwatch
@@ -21,6 +22,10 @@ def probes_file(layer: str) -> str:
 
 def topomap_file(layer: str) -> str:
     return f"layers/{layer}.topomap.npz"
+
+
+def variance_file(layer: str) -> str:
+    return f"layers/{layer}.variance.npz"
 
 
 def analyse_layers(
@@ -39,8 +44,9 @@ def analyse_layers(
     a resumed run must give the same numbers.
     """
     for wave in plan.waves:
-        todo = [(layer, f) for f in (probes_file, topomap_file) for layer in wave
-                if not directory.has(f(layer.name)) and (layer.name != PIXELS or f is probes_file)]  # fmt: skip
+        files = (probes_file, topomap_file, variance_file)
+        todo = [(layer, f) for f in files for layer in wave
+                if not directory.has(f(layer.name)) and (layer.name != PIXELS or f is not topomap_file)]  # fmt: skip
         if not todo:
             continue
         with watch("extract"):
@@ -54,6 +60,13 @@ def analyse_layers(
         with watch("probes"):
             for layer in tqdm([layer for layer, f in todo if f is probes_file], "probes", unit="layer"):
                 directory.save_arrays(probes_file(layer.name), probe(bank, layer, dataset, folds, config))
+        with watch("variance"):
+            if missing := [layer for layer, f in todo if f is variance_file]:
+                design = factorial_design({a.name: dataset.labels[a.name] for a in dataset.attributes})
+                # The same permutations in every layer, so that p-values can be corrected for all layers together.
+                relabelled = relabellings(design, config.permutations, stable_hash(config.seed, "variance"))
+            for layer in tqdm(missing, "variance", unit="layer"):
+                directory.save_arrays(variance_file(layer.name), vars(permanova(bank[layer.name], design, relabelled)))
 
 
 def probe(

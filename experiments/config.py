@@ -33,7 +33,7 @@ class AuditConfig:
     batch_size: int = option(32, "images per forward pass")
     memory_gib: float | None = option(None, "memory for activations (default: a quarter of the device's)")
     som_epochs: int = option(50, "passes of the self-organizing map over the units")
-    seed: int = option(0, "of sampling, folds, random weights, shuffles, maps and bootstrap")
+    seed: int = option(0, "of sampling, folds, random weights, shuffles, maps, bootstrap and permutations")
     out: str = option("", "run directory (default: runs/<model>-<data>)")
 
     def __post_init__(self) -> None:
@@ -58,6 +58,7 @@ class SweepConfig(AuditConfig):
     shuffles: int = option(ProbeConfig.shuffles, "repeats of the shuffled-label control")
     tolerance: float = option(ProbeConfig.tolerance, "certified relative gap at which a probe is solved")
     draws: int = option(ProbeConfig.draws, "bootstrap draws for intervals")
+    permutations: int = option(999, "of images, for the p-values and intervals of the variance partition")
     stimuli: str = option("", "folder of association tests, see experiments.ieat; run as a last stage")
 
     def __post_init__(self) -> None:
@@ -68,6 +69,7 @@ class SweepConfig(AuditConfig):
             "--shuffles must not be negative": self.shuffles >= 0,
             "--tolerance must be positive": self.tolerance > 0,
             "--draws must be at least 100": self.draws >= 100,
+            "--permutations must be at least 99": self.permutations >= 99,
         })  # fmt: skip
 
     @property

@@ -15,6 +15,7 @@ from bias_jax.report import (
     comparison_by_layer,
     group_confusion,
     topomap_figure,
+    variance_by_layer,
 )
 from bias_jax.results import RunDirectory
 from bias_jax.topomaps import triangulate
@@ -22,6 +23,7 @@ from experiments.analyses import probes_file, topomap_file
 from experiments.config import SweepConfig
 from experiments.probe_tables import columns, probe_tables
 from experiments.subject import Subject
+from experiments.variance_summary import variance_rows, variance_verdict
 
 
 def summarise(
@@ -65,7 +67,12 @@ def summarise(
                 counts = np.bincount(dataset.group_labels, minlength=dataset.groups.size)
                 topomap_figure(path, images, attributes, counts, f"{layer.name} of {title}")
     directory.save_table("topomaps.parquet", columns(errors))
+    shares = variance_rows(directory, dataset, common)
+    directory.save_table("variance.parquet", columns(shares))
+    with directory.figure("figures/variance_by_layer.png") as path:
+        variance_by_layer(path, shares, title)
     print(accuracy_table(scores, names))
+    print(variance_verdict(shares))
     if dataset.name == "calibration":
         print(calibration_verdict(scores))
     print(f"best layer for all groups: {best}; single attributes: {', '.join(singles)}")

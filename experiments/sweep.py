@@ -1,4 +1,4 @@
-"""Audit every layer of a network: linear probes and topographic activation maps, in one resumable run.
+"""Audit every layer of a network: linear probes, topographic maps and variance partition, in one resumable run.
 
 Without arguments it is a self-test: drawn faces with planted attributes go through an untrained ResNet50, the planted
 order of strengths should come out, and the null attribute should stay at chance. On real data:
@@ -85,7 +85,7 @@ def audit(config: SweepConfig, model: str, weights: str, out: Path) -> None:
         with watch("association tests"):
             ieat_run(associations(config, model, weights, out))
     print("wall time: " + ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in watch.seconds.items()))
-    print(f"results: {out}/ (run.json, probes.parquet, recalls.parquet, topomaps.parquet, figures/)")
+    print(f"results: {out}/ (run.json, probes.parquet, recalls.parquet, topomaps.parquet, variance.parquet, figures/)")
 
 
 def associations(config: SweepConfig, model: str, weights: str, out: Path) -> IeatConfig:

@@ -12,6 +12,7 @@ from bias_jax.report.curves import difference_by_layer as difference_by_layer
 from bias_jax.report.layout_figure import layout_comparison as layout_comparison
 from bias_jax.report.layout_figure import topomap_sequence as topomap_sequence
 from bias_jax.report.topomap_figure import topomap_figure as topomap_figure
+from bias_jax.report.variance import variance_by_layer as variance_by_layer
 
 # Labels come from users: a dollar sign in one is a dollar sign, not mathematics.
 matplotlib.rcParams["text.parse_math"] = False

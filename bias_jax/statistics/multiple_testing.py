@@ -1,4 +1,4 @@
-"""Adjusted p-values for several tests with different stimuli: Holm and Benjamini-Hochberg."""
+"""Adjusted p-values for several tests: Holm and Benjamini-Hochberg, and max-T where all were permuted together."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -29,6 +29,32 @@ def benjamini_hochberg(p: ArrayLike) -> np.ndarray:
     values, order = _ordered(p)
     raised = values[order] * (len(values) / np.arange(1, len(values) + 1))
     return _scattered(np.minimum.accumulate(raised[::-1])[::-1], order)
+
+
+def max_t(observed: ArrayLike, null: ArrayLike) -> np.ndarray:
+    """Adjusted p-values of tests that share their permutations (single-step max-T, Westfall & Young 1993).
+
+    The chance that any test's statistic reaches the observed one; correlation between tests costs no power, and the
+    smallest value is 1 / (1 + P) however many tests there are, where Holm's is M / (1 + P). Statistics
+    are first brought to mean 0 and variance 1 over permutations, so that none rules the maximum by its scale.
+
+    Args:
+        observed: statistics [M]; where NaN, the adjusted p-value is NaN and the test does not count.
+        null: statistics of the permutations [P, M].
+    """
+    values, draws = np.asarray(observed, np.float64), np.asarray(null, np.float64)
+    if values.ndim != 1 or draws.ndim != 2 or draws.shape[1] != len(values) or not len(draws):
+        raise ValueError("max-T needs statistics [M] and their permutations [P, M]")
+    adjusted = np.full(len(values), np.nan)
+    kept = ~np.isnan(values)
+    if not kept.any():
+        return adjusted
+    centre, spread = draws[:, kept].mean(axis=0), draws[:, kept].std(axis=0)
+    spread = np.where(spread > 0, spread, 1.0)
+    largest = np.sort(((draws[:, kept] - centre) / spread).max(axis=1))
+    reached = len(draws) - np.searchsorted(largest, (values[kept] - centre) / spread, side="left")
+    adjusted[kept] = (1 + reached) / (1 + len(draws))
+    return adjusted
 
 
 def _ordered(p: ArrayLike) -> tuple[np.ndarray, np.ndarray]:

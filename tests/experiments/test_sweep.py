@@ -21,7 +21,7 @@ from experiments.sweep import main
 ROOT = Path(__file__).parents[2]
 SMALL = ["--per-group", "5", "--layers", "maxpool", "--l2", "0.1,10", "--draws", "200", "--batch-size", "24"]
 FILES = ("probes.parquet", "recalls.parquet", "topomaps.parquet", "mistake_types.parquet", "frequent_mistakes.parquet",
-         "differences.parquet")  # fmt: skip
+         "differences.parquet", "variance.parquet")  # fmt: skip
 
 
 def start(*arguments: str, out: Path) -> subprocess.Popen:
@@ -48,7 +48,7 @@ def test_run_directory_is_complete(finished):
     assert "memory plan" in output and "wall time: " in output and "says nothing about people" in output
     figures = {p.name for p in (out / "figures").iterdir()}
     assert figures == {"accuracy_by_layer.png", "comparison_by_layer.png", "confusion_groups.png",
-                       "confusion_attributes.png", "topomap-maxpool.png"}  # fmt: skip
+                       "confusion_attributes.png", "topomap-maxpool.png", "variance_by_layer.png"}  # fmt: skip
 
 
 def test_tables_are_tidy(finished):
@@ -81,7 +81,7 @@ def test_tables_are_tidy(finished):
 def test_run_killed_at_three_moments_continues_to_the_same_bytes(finished, tmp_path):
     out = tmp_path / "run"
     done: dict[str, int] = {}
-    for moment in ("run.json", "layers/maxpool.topomap.npz", "layers/maxpool.probes.npz"):
+    for moment in ("run.json", "layers/maxpool.probes.npz", "layers/maxpool.variance.npz"):
         process = start(*SMALL, out=out)
         while not (out / moment).exists() and process.poll() is None:
             time.sleep(0.01)

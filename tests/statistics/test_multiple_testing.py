@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import beta, false_discovery_control
 
-from bias_jax.statistics import benjamini_hochberg, clopper_pearson_interval, holm
+from bias_jax.statistics import benjamini_hochberg, clopper_pearson_interval, holm, max_t
 
 
 def test_holm_by_hand():
@@ -36,6 +36,26 @@ def test_what_is_no_p_value_is_refused(adjust):
     for bad in ([0.1, np.nan], [1.1], [-0.1], [[0.1]]):
         with pytest.raises(ValueError, match="p-values"):
             adjust(bad)
+
+
+def test_max_t_keeps_its_level_with_correlated_tests_of_any_scale(rng):
+    """No test is true: 1,000 repeats reject any of eight at 5 % in 5 +- 2.1 % (three errors)."""
+    scale = 10.0 ** np.arange(8)
+    rejected = 0
+    for _ in range(1000):
+        draws = (rng.standard_normal((200, 1)) + rng.standard_normal((200, 8))) * scale - 3.0
+        rejected += (max_t(draws[0], draws[1:]) <= 0.05).any()
+    assert rejected / 1000 == pytest.approx(0.05, abs=0.021)
+
+
+def test_max_t_by_hand():
+    """Draws are +-1 when scaled, and the larger of the two tests is 1 in all of them."""
+    draws = np.array([[1.0, -2.0], [1.0, -2.0], [-1.0, 2.0], [-1.0, 2.0]])
+    np.testing.assert_allclose(max_t([5.0, 2.0], draws), [1 / 5, 5 / 5])
+    np.testing.assert_allclose(max_t([5.0, np.nan], draws), [1 / 5, np.nan])
+    np.testing.assert_allclose(max_t([0.0, 0.0], np.zeros((3, 2))), [1.0, 1.0])
+    with pytest.raises(ValueError, match="max-T"):
+        max_t([1.0], draws)
 
 
 def test_clopper_pearson_inverts_the_binomial(rng):
