@@ -1,0 +1,1 @@
+"""Multi-label heads on frozen features, and who they recognise."""
