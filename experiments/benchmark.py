@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from bias_jax.errors import InputError
 from experiments.benchmarks.association import run_association
 from experiments.benchmarks.extract import run_extract
+from experiments.benchmarks.heads import run_heads
 from experiments.benchmarks.loading import run_loading
 from experiments.command_line import run
 
@@ -16,6 +17,7 @@ BENCHMARKS: dict[str, Callable[[Sequence[str]], int]] = {
     "extract": run_extract,
     "loading": run_loading,
     "association": run_association,
+    "heads": run_heads,
 }
 
 
