@@ -1,9 +1,9 @@
 """Losses of multi-label heads: pairwise and normalised-target softmax, binary cross-entropy, ZLPR.
 
-All take logits [N, C] and labels [N, C] of 0 (absent), 1 (present) or NaN (unknown), and give a scalar. An unknown entry
-counts as though it were not there: it is no positive, no negative and no competitor, and an image without any known
-label is not counted. P_i and N_i are the known positives and negatives of image i. Sums over nothing are 0, so batches
-without positives or negatives have a finite loss, and so do logits of any finite size; the same holds for gradients.
+All take logits [N, C] and labels [N, C] of 0 (absent), 1 (present) or NaN (unknown), and give a scalar. An unknown
+entry counts as though it were not there: it is no positive, no negative and no competitor, and an image without any
+known label is not counted. P_i and N_i are the known positives and negatives of image i. Batches without positives or
+negatives and logits of any finite size have a finite loss with finite gradients.
 """
 
 from collections.abc import Callable
