@@ -99,7 +99,7 @@ def top_associations(scores: np.ndarray, members: np.ndarray, k: int = 5, least:
     """
     best = np.argsort(-scores, axis=-1, kind="stable")[..., :k]
     strong = np.take_along_axis(scores, best, axis=-1) >= least
-    return (np.isin(best, members) & strong).any(axis=-1)
+    return np.asarray((np.isin(best, members) & strong).any(axis=-1))
 
 
 @dataclass(frozen=True)
