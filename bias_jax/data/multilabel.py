@@ -87,19 +87,19 @@ def attribute_labels(dataset: FaceDataset, names: Sequence[str]) -> LabelSet:
 
 def align_labels(labels: LabelSet, classes: Sequence[str], images: Sequence[str]) -> csr_array:
     """Values [N, C] of other images and classes; what the label set does not hold is unverified."""
+    shape = labels.values.shape
+    padded = csr_array((labels.values.data, labels.values.indices, np.append(labels.values.indptr, labels.values.nnz)),
+                       shape=(shape[0] + 1, shape[1] + 1))  # fmt: skip
     rows = {image: i for i, image in enumerate(labels.images)}
     columns = {name: c for c, name in enumerate(labels.classes)}
-    have = [(i, rows[image]) for i, image in enumerate(images) if image in rows]
-    wanted = [(c, columns[name]) for c, name in enumerate(classes) if name in columns]
-    result = np.zeros((len(images), len(classes)), np.int8)
-    if have and wanted:
-        (to, source), (into, column) = (np.array(pairs).T for pairs in (have, wanted))
-        result[np.ix_(to, into)] = labels.values[source][:, column].toarray()
-    return csr_array(result)
+    picked = padded[[rows.get(image, shape[0]) for image in images]]
+    return csr_array(picked[:, [columns.get(name, shape[1]) for name in classes]])
 
 
 def locate_images(labels: LabelSet, folder: FolderImages, name: str) -> tuple[FaceDataset, LabelSet]:
     """The images that exist, as a data set without attributes, and their labels; absent ones are skipped and counted.
+
+    The label set that is returned calls the images by their files.
 
     Raises:
         InputError: an id that leaves the folder, or not one image.
@@ -120,6 +120,7 @@ def locate_images(labels: LabelSet, folder: FolderImages, name: str) -> tuple[Fa
         first = next(image for i, image in enumerate(labels.images) if i not in files)
         kept = replace(kept, notes=(*kept.notes, f"{missing} listed images do not exist, the first {first!r}"))
     names = tuple(files.values())
+    kept = replace(kept, images=names)
     dataset = FaceDataset(
         name=name,
         attributes=(),
