@@ -68,7 +68,7 @@ class DisparityConfig:
     report_layer: str = option("", "layer of tables by group and of figures (default: the best on tuning images)")
     report_labels: tuple[str, ...] = option((), "labels with numbers of their own (default: the 30 most frequent)")
     draws: int = option(1000, "bootstrap draws, and permutations of group labels")
-    examples: int = option(6, "images on the contact sheet; 0: no maps")
+    examples: int = option(4, "images on each contact sheet; 0: no maps")
     attention: int = option(8, "images per group for the average attention")
     cam_layer: str = option("", "layer of Grad-CAM (default: the layer of the head)")
     occlusion: int = option(7, "cells per side of occlusion maps")
@@ -117,6 +117,11 @@ class DisparityConfig:
             self.losses, self.learning_rates, self.weight_decays, self.epochs, self.minibatch, self.optimiser,
             schedule=self.schedule, unverified=self.unverified,
         )  # fmt: skip
+
+    @property
+    def judged(self) -> Literal["negative", "mask"]:
+        """What an unverified label of an evaluated image is: with --truth, nothing but what it says is known."""
+        return "mask" if self.images else self.unverified
 
     @property
     def planted(self) -> bool:

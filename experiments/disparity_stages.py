@@ -1,6 +1,6 @@
 """What is computed for multi-label heads: training layer by layer, then rates by group. One file per finished layer."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
@@ -14,6 +14,7 @@ from bias_jax.data import Target
 from bias_jax.disparity import (
     FittedHeads,
     GroupRates,
+    Split,
     best_thresholds,
     class_scores,
     dense,
@@ -87,7 +88,7 @@ def head_rows(fitted: FittedHeads, task: Task, config: DisparityConfig) -> Itera
     for r, (split, seed) in enumerate(replicates(task.splits, range(config.seeds))):
         number = r % len(task.splits)
         first = 0 if number == 0 else first
-        truth = dense(csr_array(task.labels[split.test]), config.unverified)
+        truth = dense(csr_array(task.labels[split.test]), config.judged)
         for j, loss in enumerate(config.losses):
             _, rate, decay = config.heads.heads[fitted.chosen[r, j]]
             logits = fitted.test_logits[seed, j, first : first + len(split.test)]
@@ -108,23 +109,25 @@ def head_rows(fitted: FittedHeads, task: Task, config: DisparityConfig) -> Itera
         first += len(split.test)
 
 
-def decide(fitted: FittedHeads, task: Task, config: DisparityConfig, j: int) -> tuple[np.ndarray, np.ndarray]:
-    """Decisions bool [S, E, C] and scores [S, E, C] of one loss; thresholds come from each replicate's tuning images."""
+def decide(
+    fitted: FittedHeads, labels: csr_array, splits: Sequence[Split], config: DisparityConfig, j: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Decisions bool and scores, both [S, E, C], of one loss; thresholds come from each replicate's tuning images."""
     loss = config.losses[j]
     scores = class_scores(fitted.test_logits[:, j], loss)
     if config.decision == "top":
         return top_labels(fitted.test_logits[:, j], pool=config.top_pool, threshold=config.threshold), scores
     decided = np.zeros(scores.shape, bool)
     first = 0
-    for r, (split, seed) in enumerate(replicates(task.splits, range(config.seeds))):
-        first = 0 if r % len(task.splits) == 0 else first
+    for r, (split, seed) in enumerate(replicates(splits, range(config.seeds))):
+        first = 0 if r % len(splits) == 0 else first
         mine = slice(first, first + len(split.test))
         first += len(split.test)
         threshold: np.ndarray | float = float(np.log(config.threshold / (1.0 - config.threshold)))
         if config.decision != "fixed":
             tuning = class_scores(fitted.tuning_logits[r, j, : len(split.tuning)], loss)
             choose = matched_thresholds if config.decision == "matched" else best_thresholds
-            threshold = choose(tuning, dense(csr_array(task.labels[split.tuning]), config.unverified))
+            threshold = choose(tuning, dense(csr_array(labels[split.tuning]), config.unverified))
         decided[seed, mine] = scores[seed, mine] > threshold
     return decided, scores
 
@@ -132,7 +135,7 @@ def decide(fitted: FittedHeads, task: Task, config: DisparityConfig, j: int) -> 
 def views(task: Task) -> dict[str, tuple[np.ndarray, tuple[str, ...]]]:
     """Ways to part the evaluated images: not at all, by each attribute, by all together. Name -> groups [E], names."""
     dataset = task.evaluated
-    found = {EVERYONE: (np.zeros(len(dataset), int), (EVERYONE,))}
+    found: dict[str, tuple[np.ndarray, tuple[str, ...]]] = {EVERYONE: (np.zeros(len(dataset), int), (EVERYONE,))}
     targets = [Target((a,)) for a in dataset.attributes]
     if len(dataset.attributes) > 1:
         targets.append(dataset.groups)
@@ -145,11 +148,11 @@ def rates_by_view(
     fitted: FittedHeads, task: Task, config: DisparityConfig
 ) -> Iterator[tuple[str, np.ndarray, tuple[str, ...], dict[str, GroupRates]]]:
     """For every view: its name, group of each image, group names, and the rates of every loss on the same draws."""
-    truth = dense(csr_array(task.labels[task.rows]), config.unverified)
+    truth = dense(csr_array(task.labels[task.rows]), config.judged)
     reported = task.reported(config.report_labels)
     judged = {}
     for j, loss in enumerate(config.losses):
-        decided, scores = decide(fitted, task, config, j)
+        decided, scores = decide(fitted, task.labels, task.splits, config, j)
         families = {
             name: top_associations(scores, members, config.family_top) for name, members in members_of(task, config)
         }

@@ -61,7 +61,7 @@ def grad_cam(
 def _grad_cam(params, images, weights, *, name: str, layer: str, source: str | None, rule: str, precision: str):
     def run(offset: jax.Array) -> tuple[jax.Array, jax.Array]:
         logits, activations = forward(name, params, images, precision=precision, offsets={layer: offset})
-        return _linear(logits, activations, weights, source, rule).sum(), activations[layer]
+        return (_features(logits, activations, source, rule) * weights).sum(), activations[layer]
 
     like = jax.eval_shape(lambda x: forward(name, params, x, precision=precision)[1][layer], images)
     # Images do not influence each other, so the gradient of the sum holds the gradient of every image.
@@ -75,9 +75,8 @@ def class_activation_map(activation: jax.Array, slopes: jax.Array) -> jax.Array:
     return jax.nn.relu(jnp.einsum("nhwu,nu->nhw", activation.astype(jnp.float32), alpha, precision="highest"))
 
 
-def _linear(logits, activations, weights: jax.Array, source: str | None, rule: str) -> jax.Array:
-    features = logits if source is None else pool(rule, activations[source])
-    return (features.astype(jnp.float32) * weights).sum(axis=1)
+def _features(logits: jax.Array, activations: dict[str, jax.Array], source: str | None, rule: str) -> jax.Array:
+    return (logits if source is None else pool(rule, activations[source])).astype(jnp.float32)
 
 
 def occlusion_maps(
@@ -88,12 +87,12 @@ def occlusion_maps(
     Args:
         name, params: the network.
         images: normalised [N, H, W, 3].
-        score: what is explained.
+        score: what is explained; weights [N, K, D] give K scores of each image at the price of one.
         cells: rows and columns; each image takes `cells` squared forward passes.
         precision: of the network.
 
     Returns:
-        [N, cells, cells] float32; positive where the cell speaks for the score.
+        [N, cells, cells] or [N, K, cells, cells] float32; positive where the cell speaks for the score.
     """
     height, width = images.shape[1:3]
     if not 1 <= cells <= min(height, width):
@@ -104,7 +103,7 @@ def occlusion_maps(
     run = partial(_occlude, name=name, source=score.source, rule=score.rule, precision=precision)
     numbers = jax.device_put(list(range(len(images))))
     drops = [jax.device_get(run(params, images, score.weights, masks, i)) for i in numbers]
-    return np.stack(drops).reshape(-1, cells, cells)
+    return np.stack(drops).reshape(*score.weights.shape[:-1], cells, cells)
 
 
 @partial(jax.jit, static_argnames=("name", "source", "rule", "precision"))
@@ -112,5 +111,5 @@ def _occlude(params, images, weights, masks, i, *, name: str, source: str | None
     image = images[i]
     batch = jnp.concatenate([image[None], image * masks])
     logits, activations = forward(name, params, batch, precision=precision)
-    scores = _linear(logits, activations, weights[i], source, rule)
-    return scores[0] - scores[1:]
+    features = _features(logits, activations, source, rule)
+    return jnp.einsum("md,...d->...m", features[:1] - features[1:], weights[i], precision="highest")

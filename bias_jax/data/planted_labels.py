@@ -1,9 +1,9 @@
 """Calibration faces with labels, one of which depends on the group in training and not in evaluation.
 
-Faces have a palette (``warm`` or ``cool``, the group), lines on the skin, and a width. The labels are ``lined``, ``wide``,
-``warm`` and ``cool``. In training a share `base_rate` of the cool faces is lined and 1 - `base_rate` of the warm ones; in
-evaluation half of both. ``wide`` depends on nothing. A classifier that learned the training frequencies recognises lined
-cool faces more often than lined warm ones.
+Faces have a palette (``warm`` or ``cool``, the group), lines on the skin, and a width. The labels are ``lined``,
+``wide``, ``warm`` and ``cool``. In training a share `base_rate` of the cool faces is lined and 1 - `base_rate` of the
+warm ones; in evaluation half of both. ``wide`` depends on nothing. A classifier that learned the training frequencies
+recognises lined cool faces more often than lined warm ones.
 """
 
 from dataclasses import dataclass
@@ -69,10 +69,10 @@ def planted_faces(config: PlantedConfig, seed: int) -> tuple[FaceDataset, LabelS
 def planted_gap(config: PlantedConfig) -> float:
     """Recall of ``lined`` among cool minus among warm faces, for the best classifier of the training images.
 
-    It knows the palette and the contrast x, whose log-odds of lined against smooth are ``(x - 1/2) / s^2`` for contrasts
-    that are normal around 0 and 1 with standard deviation s. With base rates p and 1 - p it calls a face lined where
-    these odds exceed ``-logit p`` (cool) or ``logit p`` (warm): recalls of ``Phi(1 / 2s +- s logit p)``. By symmetry it
-    calls half of the training images lined, as many as are, so a matched threshold is the same.
+    It knows the palette and the contrast x. Contrasts are normal around 0 and 1 with standard deviation s, so their
+    log-odds of lined against smooth are ``(x - 1/2) / s^2``. With base rates p and 1 - p it calls a face lined where
+    these odds exceed ``-logit p`` (cool) or ``logit p`` (warm): recalls of ``Phi(1 / 2s +- s logit p)``. By symmetry
+    it calls half of the training images lined, as many as are, so a matched threshold is the same.
     """
     middle, shift = 0.5 / config.noise, config.noise * logit(config.base_rate)
     return float(ndtr(middle + shift) - ndtr(middle - shift))
