@@ -7,8 +7,9 @@ arguments it is a self-test on drawn faces with a planted disparity. On real dat
 
 or with labels of Open Images, evaluated on a folder of faces with a table of attributes (MR2 and the like):
 
-    python -m experiments.disparity --labels train_human_labels.csv --descriptions class-descriptions.csv --images IMAGES
-        --data table --table faces.csv --attributes race,gender --truth "female=Woman|Girl,male=Man|Boy" --always Person
+    python -m experiments.disparity --labels train_human_labels.csv --descriptions class-descriptions.csv
+        --images IMAGES --data table --table faces.csv --attributes race,gender
+        --truth "female=Woman|Girl,male=Man|Boy" --always Person
 
 Loss, labels, decision rule and network are options: those of the paper are not all known, so this is the same question,
 not a reproduction. Heads on frozen features compare losses given the representation; networks trained end to end are

@@ -43,9 +43,9 @@ def summarise(
     """Write tables and figures; gives the rows of the tables by group."""
     common = {"model": subject.model, "weights": subject.title, "data": task.evaluated.name}
     heads: Rows = []
-    for depth, layer in enumerate(plan.layers):
-        place = {**common, "layer": layer.name, "depth": depth}
-        heads += [{**place, **row} for row in head_rows(load_heads(directory, layer.name), task, config)]
+    for depth, planned in enumerate(plan.layers):
+        place = {**common, "layer": planned.name, "depth": depth}
+        heads += [{**place, **row} for row in head_rows(load_heads(directory, planned.name), task, config)]
     save(directory, "heads.parquet", heads)
     title = f"{subject.model} ({subject.title}) on {task.evaluated.name}, {len(task.evaluated)} images"
     with directory.figure("figures/precision_by_layer.png") as path:
@@ -54,14 +54,14 @@ def summarise(
     layer = best_layer(directory, plan.layers, config)
     tables: dict[str, Rows] = {"rates": [], "spreads": [], "losses": []}
     here = {**common, "layer": layer, "decision": config.decision}
-    for view, groups, names, rates in rates_by_view(load_heads(directory, layer), task, config):
+    for view, groups, names, by_loss in rates_by_view(load_heads(directory, layer), task, config):
         counts = np.bincount(groups, minlength=len(names))
         place = {**here, "view": view}
-        for loss, found in rates.items():
+        for loss, found in by_loss.items():
             tables["rates"] += [{**place, "loss": loss, **row} for row in group_rows(found, names, counts)]
-            rows = spread_rows(found, names, config.draws, config.seed)
-            tables["spreads"] += [{**place, "loss": loss, **row} for row in rows]
-        tables["losses"] += [{**place, **row} for row in paired_rows(rates, names, counts)]
+            spreads = spread_rows(found, names, config.draws, config.seed)
+            tables["spreads"] += [{**place, "loss": loss, **row} for row in spreads]
+        tables["losses"] += [{**place, **row} for row in paired_rows(by_loss, names, counts)]
     for name, rows in tables.items():
         if rows:
             save(directory, f"{name}.parquet", rows)
@@ -94,7 +94,8 @@ def _view_figures(directory: RunDirectory, tables: dict[str, Rows], view: str, t
 
 
 def _maps(
-    directory: RunDirectory, config: DisparityConfig, task: Task, subject: Subject, layer: str, spreads: Rows, title: str
+    directory: RunDirectory, config: DisparityConfig, task: Task, subject: Subject, layer: str, spreads: Rows,
+    title: str,
 ) -> None:  # fmt: skip
     """Contact sheets of losses and groups, and the average attention of every group."""
     fitted = load_heads(directory, layer)

@@ -1,9 +1,9 @@
 """Calibration faces with labels, one of which depends on the group in training and not in evaluation.
 
-Faces have a palette (``warm`` or ``cool``, the group), lines on the skin, and a width. The labels are ``lined``,
-``wide``, ``warm`` and ``cool``. In training a share `base_rate` of the cool faces is lined and 1 - `base_rate` of the
-warm ones; in evaluation half of both. ``wide`` depends on nothing. A classifier that learned the training frequencies
-recognises lined cool faces more often than lined warm ones.
+Faces have a palette (warm or cool, the group), lines on the skin, and a width. The labels are ``lined`` or ``smooth``,
+``wide`` or ``narrow``. In training a share `base_rate` of the cool faces is lined and 1 - `base_rate` of the warm ones;
+in evaluation half of both. A classifier that learned the training frequencies recognises lined cool faces more often
+than lined warm ones. ``null`` parts the faces by a coin: groups without any disparity.
 """
 
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ from scipy.sparse import csr_array
 from scipy.special import logit, ndtr
 
 from bias_jax.data.attributes import Attribute
-from bias_jax.data.calibration import draw_faces
+from bias_jax.data.calibration import NULL, draw_faces
 from bias_jax.data.dataset import FaceDataset
 from bias_jax.data.multilabel import LabelSet
 from bias_jax.randomness import stable_hash
 
-PALETTE, WIDTH = Attribute("palette", ("warm", "cool")), Attribute("width", ("narrow", "wide"))
-LABELS = ("lined", "wide", "warm", "cool")
+PALETTE = Attribute("palette", ("warm", "cool"))
+LABELS = ("lined", "smooth", "wide", "narrow")
 
 
 @dataclass(frozen=True)
@@ -33,30 +33,32 @@ class PlantedConfig:
     size: int = 224  # side of the square images, pixels
 
 
-def planted_latents(images: int, rate: float, noise: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Latent values [N, 4] as `calibration.draw_faces` takes them, and labels bool [N, 4] in the order of `LABELS`."""
+def planted_latents(images: int, rate: float, noise: float, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
+    """Latent values [N, 4] as `calibration.draw_faces` takes them, palette [N], and labels bool [N, C] of `LABELS`."""
     cool, wide = rng.permutation(np.arange(images) % 2), rng.permutation(np.arange(images) % 2)
     lined = rng.random(images) < np.where(cool, rate, 1.0 - rate)
     spread = rng.standard_normal((images, 3)) * [0.1, noise, 0.3]
     latents = np.stack([3.0 * cool, 1.0 + lined, wide], axis=1) + spread
-    return np.column_stack([latents, np.zeros(images)]), np.stack([lined, wide, 1 - cool, cool], axis=1).astype(bool)
+    labels = np.stack([lined, ~lined, wide == 1, wide == 0], axis=1)
+    return np.column_stack([latents, np.zeros(images)]), cool, labels
 
 
 def planted_faces(config: PlantedConfig, seed: int) -> tuple[FaceDataset, LabelSet]:
-    """Training images first, then those for evaluation, with palette and width as attributes."""
+    """Training images first, then those for evaluation, with palette and coin as attributes."""
     rng = np.random.default_rng(stable_hash(seed, "planted labels"))
     parts = [
         planted_latents(images, rate, config.noise, rng)
         for images, rate in ((config.training, config.base_rate), (config.evaluation, 0.5))
     ]
-    latents, present = (np.concatenate(x) for x in zip(*parts, strict=True))
+    latents, cool, present = (np.concatenate(x) for x in zip(*parts, strict=True))
+    coin = rng.permutation(np.arange(len(latents)) % 2)
     pixels = draw_faces(latents, config.size, seed)
     header = f"P6 {config.size} {config.size} 255\n".encode()
     names = tuple(f"face {i}" for i in range(len(latents)))
     dataset = FaceDataset(
         name="calibration",
-        attributes=(PALETTE, WIDTH),
-        labels={"palette": present[:, 3].astype(np.int32), "width": present[:, 1].astype(np.int32)},
+        attributes=(PALETTE, NULL),
+        labels={"palette": cool.astype(np.int32), "null": coin.astype(np.int32)},
         image_names=names,
         rows=tuple(range(len(names))),
         read_bytes=lambda i: header + pixels[i].tobytes(),
