@@ -38,6 +38,7 @@ class SweepConfig:
     tolerance: float = option(ProbeConfig.tolerance, "certified relative gap at which a probe is solved")
     draws: int = option(ProbeConfig.draws, "bootstrap draws for intervals")
     stimuli: str = option("", "folder of association tests, see experiments.ieat; run as a last stage")
+    disparity: bool = option(False, "multi-label heads on the attributes' categories, see experiments.disparity; last")
     som_epochs: int = option(50, "passes of the self-organizing map over the units")
     seed: int = option(0, "of sampling, folds, random weights, shuffles, maps and bootstrap")
     out: str = option("", "run directory (default: runs/<model>-<data>)")

@@ -111,7 +111,8 @@ def _maps(
     for name, examples in tqdm(sheets.items(), "contact sheets", unit="sheet"):
         if examples and not directory.has(f"figures/contact_sheet-{name}.png"):
             _sheet(directory, config, task, subject, layer, name, examples, title)
-    if config.attention and not directory.has(f"figures/attention-{len(task.evaluated.attributes)}.png"):
+    files = {a.name: f"figures/attention-{a.name}.png" for a in task.evaluated.attributes}
+    if config.attention and not all(directory.has(file) for file in files.values()):
         images = attention_images(task, truth, config.attention)
         if not len(images):
             return
@@ -122,7 +123,7 @@ def _maps(
         for attribute in task.evaluated.attributes:
             labels = task.evaluated.labels[attribute.name][images]
             occurring = [(c, category) for c, category in enumerate(attribute.categories) if (labels == c).any()]
-            with directory.figure(f"figures/attention-{attribute.name}.png") as path:
+            with directory.figure(files[attribute.name]) as path:
                 group_attention(
                     path,
                     {category: seen.pictures[labels == c].mean(axis=0) for c, category in occurring},

@@ -28,9 +28,9 @@ def rates_of(rng, n=60, size=3, seeds=2, draws=100, unknown=0.2, groups=None, de
     if labels is None:
         labels = np.where(rng.random((n, 3)) < unknown, np.nan, rng.random((n, 3)) < 0.4)
     if scores is None:
-        scores = rng.standard_normal((seeds, n, 3)).round(1) + np.nan_to_num(labels)
+        scores = rng.standard_normal((seeds, *labels.shape)).round(1) + np.nan_to_num(labels)
     decided = scores > 0.5 if decided is None else decided
-    groups = rng.integers(0, size, n) if groups is None else groups
+    groups = rng.integers(0, size, len(labels)) if groups is None else groups
     families = {"harm": top_associations(scores, np.array([2]), 1)}
     events = image_events(decided, labels, CLASSES, [0, 2], families)
     weights = resampling(groups, draws, jax.random.key(0))
@@ -73,7 +73,9 @@ def test_precision_standardised_removes_prevalence(rng):
     decided = (rng.random(20_000) < np.where(labels[:, 0] == 1, 0.8, 0.1))[None, :, None]
     groups = np.repeat([0, 1], 10_000)
     events = image_events(decided, labels, ["x"], [0], {})
-    found = group_rates(events, decided * 1.0, labels, ["x"], [0], groups, 2, resampling(groups, 100, jax.random.key(0)))
+    found = group_rates(
+        events, decided * 1.0, labels, ["x"], [0], groups, 2, resampling(groups, 100, jax.random.key(0))
+    )
     value = {name: found.values[0, :, i] for i, name in enumerate(found.names)}
     assert value["precision", "x"][0] - value["precision", "x"][1] > 0.3
     assert abs(np.diff(value["precision_standardised", "x"])[0]) < 0.05
