@@ -8,7 +8,7 @@ import numpy as np
 
 from bias_jax.activations import LinearScore, grad_cam, occlusion_maps
 from bias_jax.data import image_batches
-from bias_jax.disparity import FittedHeads
+from bias_jax.disparity import FittedHeads, held_out_slices
 from bias_jax.networks import Transform
 from experiments.disparity_config import DisparityConfig
 from experiments.disparity_stages import decide
@@ -100,8 +100,8 @@ def _ranks(scores: np.ndarray) -> np.ndarray:
 
 def label_weights(fitted: FittedHeads, task: Task, j: int, image: int, labels: np.ndarray) -> np.ndarray:
     """Weights [D] of the sum of some labels' logits, of the first seed's head that did not train on the image."""
-    ends = np.cumsum([len(split.test) for split in task.splits])
-    return fitted.weights[int(np.searchsorted(ends, image, side="right")), j][:, labels].sum(axis=1)
+    split = next(f for f, place in enumerate(held_out_slices(task.splits)) if place.start <= image < place.stop)
+    return fitted.weights[split, j][:, labels].sum(axis=1)
 
 
 def look(

@@ -20,6 +20,7 @@ from bias_jax.disparity import (
     dense,
     fit_layer,
     group_rates,
+    held_out_slices,
     image_events,
     matched_thresholds,
     mean_average_precision,
@@ -83,15 +84,14 @@ def _stack(features: list[jax.Array]) -> jax.Array:
 
 def head_rows(fitted: FittedHeads, task: Task, config: DisparityConfig) -> Iterator[dict[str, Any]]:
     """One row per loss, seed and split: what was chosen, and how good it is on tuning and on test images."""
-    first = 0
+    places = held_out_slices(task.splits)
     edges = min(config.learning_rates), max(config.learning_rates)
     for r, (split, seed) in enumerate(replicates(task.splits, range(config.seeds))):
         number = r % len(task.splits)
-        first = 0 if number == 0 else first
         truth = dense(csr_array(task.labels[split.test]), config.judged)
         for j, loss in enumerate(config.losses):
             _, rate, decay = config.heads.heads[fitted.chosen[r, j]]
-            logits = fitted.test_logits[seed, j, first : first + len(split.test)]
+            logits = fitted.test_logits[seed, j, places[number]]
             yield {
                 "loss": loss,
                 "seed": seed,
@@ -106,7 +106,6 @@ def head_rows(fitted: FittedHeads, task: Task, config: DisparityConfig) -> Itera
                 "tuning_images": len(split.tuning),
                 "test_images": len(split.test),
             }
-        first += len(split.test)
 
 
 def decide(
@@ -118,11 +117,9 @@ def decide(
     if config.decision == "top":
         return top_labels(fitted.test_logits[:, j], pool=config.top_pool, threshold=config.threshold), scores
     decided = np.zeros(scores.shape, bool)
-    first = 0
+    places = held_out_slices(splits)
     for r, (split, seed) in enumerate(replicates(splits, range(config.seeds))):
-        first = 0 if r % len(splits) == 0 else first
-        mine = slice(first, first + len(split.test))
-        first += len(split.test)
+        mine = places[r % len(splits)]
         threshold: np.ndarray | float = float(np.log(config.threshold / (1.0 - config.threshold)))
         if config.decision != "fixed":
             tuning = class_scores(fitted.tuning_logits[r, j, : len(split.tuning)], loss)

@@ -10,6 +10,7 @@ from bias_jax.disparity.decisions import top_labels as top_labels
 from bias_jax.disparity.fitting import FittedHeads as FittedHeads
 from bias_jax.disparity.fitting import Split as Split
 from bias_jax.disparity.fitting import fit_layer as fit_layer
+from bias_jax.disparity.fitting import held_out_slices as held_out_slices
 from bias_jax.disparity.fitting import mean_average_precision as mean_average_precision
 from bias_jax.disparity.fitting import replicates as replicates
 from bias_jax.disparity.heads import HeadConfig as HeadConfig

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import jax
 import numpy as np
@@ -37,6 +38,12 @@ class FittedHeads:
 def replicates(splits: Sequence[Split], seeds: Sequence[int]) -> list[tuple[Split, int]]:
     """Every split with every seed, in the order of `FittedHeads`."""
     return [(split, seed) for seed in seeds for split in splits]
+
+
+def held_out_slices(splits: Sequence[Split]) -> list[slice]:
+    """Where the test images of each split lie on the E axis of `FittedHeads.test_logits`."""
+    ends = np.cumsum([0, *(len(split.test) for split in splits)])
+    return [slice(int(a), int(b)) for a, b in pairwise(ends)]
 
 
 def fit_layer(

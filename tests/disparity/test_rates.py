@@ -68,7 +68,7 @@ def test_rates_equal_counting_and_scikit_learn(rng):
 
 
 def test_precision_standardised_removes_prevalence(rng):
-    """Two groups that are recognised alike but differ in prevalence differ in precision, not in the standardised one."""
+    """Groups that are recognised alike but differ in prevalence differ in precision, not in the standardised one."""
     labels = np.concatenate([np.arange(10_000) % 10 < 5, np.arange(10_000) % 10 < 1]).astype(float)[:, None]
     decided = (rng.random(20_000) < np.where(labels[:, 0] == 1, 0.8, 0.1))[None, :, None]
     groups = np.repeat([0, 1], 10_000)

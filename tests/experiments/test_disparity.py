@@ -153,7 +153,8 @@ def test_labels_of_the_evaluated_images_themselves(own_files, tmp_path):
     (tmp_path / "own.csv").write_text("\n".join(lines) + "\n")
     arguments = ["--data", "table", "--table", str(own_files / "faces.csv"), "--data-dir", str(own_files / "faces"),
                  "--attributes", "kind", "--labels", str(tmp_path / "own.csv"), "--layers", "maxpool", *TRAINING,
-                 "--seeds", "1", "--folds", "3", "--min-images", "2", "--examples", "0", "--decision", "fixed"]  # fmt: skip
+                 "--seeds", "1", "--folds", "3", "--min-images", "2", "--examples", "0", "--decision", "fixed",
+                 ]  # fmt: skip
     assert main([*arguments, "--out", str(tmp_path / "run")]) == 0
     rates = pd.read_parquet(tmp_path / "run" / "rates.parquet").query("view == 'all images' and metric == 'label_rate'")
     assert rates.set_index("label")["value"]["Face"].eq(1.0).all()
