@@ -10,12 +10,14 @@ from bias_jax.activations import LinearScore, grad_cam, occlusion_maps
 from bias_jax.data import image_batches
 from bias_jax.disparity import FittedHeads, held_out_slices
 from bias_jax.networks import Transform
+from bias_jax.networks.layers import adaptive_average
 from experiments.disparity_config import DisparityConfig
 from experiments.disparity_stages import decide
 from experiments.disparity_task import Task
 from experiments.subject import Subject
 
 BATCH = 8  # images per gradient
+CELLS = 14  # rows and columns of averaged maps at most
 
 
 @dataclass(frozen=True)
@@ -165,6 +167,11 @@ def attention_images(task: Task, truth: np.ndarray, per_group: int) -> np.ndarra
 
 
 def mean_attention(cams: np.ndarray) -> np.ndarray:
-    """Average [J, h, w] of maps [n, J, h, w] that are each brought to the sum 1; maps without any attention count 0."""
-    total = cams.sum(axis=(2, 3), keepdims=True)
-    return np.where(total > 0, cams / np.where(total > 0, total, 1.0), 0.0).mean(axis=0)
+    """Average of maps [n, J, h, w], each brought to at most `CELLS` a side and to the sum 1; maps of zeros count 0.
+
+    On a fine grid the attention of some images lies on a few points, which would hide all else in an average.
+    """
+    rows, columns = (adaptive_average(size, min(CELLS, size)) for size in cams.shape[2:])
+    coarse = np.einsum("ph,njhw,qw->njpq", rows, cams, columns)
+    total = coarse.sum(axis=(2, 3), keepdims=True)
+    return np.where(total > 0, coarse / np.where(total > 0, total, 1.0), 0.0).mean(axis=0)

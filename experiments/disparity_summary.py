@@ -130,7 +130,7 @@ def _maps(
                     {category: mean_attention(seen.cams[labels == c]) for c, category in occurring},
                     {category: int((labels == c).sum()) for c, category in occurring},
                     [config.losses[j] for j in pair],
-                    f"Average Grad-CAM of the present labels at {config.cam_layer or layer}. {title}",
+                    f"Average Grad-CAM at {config.cam_layer or layer} of the labels that are present; head at {title}",
                 )
 
 

@@ -205,7 +205,7 @@ def group_attention(
     top = max(float(m.max()) for m in maps.values())
     for g, (group, attention) in enumerate(maps.items()):
         panels[0, g].imshow(pictures[group].astype(np.uint8))
-        panels[0, g].set_title(f"{textwrap.fill(group, 14)}\nn={counts[group]}", fontsize=7)
+        panels[0, g].set_title(f"{textwrap.fill(group, 17)}\nn={counts[group]}", fontsize=7)
         for j in range(len(losses)):
             drawn = panels[1 + j, g].imshow(attention[j], cmap="magma", vmin=0.0, vmax=top)
         for axes in panels[:, g]:
