@@ -90,7 +90,7 @@ def group_examples(
     for group, hit in ((spread["smallest_group"], False), (spread["largest_group"], True)):
         rows = np.flatnonzero((groups == names.index(group)) & (truth[:, label] == 1) & (decided[0, :, label] == hit))
         rows = rows[np.argsort(-scores[0, rows, label] if hit else scores[0, rows, label], kind="stable")]
-        text = f"{spread['label']}, {group}:\n{'recognised' if hit else 'missed'} by {spread['loss']}"
+        text = f"{spread['label']}, {group}\n{'recognised' if hit else 'missed'} by {spread['loss']}"
         examples += [Example(int(row), label, text) for row in rows[: -(-config.examples // 2)]]
     return examples
 

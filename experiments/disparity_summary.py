@@ -34,7 +34,7 @@ from experiments.subject import Subject
 
 Rows = list[dict[str, Any]]
 PANELS = (("recall", ALL), ("false_positive_rate", ALL), ("precision", ALL), ("average_precision", MEAN))
-MOST_GROUPS = 40  # of a view that is drawn
+MOST_GROUPS = 20  # of a view that is drawn
 
 
 def summarise(
@@ -102,8 +102,9 @@ def _maps(
     truth = dense(csr_array(task.labels[task.rows]), config.judged)
     pair = compared(config)
     sheets = {"losses": loss_examples(fitted, task, truth, config)}
-    candidates = [r for r in spreads if r["metric"] == "recall" and r["label"] in task.classes
-                  and not np.isnan(r["p_value"])]  # fmt: skip
+    attributes = [a.name for a in task.evaluated.attributes]  # intersections are too small to single one out
+    candidates = [r for r in spreads if r["view"] in attributes and r["metric"] == "recall"
+                  and r["label"] in task.classes and not np.isnan(r["p_value"])]  # fmt: skip
     if candidates:
         widest = max(candidates, key=lambda row: row["spread"] - row["permuted_spread"])
         groups, names = views(task)[widest["view"]]

@@ -50,8 +50,8 @@ def group_rows(rates: GroupRates, groups: Sequence[str], images: np.ndarray) -> 
     """One row per group and value.
 
     `low` and `high` are Wilson's for the proportion of a single label, else from the bootstrap; `trials` is what the
-    value is judged on (for recall the images with the label), `images` the size of the group. Draws repeat images, which
-    raises the average precision of a handful of positives: its intervals then lie high; differences hardly suffer.
+    value is judged on (for recall the images with the label), `images` the size of the group. Draws repeat images,
+    which raises the average precision of a handful of positives: its intervals then lie high; differences hardly do.
     """
     difference, ratio = from_others(rates.values)
     ends = {name: interval(x[1:]) for name, x in (("", rates.values), ("difference", difference), ("ratio", ratio))}
