@@ -103,7 +103,8 @@ def _maps(
     pair = compared(config)
     sheets = {"losses": loss_examples(fitted, task, truth, config)}
     attributes = [a.name for a in task.evaluated.attributes]  # intersections are too small to single one out
-    candidates = [r for r in spreads if r["view"] in attributes and r["metric"] == "recall"
+    shown = [config.losses[j] for j in pair]
+    candidates = [r for r in spreads if r["view"] in attributes and r["loss"] in shown and r["metric"] == "recall"
                   and r["label"] in task.classes and not np.isnan(r["p_value"])]  # fmt: skip
     if candidates:
         widest = max(candidates, key=lambda row: row["spread"] - row["permuted_spread"])

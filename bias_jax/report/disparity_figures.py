@@ -202,7 +202,8 @@ def group_attention(
     figure = Figure(figsize=(1.35 * len(maps) + 1.2, 1.45 * (1 + len(losses)) + 0.9), layout="constrained")
     figure.suptitle(textwrap.fill(title, max(40, 16 * len(maps))), fontsize=9)
     panels = figure.subplots(1 + len(losses), len(maps), squeeze=False)
-    top = max(float(m.max()) for m in maps.values())
+    # A few cells of small groups may hold a lot; they must not make everything else dark.
+    top = float(np.percentile(np.concatenate([m.ravel() for m in maps.values()]), 99))
     for g, (group, attention) in enumerate(maps.items()):
         panels[0, g].imshow(pictures[group].astype(np.uint8))
         panels[0, g].set_title(f"{textwrap.fill(group, 17)}\nn={counts[group]}", fontsize=7)
@@ -213,5 +214,5 @@ def group_attention(
             axes.set_yticks([])
     for j, loss in enumerate(losses):
         panels[1 + j, 0].set_ylabel(textwrap.fill(WORDS.get(loss, loss), 16), fontsize=7)
-    figure.colorbar(drawn, ax=panels[1:], shrink=0.8).set_label("share of the attention", fontsize=7)
+    figure.colorbar(drawn, ax=panels[1:], shrink=0.8, extend="max").set_label("share of the attention", fontsize=7)
     figure.savefig(path, dpi=140)
