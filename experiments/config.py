@@ -60,6 +60,7 @@ class SweepConfig(AuditConfig):
     draws: int = option(ProbeConfig.draws, "bootstrap draws for intervals")
     permutations: int = option(999, "of images, for the p-values and intervals of the variance partition")
     stimuli: str = option("", "folder of association tests, see experiments.ieat; run as a last stage")
+    disparity: bool = option(False, "multi-label heads on the attributes' categories, see experiments.disparity; last")
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -17,13 +17,15 @@ from pathlib import Path
 import jax
 
 from bias_jax.activations import PIXELS, plan_memory
-from bias_jax.data import inspect_images, stratified_folds
+from bias_jax.data import FaceDataset, inspect_images, stratified_folds
 from bias_jax.errors import InputError
 from bias_jax.results import RunDirectory, device, exclusive, versions
 from experiments.analyses import analyse_layers
 from experiments.command_line import parse, run
 from experiments.config import SweepConfig
 from experiments.datasets import DESCRIPTIONS, fold_notes, read_dataset
+from experiments.disparity import disparity
+from experiments.disparity_config import DisparityConfig
 from experiments.ieat import ieat_run
 from experiments.ieat_config import IeatConfig
 from experiments.stopwatch import Stopwatch
@@ -84,6 +86,9 @@ def audit(config: SweepConfig, model: str, weights: str, out: Path) -> None:
     if config.stimuli:
         with watch("association tests"):
             ieat_run(associations(config, model, weights, out))
+    if config.disparity:
+        with watch("multi-label heads"):
+            disparity(multilabel_heads(config, dataset, model, weights, out))
     print("wall time: " + ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in watch.seconds.items()))
     print(f"results: {out}/ (run.json, probes.parquet, recalls.parquet, topomaps.parquet, variance.parquet, figures/)")
 
@@ -93,6 +98,21 @@ def associations(config: SweepConfig, model: str, weights: str, out: Path) -> Ie
     same = ("layers", "pooling", "precision", "batch_size", "memory_gib", "skip_unreadable", "seed", "stimuli")
     fields = {name: getattr(config, name) for name in same}
     return IeatConfig(**fields, model=model, weights=weights, out=str(out / "associations"))
+
+
+def multilabel_heads(config: SweepConfig, dataset: FaceDataset, model: str, weights: str, out: Path) -> DisparityConfig:
+    """Multi-label heads of the same network, in a run directory of their own below that of the sweep.
+
+    All categories are labels, so groups are told by what the heads predict; maps of images are left to the own command.
+    """
+    same = ("data", "data_dir", "table", "image_column", "attributes", "categories", "padding", "splits", "per_group",
+            "skip_unreadable", "repair_labels", "layers", "pooling", "precision", "batch_size", "memory_gib", "folds",
+            "draws", "seed")  # fmt: skip
+    fields = {name: getattr(config, name) for name in same}
+    labels = tuple(a.name for a in dataset.attributes)
+    return DisparityConfig(
+        **fields, label_attributes=labels, examples=0, model=model, weights=weights, out=str(out / "disparity")
+    )
 
 
 def sweep(config: SweepConfig) -> int:

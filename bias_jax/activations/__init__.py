@@ -1,5 +1,8 @@
 """Pooled activations of every layer, in banks on the device."""
 
+from bias_jax.activations.attention import LinearScore as LinearScore
+from bias_jax.activations.attention import grad_cam as grad_cam
+from bias_jax.activations.attention import occlusion_maps as occlusion_maps
 from bias_jax.activations.extraction import Bank as Bank
 from bias_jax.activations.extraction import extract_bank as extract_bank
 from bias_jax.activations.extraction import extract_batch as extract_batch

@@ -7,7 +7,7 @@ import jax
 
 from bias_jax.activations.pooling import PIXELS, grid_shape, layer_rule
 from bias_jax.errors import InputError
-from bias_jax.networks import Params, forward, network
+from bias_jax.networks import Params, layer_shapes, network
 
 GIB = 2**30
 
@@ -54,22 +54,12 @@ def layer_grids(
     name: str, params: Params, layers: tuple[str, ...], rule: str, crop: int
 ) -> dict[str, tuple[int, int, int]]:
     """Grid (h, w, U) of each layer, found by tracing the forward pass without running it."""
-    depth_order: list[str] = []  # a traced dict comes back sorted by key
-
-    def trace(params: Params, images: jax.Array) -> dict[str, jax.Array]:
-        _, activations = forward(name, params, images)
-        activations = {PIXELS: images, **activations}
-        depth_order.extend(activations)
-        return activations
-
-    activations = jax.eval_shape(trace, params, jax.ShapeDtypeStruct((1, crop, crop, 3), "float32"))
-    unknown = [layer for layer in layers if layer not in activations]
+    shapes = {PIXELS: (1, crop, crop, 3), **layer_shapes(name, params, (1, crop, crop, 3))}
+    unknown = [layer for layer in layers if layer not in shapes]
     if unknown:
-        remedy = f"choose among {', '.join(depth_order)}"
+        remedy = f"choose among {', '.join(shapes)}"
         raise InputError(f"{name} has no layer {unknown[0]!r}", remedy=remedy)
-    return {
-        layer: grid_shape(layer_rule(layer, rule), activations[layer].shape) for layer in depth_order if layer in layers
-    }
+    return {layer: grid_shape(layer_rule(layer, rule), shape) for layer, shape in shapes.items() if layer in layers}
 
 
 def plan_memory(

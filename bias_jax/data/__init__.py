@@ -11,6 +11,12 @@ from bias_jax.data.decoding import Inspection as Inspection
 from bias_jax.data.decoding import image_batches as image_batches
 from bias_jax.data.decoding import inspect_images as inspect_images
 from bias_jax.data.fairface import read_fairface as read_fairface
+from bias_jax.data.label_files import read_descriptions as read_descriptions
+from bias_jax.data.label_files import read_labels as read_labels
+from bias_jax.data.multilabel import LabelSet as LabelSet
+from bias_jax.data.multilabel import align_labels as align_labels
+from bias_jax.data.multilabel import attribute_labels as attribute_labels
+from bias_jax.data.multilabel import locate_images as locate_images
 from bias_jax.data.published_tests import PUBLISHED_TESTS as PUBLISHED_TESTS
 from bias_jax.data.sampling import balanced_subset as balanced_subset
 from bias_jax.data.sampling import stratified_folds as stratified_folds

@@ -33,14 +33,22 @@ class Table:
         return cls(str(path), path.read_bytes)
 
 
-def table_rows(table: Table, needed: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
+def table_rows(
+    table: Table, needed: Sequence[str], names: Sequence[str] | None = None
+) -> Iterator[tuple[int, dict[str, str]]]:
     """Rows with their line numbers (the header is row 1), which must have the needed columns.
+
+    Args:
+        table: the file.
+        needed: columns that must be there.
+        names: of the columns of a file without header.
 
     Raises:
         InputError: no such file, not CSV in UTF-8, a column missing, or a row with too few or too many fields.
     """
     try:
-        reader = csv.DictReader(io.StringIO(table.open().decode("utf-8-sig"), newline=""), strict=True)
+        text = io.TextIOWrapper(io.BytesIO(table.open()), "utf-8-sig", newline="")  # decoded bit by bit: less memory
+        reader = csv.DictReader(text, names, strict=True)
         header = list(reader.fieldnames or ())
         missing = [column for column in needed if column not in header]
         if missing:

@@ -1,5 +1,6 @@
 """InceptionV3 as torchvision builds it for its published weights (Szegedy et al. 2016), without the auxiliary head."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import jax
@@ -7,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from bias_jax.networks.layers import average_pool_3x3, conv, conv_norm, linear, max_pool, norm
+from bias_jax.networks.layers import Activations, average_pool_3x3, conv, conv_norm, linear, max_pool, norm
 from bias_jax.networks.transforms import IMAGENET_MEAN, IMAGENET_STD
 
 EPSILON = 1e-3  # of every batch norm
@@ -140,12 +141,12 @@ class Mixed(nnx.Module):
                 width = sum(unit.outputs for unit in units) or width
             self.outputs += width
 
-    def __call__(self, x: jax.Array, activations: dict[str, jax.Array]) -> jax.Array:
+    def __call__(self, x: jax.Array, activations: Activations) -> jax.Array:
         def apply(step: Unit | Fork | str, y: jax.Array) -> jax.Array:
             if isinstance(step, Fork):
                 return jnp.concatenate([apply(unit, y) for unit in step.units], axis=-1)
             if isinstance(step, Unit):
-                y = activations[f"{self.block}.{step.name}"] = getattr(self, step.name)(y)
+                y = activations.keep(f"{self.block}.{step.name}", getattr(self, step.name)(y))
                 return y
             return average_pool_3x3(y) if step == AVERAGE else max_pool(y, 3, 2)
 
@@ -155,7 +156,7 @@ class Mixed(nnx.Module):
             for step in branch:
                 y = apply(step, y)
             ends.append(y)
-        x = activations[self.block] = jnp.concatenate(ends, axis=-1)
+        x = activations.keep(self.block, jnp.concatenate(ends, axis=-1))
         return x
 
 
@@ -173,17 +174,19 @@ class InceptionV3(nnx.Module):
             width = mixed.outputs
         self.fc = nnx.Linear(width, classes, rngs=rngs)
 
-    def __call__(self, x: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
-        activations: dict[str, jax.Array] = {}
+    def __call__(
+        self, x: jax.Array, offsets: Mapping[str, jax.Array] | None = None
+    ) -> tuple[jax.Array, dict[str, jax.Array]]:
+        activations = Activations(offsets)
         x = transform_input(x)
         for step in STEM:
             name = step.name if isinstance(step, Unit) else step
-            x = activations[name] = getattr(self, name)(x) if isinstance(step, Unit) else max_pool(x, 3, 2)
+            x = activations.keep(name, getattr(self, name)(x) if isinstance(step, Unit) else max_pool(x, 3, 2))
         for block in BLOCKS:
             x = getattr(self, block)(x, activations)
-        x = activations["avgpool"] = x.mean(axis=(1, 2), keepdims=True)
-        logits = activations["fc"] = linear(self.fc, x[:, 0, 0])
-        return logits, activations
+        x = activations.keep("avgpool", x.mean(axis=(1, 2), keepdims=True))
+        logits = activations.keep("fc", linear(self.fc, x[:, 0, 0]))
+        return logits, dict(activations)
 
 
 def transform_input(x: jax.Array) -> jax.Array:

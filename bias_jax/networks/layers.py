@@ -1,9 +1,28 @@
 """The building blocks that the networks share, in NHWC; parameters are float32, the arithmetic that of the images."""
 
+from collections.abc import Mapping
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+
+
+class Activations(dict[str, jax.Array]):
+    """Activations by torchvision's node names, in depth order.
+
+    An offset is added to the activation of its name before the network goes on: the gradient with respect to an offset
+    of zeros is that with respect to the activation. Without offsets nothing is added.
+    """
+
+    def __init__(self, offsets: Mapping[str, jax.Array] | None):
+        super().__init__()
+        self._offsets = offsets or {}
+
+    def keep(self, name: str, value: jax.Array) -> jax.Array:
+        """Note an activation, and give what the network goes on with."""
+        self[name] = value + self._offsets[name] if name in self._offsets else value
+        return self[name]
 
 
 def conv(

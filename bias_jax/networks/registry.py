@@ -95,7 +95,12 @@ def assemble(name: str, params: Params) -> nnx.Module:
 
 
 def forward(
-    name: str, params: Params, images: jax.Array, *, precision: str = "float32"
+    name: str,
+    params: Params,
+    images: jax.Array,
+    *,
+    precision: str = "float32",
+    offsets: Mapping[str, jax.Array] | None = None,
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
     """Run a network for inference.
 
@@ -104,6 +109,7 @@ def forward(
         params: nested dict of arrays, see `converters.convert` or `random_params`.
         images: NHWC, normalised as the weights require.
         precision: ``float32`` (exact), ``tf32`` or ``bfloat16`` (both faster on accelerators).
+        offsets: added to the activations of these names on the way, for gradients with respect to them.
 
     Returns:
         Logits [N, C] and the activations [N, H, W, U] or [N, U] in depth order, by torchvision's node names.
@@ -118,4 +124,17 @@ def forward(
     if precision == "bfloat16":
         images = images.astype(jnp.bfloat16)  # the layers cast their parameters
     with jax.default_matmul_precision(PRECISIONS[precision]):
-        return assemble(name, params)(images)
+        return assemble(name, params)(images, offsets)
+
+
+def layer_shapes(name: str, params: Params, shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+    """Shape of every activation, in depth order, for images of this shape [N, H, W, 3]; nothing is run."""
+    order: list[str] = []  # a traced dict comes back sorted by key
+
+    def trace(params: Params, images: jax.Array) -> dict[str, jax.Array]:
+        _, activations = forward(name, params, images)
+        order.extend(activations)
+        return activations
+
+    found = jax.eval_shape(trace, params, jax.ShapeDtypeStruct(shape, "float32"))
+    return {layer: found[layer].shape for layer in order}

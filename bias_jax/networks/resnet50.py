@@ -1,11 +1,12 @@
 """ResNet50 as torchvision builds it (He et al. 2016, "v1.5": the stride sits on the 3x3 convolution)."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 from flax import nnx
 
-from bias_jax.networks.layers import conv, conv_norm, linear, max_pool, norm
+from bias_jax.networks.layers import Activations, conv, conv_norm, linear, max_pool, norm
 
 EPSILON = 1e-5  # of every batch norm
 STAGES = ((3, 64, 1), (4, 128, 2), (6, 256, 2), (3, 512, 2))  # blocks, mid width, stride of the first block
@@ -27,12 +28,12 @@ class Bottleneck(nnx.Module):
         shortcut = (conv(inputs, outputs, 1, stride=stride, rngs=rngs), norm(outputs, EPSILON, rngs))
         self.downsample: Any = nnx.List(shortcut) if projects else None
 
-    def __call__(self, x: jax.Array, name: str, activations: dict[str, jax.Array]) -> jax.Array:
-        y = activations[f"{name}.relu"] = nnx.relu(conv_norm(self.conv1, self.bn1, x))
-        y = activations[f"{name}.relu_1"] = nnx.relu(conv_norm(self.conv2, self.bn2, y))
+    def __call__(self, x: jax.Array, name: str, activations: Activations) -> jax.Array:
+        y = activations.keep(f"{name}.relu", nnx.relu(conv_norm(self.conv1, self.bn1, x)))
+        y = activations.keep(f"{name}.relu_1", nnx.relu(conv_norm(self.conv2, self.bn2, y)))
         y = conv_norm(self.conv3, self.bn3, y)
         shortcut = x if self.downsample is None else conv_norm(self.downsample[0], self.downsample[1], x)
-        y = activations[name] = nnx.relu(y + shortcut)
+        y = activations.keep(name, nnx.relu(y + shortcut))
         return y
 
 
@@ -51,13 +52,15 @@ class ResNet50(nnx.Module):
             setattr(self, f"layer{number}", nnx.List(stage))
         self.fc = nnx.Linear(inputs, classes, rngs=rngs)
 
-    def __call__(self, x: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
-        activations: dict[str, jax.Array] = {}
-        x = activations["relu"] = nnx.relu(conv_norm(self.conv1, self.bn1, x))
-        x = activations["maxpool"] = max_pool(x, 3, 2, padding=1)
+    def __call__(
+        self, x: jax.Array, offsets: Mapping[str, jax.Array] | None = None
+    ) -> tuple[jax.Array, dict[str, jax.Array]]:
+        activations = Activations(offsets)
+        x = activations.keep("relu", nnx.relu(conv_norm(self.conv1, self.bn1, x)))
+        x = activations.keep("maxpool", max_pool(x, 3, 2, padding=1))
         for number in range(1, len(STAGES) + 1):
             for block, bottleneck in enumerate(getattr(self, f"layer{number}")):
                 x = bottleneck(x, f"layer{number}.{block}", activations)
-        x = activations["avgpool"] = x.mean(axis=(1, 2), keepdims=True)
-        logits = activations["fc"] = linear(self.fc, x[:, 0, 0])
-        return logits, activations
+        x = activations.keep("avgpool", x.mean(axis=(1, 2), keepdims=True))
+        logits = activations.keep("fc", linear(self.fc, x[:, 0, 0]))
+        return logits, dict(activations)

@@ -1,11 +1,12 @@
 """VGG16 as torchvision builds it (Simonyan & Zisserman 2015, configuration D, without batch norm)."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 from flax import nnx
 
-from bias_jax.networks.layers import adaptive_average_pool, conv, convolve, linear, max_pool
+from bias_jax.networks.layers import Activations, adaptive_average_pool, conv, convolve, linear, max_pool
 
 STAGES = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))  # 3x3 convolutions and their width; a 2x2 pool after each
 GRID = 7  # side of the grid that the classifier sees, whatever the image size
@@ -32,19 +33,21 @@ class VGG16(nnx.Module):
         self.classifier["3"] = nnx.Linear(HIDDEN, HIDDEN, rngs=rngs)
         self.classifier["6"] = nnx.Linear(HIDDEN, classes, rngs=rngs)
 
-    def __call__(self, x: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
-        activations: dict[str, jax.Array] = {}
+    def __call__(
+        self, x: jax.Array, offsets: Mapping[str, jax.Array] | None = None
+    ) -> tuple[jax.Array, dict[str, jax.Array]]:
+        activations = Activations(offsets)
         index = 0
         for convolutions, _ in STAGES:
             for _ in range(convolutions):
-                x = activations[f"features.{index + 1}"] = nnx.relu(convolve(self.features[str(index)], x))
+                x = activations.keep(f"features.{index + 1}", nnx.relu(convolve(self.features[str(index)], x)))
                 index += 2
-            x = activations[f"features.{index}"] = max_pool(x, 2, 2)
+            x = activations.keep(f"features.{index}", max_pool(x, 2, 2))
             index += 1
-        x = activations["avgpool"] = adaptive_average_pool(x, GRID)
-        x = activations["classifier.0"] = linear(self.classifier["0"], x.reshape(len(x), -1))
-        x = activations["classifier.1"] = nnx.relu(x)
-        x = activations["classifier.3"] = linear(self.classifier["3"], x)
-        x = activations["classifier.4"] = nnx.relu(x)
-        logits = activations["classifier.6"] = linear(self.classifier["6"], x)
-        return logits, activations
+        x = activations.keep("avgpool", adaptive_average_pool(x, GRID))
+        x = activations.keep("classifier.0", linear(self.classifier["0"], x.reshape(len(x), -1)))
+        x = activations.keep("classifier.1", nnx.relu(x))
+        x = activations.keep("classifier.3", linear(self.classifier["3"], x))
+        x = activations.keep("classifier.4", nnx.relu(x))
+        logits = activations.keep("classifier.6", linear(self.classifier["6"], x))
+        return logits, dict(activations)

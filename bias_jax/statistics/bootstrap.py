@@ -27,20 +27,43 @@ def stratified_bootstrap(
     Returns:
         [P, M] float32.
     """
+    order, arrays = _strata(strata)
+    rows, arrays = jax.device_put((np.asarray(values, np.float32)[:, order], arrays))
+    numbers = jax.device_put(list(range(-(-draws // block))))
+    return np.concatenate([jax.device_get(_draw(rows, *arrays, key, number, block)) for number in numbers])[:draws]
+
+
+def bootstrap_weights(strata: np.ndarray, *, draws: int, key: jax.Array, block: int = 250) -> np.ndarray:
+    """Weight of every image in every draw of `stratified_bootstrap`, for statistics that are no sums.
+
+    Args:
+        strata: group of each image, int [N].
+        draws, key, block: as in `stratified_bootstrap`; the same key gives the same draws.
+
+    Returns:
+        [P, N] float32; the weights of a group sum to its number of images.
+    """
+    order, arrays = _strata(strata)
+    arrays = jax.device_put(arrays)
+    numbers = jax.device_put(list(range(-(-draws // block))))
+    drawn = np.concatenate([jax.device_get(_counts(*arrays, key, number, block)) for number in numbers])[:draws]
+    result = np.empty_like(drawn)
+    result[:, order] = drawn
+    return result
+
+
+def _strata(strata: np.ndarray) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Order that sorts the images by stratum; and in this order first image, size and weight of a drawn image."""
     order = np.argsort(strata, kind="stable")
     _, first, sizes = np.unique(np.asarray(strata)[order], return_index=True, return_counts=True)
     member = np.arange(len(order)) - np.repeat(first, sizes)  # number of the image within its stratum
     drawn = (member < np.repeat(sizes - 1, sizes)) | (np.repeat(sizes, sizes) == 1)
     weight = np.where(np.repeat(sizes, sizes) > 1, np.repeat(sizes / np.maximum(sizes - 1, 1), sizes), 1.0)
-    arrays = (
-        np.asarray(values, np.float32)[:, order],
+    return order, (
         np.repeat(first, sizes).astype(np.int32),
         np.repeat(sizes, sizes).astype(np.int32),
         np.where(drawn, weight, 0.0).astype(np.float32),
     )
-    arrays = jax.device_put(arrays)
-    numbers = jax.device_put(list(range(-(-draws // block))))
-    return np.concatenate([jax.device_get(_draw(*arrays, key, number, block)) for number in numbers])[:draws]
 
 
 @partial(jax.jit, static_argnames="block")
@@ -53,13 +76,20 @@ def _draw(
     number: jax.Array,
     block: int,
 ) -> jax.Array:
+    counts = _counts(first, sizes, weight, key, number, block)
+    return jnp.matmul(counts, values.T, precision="highest")
+
+
+@partial(jax.jit, static_argnames="block")
+def _counts(
+    first: jax.Array, sizes: jax.Array, weight: jax.Array, key: jax.Array, number: jax.Array, block: int
+) -> jax.Array:
     key = jax.random.fold_in(key, number)
-    images = values.shape[1]
+    images = len(first)
     chosen = first + (jax.random.uniform(key, (block, images)) * sizes).astype(jnp.int32)
     chosen = jnp.minimum(chosen, first + sizes - 1)  # u * size can round up to size
     rows = jnp.arange(block)[:, None]
-    counts = jnp.zeros((block, images), jnp.float32).at[rows, chosen].add(weight)
-    return jnp.matmul(counts, values.T, precision="highest")
+    return jnp.zeros((block, images), jnp.float32).at[rows, chosen].add(weight)
 
 
 def percentile_interval(draws: np.ndarray, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:

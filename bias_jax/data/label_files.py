@@ -1,0 +1,170 @@
+"""Files of image labels: Open Images and Inclusive Images, their tuning labels, and any CSV of `image,labels`.
+
+Open Images verifies only some classes of each image: a class that is not listed is unknown, not absent. People's labels
+have confidence 1 (present) or 0 (verified absent); a machine's confidence is a fraction, and never means absent.
+"""
+
+import csv
+from array import array
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from bias_jax.data.multilabel import LabelSet
+from bias_jax.data.table import Table, table_rows
+from bias_jax.errors import InputError
+
+SEPARATORS = ("|", ";", ",", " ")  # of several labels in one field: the first of them that occurs in the file
+IMAGE_COLUMNS = ("image", "image_id", "file")
+
+
+def read_labels(
+    path: str | Path,
+    *,
+    machine: str | Path | None = None,
+    descriptions: str | Path | None = None,
+    machine_confidence: float = 0.5,
+) -> LabelSet:
+    """Read labels in whichever of the three layouts the first row shows.
+
+    ``ImageID,Source,LabelName,Confidence``: Open Images, one row per image and label. ``image,labels`` (or
+    ``image_id,labels``, ``file,labels``): one row per image, labels separated by ``|``, ``;``, ``,`` or spaces,
+    whichever of them, in this order, occurs in the file. No header: tuning labels, image id and labels separated by
+    spaces.
+
+    Args:
+        path: the file.
+        machine: further labels, made by a machine, in Open Images' layout.
+        descriptions: CSV without header of label code and display name; labels are then called by display name.
+        machine_confidence: a machine's label with less than this is ignored.
+
+    Raises:
+        InputError: naming file, row and way out.
+    """
+    table = Table.file(Path(path))
+    header = _first_row(table)
+    triples = _Triples(str(path))
+    if {"ImageID", "LabelName"} <= set(header):
+        _read_open_images(table, triples, machine_confidence, by_machine=False)
+    elif "labels" in header:
+        column = next((name for name in IMAGE_COLUMNS if name in header), IMAGE_COLUMNS[0])
+        _read_lists(table, triples, table_rows(table, [column, "labels"]), column, None)
+    elif len(header) == 2:
+        _read_lists(table, triples, table_rows(table, [], ["image", "labels"]), "image", " ")
+    else:
+        problem = f"has the columns {', '.join(header) or 'of no header'}"
+        remedy = "give ImageID,Source,LabelName,Confidence, or image,labels, or tuning labels without header"
+        raise InputError(problem, file=path, row=1, remedy=remedy)
+    if machine is not None:
+        _read_open_images(Table.file(Path(machine)), triples, machine_confidence, by_machine=True)
+    return triples.finish(read_descriptions(descriptions) if descriptions is not None else {})
+
+
+def read_descriptions(path: str | Path) -> dict[str, str]:
+    """Label code -> display name; a name that two codes share gets its code added."""
+    names: dict[str, str] = {}
+    for row, record in table_rows(Table.file(Path(path)), [], ["code", "name"]):
+        if not record["code"] or not record["name"]:
+            raise InputError("code or name is empty", file=path, row=row, remedy="mend or delete the row")
+        names[record["code"]] = record["name"]
+    shared = {name for name, number in Counter(names.values()).items() if number > 1}
+    return {code: f"{name} ({code})" if name in shared else name for code, name in names.items()}
+
+
+class _Triples:
+    """Collects (image, label, verdict) and makes one verdict of what is said twice."""
+
+    def __init__(self, source: str):
+        self.source = source
+        self.images: dict[str, int] = {}
+        self.classes: dict[str, int] = {}
+        self.first_rows: list[int] = []
+        self.columns = array("q"), array("q"), array("b"), array("b")  # image, label, verdict, by a machine
+        self.unsure = 0
+
+    def image(self, name: str, row: int, file: str) -> int:
+        if not name:
+            raise InputError("image is empty", file=file, row=row, remedy="mend or delete the row")
+        if name not in self.images:
+            self.images[name] = len(self.images)
+            self.first_rows.append(row)
+        return self.images[name]
+
+    def add(self, image: int, label: str, verdict: int, by_machine: bool) -> None:
+        values = image, self.classes.setdefault(label, len(self.classes)), verdict, by_machine
+        for column, value in zip(self.columns, values, strict=True):
+            column.append(value)
+
+    def finish(self, descriptions: Mapping[str, str]) -> LabelSet:
+        if not self.images:
+            raise InputError("lists no image", file=self.source, remedy="check that the download is complete")
+        image, label, verdict, by_machine = (np.array(column) for column in self.columns)
+        shape = len(self.images), max(1, len(self.classes))
+        pairs, where, counts = np.unique(image * shape[1] + label, return_inverse=True, return_counts=True)
+        present, absent, guessed = (
+            np.bincount(where, weights=chosen, minlength=len(pairs)) > 0
+            for chosen in ((verdict > 0) & (by_machine == 0), verdict < 0, (verdict > 0) & (by_machine == 1))
+        )
+        contradictory = present & absent
+        decided = np.where(present | (guessed & ~absent), 1, -1) * ~contradictory
+        kept = np.flatnonzero(decided)
+        values = csr_array((decided[kept].astype(np.int8), np.divmod(pairs[kept], shape[1])), shape=shape)
+        notes = [
+            f"{number} {what}"
+            for number, what in (
+                (int((counts - 1).sum()), "repeated labels were merged"),
+                (int(contradictory.sum()), "labels are both present and absent, and count as unknown"),
+                (int((guessed & (present | absent)).sum()), "labels of a machine gave way to people's"),
+                (self.unsure, "labels of a machine are below the confidence asked for"),
+                (int((decided < 0).sum()), "labels are verified absent"),
+                (len(set(self.classes) - set(descriptions)) if descriptions else 0, "labels have no description"),
+            )
+            if number
+        ]
+        classes = tuple(descriptions.get(code, code) for code in self.classes)
+        return LabelSet(tuple(self.images), classes, values, self.source, tuple(self.first_rows), tuple(notes))
+
+
+def _first_row(table: Table) -> list[str]:
+    """Fields of the first row, which may be a header or not."""
+    next(table_rows(table, []), None)  # raises what is wrong with the file
+    lines = table.open()[: 2**16].decode("utf-8-sig", "replace").splitlines()
+    return next(csv.reader(lines), [])
+
+
+def _read_open_images(table: Table, triples: _Triples, least: float, *, by_machine: bool) -> None:
+    for row, record in table_rows(table, ["ImageID", "LabelName", "Confidence"]):
+        try:
+            confidence = float(record["Confidence"])
+        except ValueError:
+            confidence = -1.0
+        if not 0.0 <= confidence <= 1.0:
+            problem = f"confidence {record['Confidence']!r} is not a number from 0 to 1"
+            raise InputError(problem, file=table.name, row=row, remedy="mend or delete the row")
+        if not record["LabelName"]:
+            raise InputError("label is empty", file=table.name, row=row, remedy="mend or delete the row")
+        image = triples.image(record["ImageID"], row, table.name)
+        guessed = by_machine or record.get("Source") == "machine" or 0.0 < confidence < 1.0
+        if guessed and confidence < least:
+            triples.unsure += 1
+        else:
+            triples.add(image, record["LabelName"], 1 if confidence > 0 else -1, guessed)
+
+
+def _read_lists(
+    table: Table, triples: _Triples, rows: Iterator[tuple[int, dict[str, str]]], column: str, separator: str | None
+) -> None:
+    records = list(rows)
+    if separator is None:
+        separator = next((s for s in SEPARATORS if any(s in record["labels"] for _, record in records)), " ")
+    for row, record in records:
+        if record[column] in triples.images:
+            problem = f"image {record[column]!r} is listed twice"
+            raise InputError(problem, file=table.name, row=row, remedy="join its labels in one row")
+        image = triples.image(record[column], row, table.name)
+        for label in record["labels"].split(separator):
+            if label.strip():
+                triples.add(image, label.strip(), 1, False)

@@ -1,0 +1,89 @@
+"""Losses of multi-label heads: pairwise and normalised-target softmax, binary cross-entropy, ZLPR.
+
+All take logits [N, C] and labels [N, C] of 0 (absent), 1 (present) or NaN (unknown), and give a scalar. An unknown
+entry counts as though it were not there: it is no positive, no negative and no competitor, and an image without any
+known label is not counted. P_i and N_i are the known positives and negatives of image i. Batches without positives or
+negatives and logits of any finite size have a finite loss with finite gradients.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+Loss = Callable[[jax.Array, jax.Array], jax.Array]
+
+
+def pairwise_softmax(logits: jax.Array, labels: jax.Array) -> jax.Array:
+    """Every positive against the negatives of its image; other positives do not compete.
+
+        mean over all positives p of the batch of  -log[ exp s_p / (exp s_p + sum over N_i of exp s_q) ]
+
+    The mean is over the positives of the batch: an image with more labels weighs more. 0 without positives; a positive
+    of an image without negatives counts as 0. Does not change when a constant is added to an image's logits.
+    """
+    s, present, absent, _ = _split(logits, labels)
+    margin = _log_sum_exp(s, absent)[:, None] - s  # below -1e30 where there are no negatives
+    contributes = present & absent.any(axis=1, keepdims=True)
+    terms = jnp.where(contributes, jax.nn.softplus(jnp.where(contributes, margin, 0.0)), 0.0)
+    return terms.sum() / jnp.maximum(present.sum(), 1)
+
+
+def target_softmax(logits: jax.Array, labels: jax.Array) -> jax.Array:
+    """Cross-entropy of one softmax over all classes with the target 1 / |P_i| on each positive (Mahajan et al. 2018).
+
+        mean over images of  -1/|P_i| sum over P_i of log softmax(s_i)_p
+
+    Positives compete with each other. An image without positives counts as 0. Does not change when a constant is
+    added to an image's logits.
+    """
+    s, present, _, known = _split(logits, labels)
+    log_share = s - _log_sum_exp(s, known)[:, None]
+    terms = -jnp.where(present, log_share, 0.0).sum(axis=1) / jnp.maximum(present.sum(axis=1), 1)
+    return _mean_over_images(terms, known)
+
+
+def binary_cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
+    """One logistic regression per class: mean over all known entries of  log(1 + exp s) - y s."""
+    s, present, _, known = _split(logits, labels)
+    terms = jax.nn.softplus(s) - jnp.where(present, s, 0.0)
+    return jnp.where(known, terms, 0.0).sum() / jnp.maximum(known.sum(), 1)
+
+
+def zlpr(logits: jax.Array, labels: jax.Array) -> jax.Array:
+    """Zero-bounded log-sum-exp and pairwise rank-based loss (Su et al. 2022), with a threshold at 0 built in.
+
+    mean over images of  log(1 + sum over N_i of exp s_q) + log(1 + sum over P_i of exp -s_p)
+    """
+    s, present, absent, known = _split(logits, labels)
+    return _mean_over_images(_log_sum_exp(s, absent, one=True) + _log_sum_exp(-s, present, one=True), known)
+
+
+LOSSES: dict[str, Loss] = {f.__name__: f for f in (pairwise_softmax, target_softmax, binary_cross_entropy, zlpr)}
+
+
+def _split(logits: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
+    """Logits in at least float32, and which entries are present, absent, known."""
+    s = jnp.asarray(logits)
+    s = s.astype(jnp.promote_types(s.dtype, jnp.float32))
+    labels = jnp.asarray(labels)
+    present, absent = labels == 1, labels == 0  # NaN equals nothing
+    return s, present, absent, present | absent
+
+
+def _log_sum_exp(s: jax.Array, chosen: jax.Array, *, one: bool = False) -> jax.Array:
+    """log of the sum of exp s over the chosen classes, [N]; with `one`, of 1 + the sum.
+
+    An empty sum gives a large negative number, with gradient 0, instead of minus infinity, whose gradient is NaN.
+    """
+    lowest = 0.0 if one else -1e30
+    top = jax.lax.stop_gradient(jnp.max(s, axis=1, where=chosen, initial=lowest))
+    total = jnp.where(chosen, jnp.exp(jnp.where(chosen, s - top[:, None], 0.0)), 0.0).sum(axis=1)
+    total = total + jnp.exp(-top) if one else jnp.where(chosen.any(axis=1), total, 1.0)
+    return top + jnp.log(total)
+
+
+def _mean_over_images(terms: jax.Array, known: jax.Array) -> jax.Array:
+    """Mean [N] -> scalar over the images with known labels."""
+    counted = known.any(axis=1)
+    return jnp.where(counted, terms, 0.0).sum() / jnp.maximum(counted.sum(), 1)

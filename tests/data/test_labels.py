@@ -1,0 +1,147 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from bias_jax.data import FolderImages, LabelSet, align_labels, attribute_labels, locate_images, read_labels
+from bias_jax.errors import InputError
+from tests.conftest import toy_dataset
+
+HEADER = "ImageID,Source,LabelName,Confidence\n"
+HUMAN = HEADER + (
+    "one,verification,/m/a,1\n"
+    "two,verification,/m/a,1\ntwo,crowdsource-verification,/m/a,1\ntwo,verification,/m/b,0\n"
+    "three,verification,/m/b,1\nthree,verification,/m/b,0\nthree,verification,/m/c,0\n"
+    "four,verification,/m/b,1\n"
+)
+MACHINE = HEADER + "one,machine,/m/b,0.9\none,machine,/m/c,0.3\nthree,machine,/m/c,0.8\nfive,machine,/m/c,0.7\n"
+
+
+def write(path, text):
+    path.write_text(text)
+    return path
+
+
+def table(labels: LabelSet):
+    return labels.values.toarray().tolist()
+
+
+def test_open_images_labels_of_people(tmp_path):
+    labels = read_labels(write(tmp_path / "human.csv", HUMAN))
+    assert labels.images == ("one", "two", "three", "four") and labels.classes == ("/m/a", "/m/b", "/m/c")
+    # One label is not lost; repeated ones count once; a contradiction is unknown; confidence 0 is verified absence.
+    assert table(labels) == [[1, 0, 0], [1, -1, 0], [0, 0, -1], [0, 1, 0]]
+    assert labels.rows == (2, 3, 6, 9)
+    notes = " / ".join(labels.notes)
+    assert "1 labels are both present and absent" in notes and "2 repeated labels" in notes
+    assert "2 labels are verified absent" in notes
+
+
+def test_machine_labels_never_mean_absent_and_give_way_to_people(tmp_path):
+    human, machine = write(tmp_path / "human.csv", HUMAN), write(tmp_path / "machine.csv", MACHINE)
+    labels = read_labels(human, machine=machine)
+    assert labels.images == ("one", "two", "three", "four", "five")
+    assert table(labels) == [[1, 1, 0], [1, -1, 0], [0, 0, -1], [0, 1, 0], [0, 0, 1]]
+    assert any(note.startswith("1 labels of a machine are below") for note in labels.notes)
+    assert any(note.startswith("1 labels of a machine gave way") for note in labels.notes)
+    strict = read_labels(human, machine=machine, machine_confidence=0.85)
+    assert table(strict)[0] == [1, 1, 0] and table(strict)[4] == [0, 0, 0]
+
+
+def test_descriptions_and_shared_names(tmp_path):
+    text = "/m/a,Person\n/m/b,Bat\n/m/c,Bat\n/m/d,Unused\n"
+    labels = read_labels(write(tmp_path / "h.csv", HUMAN), descriptions=write(tmp_path / "d.csv", text))
+    assert labels.classes == ("Person", "Bat (/m/b)", "Bat (/m/c)")
+
+
+def test_tuning_labels_have_no_header(tmp_path):
+    labels = read_labels(write(tmp_path / "tuning.csv", "one,/m/a\ntwo,/m/b /m/a\nthree,\n"))
+    assert labels.images == ("one", "two", "three") and labels.classes == ("/m/a", "/m/b")
+    assert table(labels) == [[1, 0], [1, 1], [0, 0]]
+
+
+@pytest.mark.parametrize("separator", ["|", ";", " "])
+@pytest.mark.parametrize("column", ["image", "image_id", "file"])
+def test_one_row_per_image(tmp_path, separator, column):
+    first = "Man" if separator == " " else "Human face"
+    text = f"{column},labels\na.jpg,{first}{separator}Person\nb.jpg,Person\nc.jpg,\n"
+    labels = read_labels(write(tmp_path / "labels.csv", text))
+    assert labels.images == ("a.jpg", "b.jpg", "c.jpg") and labels.classes == (first, "Person")
+    assert table(labels) == [[1, 1], [0, 1], [0, 0]]
+
+
+def test_quoted_lists_with_commas(tmp_path):
+    labels = read_labels(write(tmp_path / "labels.csv", 'image,labels\na,"Human face, Person"\n'))
+    assert labels.classes == ("Human face", "Person")
+
+
+DEFECTS = {
+    "absent": (None, "no such file"),
+    "empty": ("", "has the columns"),
+    "header only": (HEADER, "lists no image"),
+    "other columns": ("a,b,c\n1,2,3\n", "row 1: has the columns a, b, c"),
+    "no confidence": ("ImageID,LabelName\nx,y\n", "row 1: column 'Confidence' is missing"),
+    "word as confidence": (HEADER + "x,verification,/m/a,1\ny,verification,/m/a,yes\n", "row 3: confidence 'yes'"),
+    "confidence above 1": (HEADER + "x,verification,/m/a,2\n", "row 2: confidence '2'"),
+    "nan as confidence": (HEADER + "x,verification,/m/a,nan\n", "row 2: confidence 'nan'"),
+    "no image": (HEADER + ",verification,/m/a,1\n", "row 2: image is empty"),
+    "no label": (HEADER + "x,verification,,1\n", "row 2: label is empty"),
+    "short row": (HEADER + "x,verification\n", "row 2: expected 4 fields"),
+    "image twice": ("image,labels\nx,a\nx,b\n", "row 3: image 'x' is listed twice"),
+    "open quote": ('image,labels\nx,"a\n', "cannot be read as CSV"),
+    "not text": (b"image,labels\nx,\xff\xfe\n", "cannot be read as CSV"),
+}
+
+
+@pytest.mark.parametrize("case", DEFECTS)
+def test_defects_name_file_and_row(case, tmp_path):
+    content, message = DEFECTS[case]
+    path = tmp_path / "labels.csv"
+    if content is not None:
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(InputError) as error:
+        read_labels(path)
+    assert message in str(error.value) and "labels.csv" in str(error.value) and "Way out" in str(error.value)
+
+
+def test_vocabulary_by_frequency_and_by_list(tmp_path):
+    labels = read_labels(write(tmp_path / "human.csv", HUMAN))
+    assert labels.restrict(minimum=1).classes == ("/m/a", "/m/b")  # /m/c is only ever absent
+    assert labels.restrict(most=1).classes == ("/m/a",)
+    chosen = labels.restrict(["/m/b", "/m/a"])
+    assert chosen.classes == ("/m/b", "/m/a") and table(chosen) == [[0, 1], [-1, 1], [0, 0], [1, 0]]
+    for arguments, message in ((["/m/x"], "no image has the label '/m/x'"), ([], "no label is present in 9 images")):
+        with pytest.raises(InputError, match=message):
+            labels.restrict(arguments, minimum=9 if not arguments else 1)
+
+
+def test_listed_images_that_do_not_exist_are_counted(tmp_path):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for name in ("two.jpg", "four.png"):
+        Image.new("RGB", (4, 4)).save(folder / name)
+    labels = read_labels(write(tmp_path / "human.csv", HUMAN))
+    dataset, kept = locate_images(labels, FolderImages(folder), "training")
+    assert dataset.image_names == kept.images == ("two.jpg", "four.png") and dataset.rows == (3, 9)
+    assert table(kept) == [[1, -1, 0], [0, 1, 0]] and dataset.read_bytes(1)[:4] == b"\x89PNG"
+    assert dataset.notes[-1] == "2 listed images do not exist, the first 'one'"
+    with pytest.raises(InputError, match="not one of 4 listed images"):
+        locate_images(labels, FolderImages(tmp_path / "nothing"), "training")
+    outside = read_labels(write(tmp_path / "bad.csv", "image,labels\n../secret,a\n"))
+    with pytest.raises(InputError, match=r"row 2: path '\.\./secret' leaves"):
+        locate_images(outside, FolderImages(folder), "training")
+
+
+def test_attributes_as_labels():
+    dataset = toy_dataset([[2, 1], [0, 3]])
+    labels = attribute_labels(dataset, ["second", "first"])
+    assert labels.classes == ("second 0", "second 1", "first 0", "first 1")
+    assert (np.abs(labels.values.toarray()) == 1).all()  # all are known
+    np.testing.assert_array_equal((labels.values.toarray() == 1).sum(axis=0), [2, 4, 3, 3])
+    with pytest.raises(InputError, match="no attribute 'age'"):
+        attribute_labels(dataset, ["age"])
+
+
+def test_alignment_leaves_the_rest_unverified(tmp_path):
+    labels = read_labels(write(tmp_path / "human.csv", HUMAN))
+    found = align_labels(labels, ["/m/c", "/m/z", "/m/a"], ["three", "nobody", "one"])
+    assert found.toarray().tolist() == [[-1, 0, 0], [0, 0, 0], [0, 0, 1]]
