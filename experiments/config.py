@@ -11,8 +11,8 @@ from experiments.command_line import option
 
 
 @dataclass(frozen=True)
-class AuditConfig:
-    """Which images, network and layers: what every audit of faces begins with."""
+class DataConfig:
+    """Which images."""
 
     data: Literal["calibration", "fairface", "utkface", "table"] = option("calibration", "which images")
     data_dir: str = option("", "folder or zip of the data set; for --data table, of the images (default: the CSV's)")
@@ -25,6 +25,21 @@ class AuditConfig:
     per_group: int | None = option(None, "images per intersectional group at most (default: 128, calibration: 10)")
     skip_unreadable: bool = option(False, "leave out absent and damaged images and say how many")
     repair_labels: bool = option(False, "accept ages that a spreadsheet turned into dates (Oct-19 for 10-19)")
+    seed: int = option(0, "of everything random: sampling, folds, random weights, training, maps and bootstrap")
+
+    def __post_init__(self) -> None:
+        require({
+            "--per-group must be positive": self.per_group is None or self.per_group > 0,
+            f"--data {self.data} needs --data-dir": self.data not in ("fairface", "utkface") or bool(self.data_dir),
+            "--data table needs --table": self.data != "table" or bool(self.table),
+            "--data table needs 1 to 6 --attributes": self.data != "table" or 1 <= len(set(self.attributes)) <= 6,
+        })  # fmt: skip
+
+
+@dataclass(frozen=True)
+class AuditConfig(DataConfig):
+    """Which images, network and layers: what every audit of faces begins with."""
+
     models: tuple[str, ...] = option(("resnet50",), f"networks, of {', '.join(NETWORKS)}")
     weights: tuple[str, ...] = option(("random",), "checkpoint folder of each network, or random (untrained control)")
     layers: tuple[str, ...] = option((), "layers to audit (default: all blocks)")
@@ -33,18 +48,14 @@ class AuditConfig:
     batch_size: int = option(32, "images per forward pass")
     memory_gib: float | None = option(None, "memory for activations (default: a quarter of the device's)")
     som_epochs: int = option(50, "passes of the self-organizing map over the units")
-    seed: int = option(0, "of sampling, folds, random weights, shuffles, maps, bootstrap and permutations")
     out: str = option("", "run directory (default: runs/<model>-<data>)")
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require({
-            "--per-group must be positive": self.per_group is None or self.per_group > 0,
             "--batch-size must be positive": self.batch_size > 0,
             "--som-epochs must be positive": self.som_epochs > 0,
             "--models must name at least one network": len(self.models) > 0,
-            f"--data {self.data} needs --data-dir": self.data not in ("fairface", "utkface") or bool(self.data_dir),
-            "--data table needs --table": self.data != "table" or bool(self.table),
-            "--data table needs 1 to 6 --attributes": self.data != "table" or 1 <= len(set(self.attributes)) <= 6,
             "--weights must be given once per model": len(self.weights) in (1, len(self.models)),
         })  # fmt: skip
 

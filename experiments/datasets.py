@@ -18,7 +18,7 @@ from bias_jax.data import (
     read_utkface,
 )
 from bias_jax.errors import InputError
-from experiments.config import AuditConfig
+from experiments.config import DataConfig
 
 DESCRIPTIONS = {
     "calibration": "Self-test on drawn faces with planted attributes: it shows that the tool recovers what was "
@@ -29,7 +29,7 @@ DESCRIPTIONS = {
 }
 
 
-def read_dataset(config: AuditConfig) -> FaceDataset:
+def read_dataset(config: DataConfig) -> FaceDataset:
     """The balanced subset that is audited."""
     if config.data == "calibration":
         planted = CalibrationConfig(per_group=config.per_group or CalibrationConfig.per_group)
@@ -49,7 +49,7 @@ def read_dataset(config: AuditConfig) -> FaceDataset:
     return balanced_subset(dataset, config.per_group or 128, config.seed)
 
 
-def read_user_table(config: AuditConfig) -> FaceDataset:
+def read_user_table(config: DataConfig) -> FaceDataset:
     """Anybody's images: a CSV with a column of paths and one column per attribute."""
     path = Path(config.table)
     table = Table.file(path)

@@ -5,29 +5,18 @@ from typing import Literal
 
 from bias_jax.activations import RULES
 from bias_jax.disparity import LOSSES, HeadConfig
-from bias_jax.errors import InputError
 from bias_jax.networks import NETWORKS
 from experiments.command_line import option
-from experiments.config import SweepConfig
+from experiments.config import DataConfig, require
 
 
 @dataclass(frozen=True)
-class DisparityConfig:
-    """One run; every field is an option of the command line."""
+class DisparityConfig(DataConfig):
+    """One run; every field is an option of the command line.
 
-    data: Literal["calibration", "fairface", "utkface", "table"] = option(
-        "calibration", "images to evaluate on, whose attributes are the groups; calibration plants a disparity"
-    )
-    data_dir: str = option("", "folder or zip of the data set; for --data table, of the images (default: the CSV's)")
-    table: str = option("", "CSV of images and attributes, for --data table")
-    image_column: str = option("file", "its column with the images' paths, relative to --data-dir")
-    attributes: tuple[str, ...] = option((), "its columns with attributes, 1 to 6; their categories are sorted")
-    categories: tuple[str, ...] = option((), "order of an attribute's categories, e.g. age=young|old,size=s|m|l")
-    padding: Literal["0.25", "1.25"] = option("0.25", "FairFace crop, where --data-dir holds both")
-    splits: Literal["train", "val", "both"] = option("train", "FairFace splits to draw from")
-    per_group: int | None = option(None, "images per intersectional group at most (default: 128, calibration: 10)")
-    skip_unreadable: bool = option(False, "leave out absent and damaged images and say how many")
-    repair_labels: bool = option(False, "accept ages that a spreadsheet turned into dates (Oct-19 for 10-19)")
+    The data are the images to evaluate on, and their attributes the groups; calibration plants a disparity.
+    """
+
     label_attributes: tuple[str, ...] = option((), "attributes whose categories are the labels (FairFace: age,race)")
     labels: str = option("", "file of labels: Open Images, tuning labels or image,labels; instead of attributes")
     machine_labels: str = option("", "further labels made by a machine, in Open Images' layout")
@@ -72,16 +61,17 @@ class DisparityConfig:
     attention: int = option(8, "images per group for the average attention")
     cam_layer: str = option("", "layer of Grad-CAM (default: the layer of the head)")
     occlusion: int = option(7, "cells per side of occlusion maps")
-    seed: int = option(0, "of sampling, folds, random weights, training and bootstrap")
     out: str = option("", "run directory (default: runs/<model>-<data>-disparity)")
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         unknown = [loss for loss in self.losses if loss not in LOSSES]
         rates = (*self.learning_rates, *(1.0 + w for w in self.weight_decays))
-        checks = {
+        require({
             f"--losses must be of {', '.join(LOSSES)}": not unknown and 0 < len(self.losses) == len(set(self.losses)),
             "--learning-rates must be positive numbers": len(self.learning_rates) > 0 and all(r > 0 for r in rates),
-            "--weight-decays must be numbers from 0": all(w >= 0 for w in self.weight_decays) and self.weight_decays,
+            "--weight-decays must be numbers from 0": len(self.weight_decays) > 0
+            and min(self.weight_decays) >= 0,
             "--epochs, --minibatch, --seeds and --batch-size must be positive": min(
                 self.epochs, self.minibatch, self.seeds, self.batch_size
             ) > 0,
@@ -99,17 +89,7 @@ class DisparityConfig:
             "give --labels or --label-attributes, not both": not (self.labels and self.label_attributes),
             "--data utkface and table need --labels or --label-attributes": self.data in ("calibration", "fairface")
             or bool(self.labels or self.label_attributes),
-        }  # fmt: skip
-        for problem, fine in checks.items():
-            if not fine:
-                raise InputError(problem, remedy="see --help")
-        self.source()
-
-    def source(self) -> SweepConfig:
-        """The evaluated images, as the sweep reads them."""
-        same = ("data", "data_dir", "table", "image_column", "attributes", "categories", "padding", "splits",
-                "per_group", "skip_unreadable", "repair_labels", "folds", "seed")  # fmt: skip
-        return SweepConfig(**{name: getattr(self, name) for name in same})
+        })  # fmt: skip
 
     @property
     def heads(self) -> HeadConfig:

@@ -70,7 +70,7 @@ def read_task(config: DisparityConfig) -> Task:
         split = tuning_split(rows[: planted.training], rows[planted.training :], config.seed)
         return Task(dataset, inspection.image_size, inspection.sha256, dataset.take(split.test), split.test,
                     labels.values, labels.classes, (split,), ())  # fmt: skip
-    inspection = inspect_images(read_dataset(config.source()), skip_unreadable=config.skip_unreadable)
+    inspection = inspect_images(read_dataset(config), skip_unreadable=config.skip_unreadable)
     evaluated = inspection.dataset
     if config.images:
         return _separate(config, evaluated)
