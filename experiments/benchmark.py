@@ -10,12 +10,14 @@ from bias_jax.errors import InputError
 from experiments.benchmarks.association import run_association
 from experiments.benchmarks.extract import run_extract
 from experiments.benchmarks.loading import run_loading
+from experiments.benchmarks.recipe import run_recipe
 from experiments.command_line import run
 
 BENCHMARKS: dict[str, Callable[[Sequence[str]], int]] = {
     "extract": run_extract,
     "loading": run_loading,
     "association": run_association,
+    "recipe": run_recipe,
 }
 
 

@@ -9,15 +9,21 @@ A step costs 4 B D K operations in the products and moves the weights, the gradi
 28 bytes per weight whatever B is. For B = 32 that is 4.6 operations a byte: these arrays have to stay in the cache.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
+import numpy as np
 
 from bias_jax.probes.solver import ABSENT_CLASS_LOGIT
+
+BETAS = 0.9, 0.999  # Adam's, of Kingma & Ba 2015 and of Keras
+EPSILON = 1e-7  # Keras's
+
+Inputs = Callable[[jax.Array | slice], jax.Array]  # numbers of images -> their features as trained on, float32 [n, D]
 
 
 @dataclass(frozen=True)
@@ -118,7 +124,7 @@ def train(
     def one(job: Jobs) -> Trained:
         def inputs(images: jax.Array | slice) -> jax.Array:
             # The filler's number is one too large: clipped to a real image, which has no label there.
-            rows = bank[job.layer, images] if isinstance(images, slice) else bank.at[job.layer, images].get(mode="clip")
+            rows = bank.at[job.layer, images].get(mode="clip")
             return (rows.astype(jnp.float32) - shift[job.layer]) * factor[job.layer]
 
         return _train_job(inputs, labels, job, config)
@@ -142,103 +148,128 @@ def _standardisation(x: jax.Array, images: jax.Array, inputs: str) -> tuple[jax.
     return mean, 1.0 / jnp.where(deviation <= 1e-6 * size, 1.0, deviation)
 
 
-def _train_job(inputs, labels: Labels, job: Jobs, config: RecipeConfig) -> Trained:
-    """One job: epochs of mini-batches until every problem has stopped."""
-    points, classes = job.l1.shape[0], [len(present) for present in labels.present]
-    adam = optax.scale_by_adam(eps=1e-7)  # Keras's epsilon
-    steps = -(-labels.images.shape[0] // config.batch_size)
-    decay = optax.constant_schedule(1.0)
-    if config.schedule == "cosine":
-        decay = optax.cosine_decay_schedule(1.0, config.epochs * steps)
+class _Rows(NamedTuple):
+    """Order of the rows of W: target, then grid point, then class."""
 
-    def to_rows(problems: jax.Array) -> jax.Array:
+    present: tuple[jax.Array, ...]  # per target: whether the class occurs in training, bool [C]
+    points: int  # p
+
+    def spread(self, problems: jax.Array) -> jax.Array:
         """One value per problem [T, p] -> one per row [K]."""
-        return jnp.concatenate([jnp.repeat(problems[t], size) for t, size in enumerate(classes)])
+        return jnp.concatenate([jnp.repeat(problems[t], len(p)) for t, p in enumerate(self.present)])
 
-    def blocks(rows: jax.Array) -> list[jax.Array]:
-        """Values of the rows [..., K] -> per target [..., p, C]."""
-        ends = [points * sum(classes[: t + 1]) for t in range(len(classes) - 1)]
-        parts = jnp.split(rows, ends, axis=-1)
-        return [part.reshape(*rows.shape[:-1], points, size) for part, size in zip(parts, classes, strict=True)]
+    def blocks(self, rows: jax.Array) -> list[jax.Array]:
+        """Values of the rows [n, K] -> per target [n, p, C]."""
+        ends = np.cumsum([self.points * len(present) for present in self.present])
+        parts = jnp.split(rows, ends[:-1], axis=1)
+        return [z.reshape(len(z), self.points, len(p)) for z, p in zip(parts, self.present, strict=True)]
 
-    everywhere = jnp.ones((len(classes), 1))
-    l1, rate = (to_rows(everywhere * values)[:, None] for values in (job.l1, job.learning_rate))
+    def logits(self, x: jax.Array, model: tuple[jax.Array, jax.Array]) -> list[jax.Array]:
+        """Logits of images x [n, D], per target [n, p, C]."""
+        parts = self.blocks(jnp.matmul(x, model[0].T, precision="highest") + model[1])
+        return [jnp.where(p, z, ABSENT_CLASS_LOGIT) for z, p in zip(parts, self.present, strict=True)]
 
-    def logits(x: jax.Array, weights: jax.Array, biases: jax.Array) -> list[jax.Array]:
-        parts = blocks(jnp.matmul(x, weights.T, precision="highest") + biases)
-        return [jnp.where(p, z, ABSENT_CLASS_LOGIT) for p, z in zip(labels.present, parts, strict=True)]
 
-    def evaluate(x: jax.Array, y: jax.Array, weights: jax.Array, biases: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Mean cross-entropy and accuracy, both [T, p], on images x [n, D] with labels y [n, T]."""
-        losses, accuracies = [], []
-        for t, z in enumerate(logits(x, weights, biases)):
-            known, truth = (y[:, t] >= 0)[:, None], jnp.maximum(y[:, t], 0)[:, None]
-            log_p = jnp.take_along_axis(jax.nn.log_softmax(z), truth[:, :, None], axis=2)[..., 0]
-            losses.append(-jnp.where(known, log_p, 0.0).sum(axis=0) / known.sum())
-            accuracies.append((known & (z.argmax(axis=2) == truth)).sum(axis=0) / known.sum())
-        return jnp.stack(losses), jnp.stack(accuracies)
+def _evaluate(x: jax.Array, y: jax.Array, model: tuple[jax.Array, jax.Array], rows: _Rows) -> jax.Array:
+    """Mean cross-entropy and accuracy of all problems, [2, T, p], on images x [n, D] with labels y [n, T]."""
+    scores = []
+    for t, logits in enumerate(rows.logits(x, model)):
+        known, truth = (y[:, t] >= 0)[:, None], jnp.maximum(y[:, t], 0)[:, None]
+        log_p = jnp.take_along_axis(jax.nn.log_softmax(logits), truth[:, :, None], axis=2)[..., 0]
+        both = jnp.stack([-log_p, (logits.argmax(axis=2) == truth).astype(jnp.float32)])
+        scores.append(jnp.where(known, both, 0.0).sum(axis=1) / known.sum())
+    return jnp.stack(scores, axis=1)
+
+
+def _residuals(x: jax.Array, y: jax.Array, model: tuple[jax.Array, jax.Array], rows: _Rows) -> jax.Array:
+    """Derivative [B, K] of every problem's mean cross-entropy by its logits; y [B, T]."""
+    parts = []
+    for t, logits in enumerate(rows.logits(x, model)):
+        known = (y[:, t] >= 0)[:, None, None]
+        true = y[:, t, None, None] == jnp.arange(logits.shape[2])
+        residual = jnp.where(known & rows.present[t], jax.nn.softmax(logits) - true, 0.0)
+        parts.append(residual.reshape(len(x), -1) / jnp.maximum(known.sum(), 1))
+    return jnp.concatenate(parts, axis=1)
+
+
+def _initial(keys: jax.Array, width: int, rows: _Rows, initial: str) -> tuple[jax.Array, jax.Array]:
+    """Weights [K, D] and biases [K] at the start, the same at every grid point."""
+    if initial == "zeros":
+        sizes = rows.points * sum(map(len, rows.present))
+        return jnp.zeros((sizes, width)), jnp.zeros(sizes)
+    sizes = [len(p) for p in rows.present]
+    owner = np.repeat(np.arange(len(sizes)), sizes)
+    limit = np.sqrt(6.0 / (width + np.array(sizes)))[owner].astype(np.float32)
+    row_keys = jax.vmap(jax.random.fold_in)(keys[owner], np.concatenate([np.arange(size) for size in sizes]))
+    drawn = jax.vmap(lambda key: jax.random.uniform(key, (width,), minval=-1.0))(row_keys) * limit[:, None]
+    drawn = jnp.where(jnp.concatenate(rows.present)[:, None], drawn, 0.0)
+    parts = jnp.split(drawn, np.cumsum(sizes)[:-1])
+    weights = jnp.concatenate([jnp.tile(part, (rows.points, 1)) for part in parts])
+    return weights, jnp.zeros(len(weights))
+
+
+def _train_job(inputs: Inputs, labels: Labels, job: Jobs, config: RecipeConfig) -> Trained:
+    """One job: epochs of mini-batches until every problem has stopped."""
+    rows = _Rows(labels.present, job.l1.shape[0])
+    everywhere = jnp.ones((len(labels.present), 1))
+    l1, rate = rows.spread(everywhere * job.l1)[:, None], rows.spread(everywhere * job.learning_rate)
+    steps = -(-labels.images.shape[0] // config.batch_size)
 
     def step(state, batch):
-        (weights, biases), moments = state
+        (weights, biases), first, second, count = state
         images, key = batch
-        x, y = dropout(key, inputs(images), config.dropout), labels.training[images]
-        residuals = []
-        for t, z in enumerate(logits(x, weights, biases)):
-            known = (y[:, t] >= 0)[:, None, None]
-            true = y[:, t, None, None] == jnp.arange(classes[t])
-            residual = jnp.where(known & labels.present[t], jax.nn.softmax(z) - true, 0.0)
-            residuals.append(residual.reshape(len(x), -1) / jnp.maximum(known.sum(), 1))
-        residual = jnp.concatenate(residuals, axis=1)
-        gradient = jnp.matmul(residual.T, x, precision="highest")
+        x = dropout(key, inputs(images), config.dropout)
+        residual = _residuals(x, labels.training[images], (weights, biases), rows)
+        gradient = jnp.matmul(residual.T, x, precision="highest"), residual.sum(axis=0)
         if config.penalty == "subgradient":
-            gradient += l1 * jnp.sign(weights)
-        (change, bias_change), moments = adam.update((gradient, residual.sum(axis=0)), moments)
-        scale = decay(moments.count - 1) * rate
-        weights -= scale * change
+            gradient = gradient[0] + l1 * jnp.sign(weights), gradient[1]
+        scale = rate
+        if config.schedule == "cosine":
+            scale = rate * 0.5 * (1.0 + jnp.cos(jnp.pi * count / (config.epochs * steps)))
+        count += 1
+        # Adam, one pass over the weights with one root and one division each.
+        debias = [1.0 / -jnp.expm1(count * np.float32(np.log(beta))) for beta in BETAS]
+        first = [m + (1.0 - BETAS[0]) * (g - m) for m, g in zip(first, gradient, strict=True)]
+        second = [v + (1.0 - BETAS[1]) * (g * g - v) for v, g in zip(second, gradient, strict=True)]
+        length = scale[:, None] / (jnp.sqrt(second[0] * debias[1]) + EPSILON)
+        weights -= length * debias[0] * first[0]
         if config.penalty == "proximal":
-            # Adam divides each gradient by the root of its second moment, so its step is a gradient step in the metric
-            # diag(root) / rate, and the proximal map in the same metric shrinks by l1 * rate / root (Yun et al. 2021,
-            # ProxGen). Only then is the fixed point the optimum of loss + l1 |W|; shrinking all weights by l1 * rate
-            # would penalise those with small gradients far less than asked for.
-            root = jnp.sqrt(moments.nu[0] / (1.0 - 0.999 ** moments.count.astype(jnp.float32))) + 1e-7
-            shrinkage = l1 * scale / root
-            weights -= jnp.clip(weights, -shrinkage, shrinkage)
-        return ((weights, biases - scale[:, 0] * bias_change), moments), None
+            weights -= jnp.clip(weights, -l1 * length, l1 * length)
+        biases -= scale / (jnp.sqrt(second[1] * debias[1]) + EPSILON) * debias[0] * first[1]
+        return ((weights, biases), first, second, count), None
 
     def epoch(loop):
-        state, best, best_loss, best_epoch, epochs, active, number = loop
+        state, best, scores, best_epoch, epochs, active, number = loop
         shuffle, masks = jax.random.split(jax.random.fold_in(job.key, number))
         batches = epoch_batches(shuffle, labels.images, config.batch_size, len(labels.training) - 1)
-        state, _ = jax.lax.scan(step, state, (batches, jax.random.split(masks, len(batches))))
-        loss, _ = evaluate(held_out, labels.validation, *state[0])
-        better = active & (loss < best_loss)
-        rows = to_rows(better)
-        best = jnp.where(rows[:, None], state[0][0], best[0]), jnp.where(rows, state[0][1], best[1])
-        best_epoch = jnp.where(better, number + 1, best_epoch)
-        epochs = jnp.where(active, number + 1, epochs)
+        state, _ = jax.lax.scan(step, state, (batches, jax.random.split(masks, steps)))
+        new = _evaluate(held_out, labels.validation, state[0], rows)
+        better = active & (new[0] < scores[0])
+        chosen = rows.spread(better)
+        best = jnp.where(chosen[:, None], state[0][0], best[0]), jnp.where(chosen, state[0][1], best[1])
+        best_epoch, epochs = jnp.where(better, number + 1, best_epoch), jnp.where(active, number + 1, epochs)
         active &= number + 1 - best_epoch < config.patience
-        return state, best, jnp.where(better, loss, best_loss), best_epoch, epochs, active, number + 1
+        return state, best, jnp.where(better, new, scores), best_epoch, epochs, active, number + 1
 
     held_out = inputs(labels.held_out)
-    width = held_out.shape[1]
-    starts = []
-    for t, present in enumerate(labels.present):
-        start = jnp.zeros((classes[t], width))
-        if config.initial == "glorot":
-            limit = (6.0 / (width + classes[t])) ** 0.5
-            start = jax.random.uniform(job.initial_keys[t], start.shape, minval=-limit, maxval=limit)
-        starts.append(jnp.tile(jnp.where(present[:, None], start, 0.0), (points, 1)))
-    start = jnp.concatenate(starts), jnp.zeros(points * sum(classes))
-    count = jnp.zeros((len(classes), points), jnp.int32)
-    loop = ((start, adam.init(start)), start, count + jnp.inf, count, count, count == 0, jnp.int32(0))
+    start = _initial(job.initial_keys, held_out.shape[1], rows, config.initial)
+    nothing = [jnp.zeros_like(a) for a in start]
+    none = jnp.zeros((len(labels.present), rows.points), jnp.int32)
+    unknown = jnp.stack([none + jnp.inf, none + jnp.nan])
+    loop = (start, nothing, nothing, jnp.int32(0)), start, unknown, none, none, none == 0, jnp.int32(0)
     loop = jax.lax.while_loop(lambda s: s[5].any() & (s[6] < config.epochs), epoch, loop)
-    _, best, _, best_epoch, epochs, *_ = loop
-    zeros = blocks((best[0] == 0.0).mean(axis=1))
-    zeros = [jnp.where(p, z, 0.0).sum(axis=1) / p.sum() for p, z in zip(labels.present, zeros, strict=True)]
+    _, best, (validation_loss, validation_accuracy), best_epoch, epochs, *_ = loop
+    training_loss, training_accuracy = _evaluate(inputs(slice(None)), labels.training[:-1], best, rows)
+    zeros = [
+        jnp.where(present, share[0], 0.0).sum(axis=1) / present.sum()
+        for share, present in zip(rows.blocks((best[0] == 0.0).mean(axis=1)[None]), labels.present, strict=True)
+    ]
     return Trained(
         *best,
-        *evaluate(inputs(slice(None)), labels.training[:-1], *best),
-        *evaluate(held_out, labels.validation, *best),
+        training_loss,
+        training_accuracy,
+        validation_loss,
+        validation_accuracy,
         jnp.stack(zeros),
         epochs,
         best_epoch,
