@@ -21,15 +21,15 @@ AT_ONCE_ELSEWHERE = 4 * 2**30
 
 @dataclass(frozen=True)
 class RecipeNumbers:
-    """What became of one probe; its weights are those of its lowest validation loss."""
+    """What became of one probe."""
 
     training_loss: float  # mean cross-entropy in nats on the images it was fitted to, without dropout and penalty
     training_accuracy: float  # on the same images
-    validation_loss: float  # on the held-out images, which also chose when to stop
+    validation_loss: float  # on the held-out images, which also choose the epoch: a little too good
     validation_accuracy: float
     zeros: float  # share of weights that are exactly 0, over the classes that occur in training
     epochs: int  # trained
-    best_epoch: int  # of these weights, from 1; 0: no epoch had a finite validation loss
+    best_epoch: int  # with the lowest validation loss, from 1; 0: none was a number, the weights are the initial ones
 
 
 class _Stack(NamedTuple):

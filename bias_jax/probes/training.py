@@ -41,6 +41,7 @@ class RecipeConfig:
     batch_size: int = 32  # images (Keras); a mean over the batch, also over the last, smaller one
     epochs: int = 100  # at most
     patience: int = 10  # epochs without a lower validation cross-entropy after which a problem stops
+    keep: Literal["best", "last"] = "best"  # weights of the epoch with the lowest validation cross-entropy, or the last
     schedule: Literal["constant", "cosine"] = "constant"  # learning rate; cosine falls to 0 over `epochs`
     held_out: float = 0.1  # share of the images held out for validation (published)
     split: Literal["stratified", "random"] = "stratified"  # by all targets together, or not
@@ -71,7 +72,7 @@ class Jobs(NamedTuple):
 
 
 class Trained(NamedTuple):
-    """Weights of each problem at its lowest validation cross-entropy. Rows: target, then grid point, then class."""
+    """Weights of each problem, of the epoch that `RecipeConfig.keep` says. Rows: target, then grid point, then class."""
 
     weights: jax.Array  # [J, K, D], in the coordinates of the inputs (see `RecipeConfig.inputs`)
     biases: jax.Array  # [J, K]
@@ -81,7 +82,7 @@ class Trained(NamedTuple):
     validation_accuracy: jax.Array
     zeros: jax.Array  # share of weights that are exactly 0, over the classes that occur in training
     epochs: jax.Array  # trained in all, int32 [J, T, p]
-    best_epoch: jax.Array  # of these weights, from 1; 0: no epoch had a finite validation loss
+    best_epoch: jax.Array  # with the lowest validation loss, from 1; 0: none was a number
 
 
 def epoch_batches(key: jax.Array, images: jax.Array, batch_size: int, filler: int) -> jax.Array:
@@ -239,33 +240,36 @@ def _train_job(inputs: Inputs, labels: Labels, job: Jobs, config: RecipeConfig) 
         return ((weights, biases), first, second, count), None
 
     def epoch(loop):
-        state, best, scores, best_epoch, epochs, active, number = loop
+        state, kept, scores, lowest, best_epoch, epochs, active, number = loop
         shuffle, masks = jax.random.split(jax.random.fold_in(job.key, number))
         batches = epoch_batches(shuffle, labels.images, config.batch_size, len(labels.training) - 1)
         state, _ = jax.lax.scan(step, state, (batches, jax.random.split(masks, steps)))
         new = _evaluate(held_out, labels.validation, state[0], rows)
-        better = active & (new[0] < scores[0])
-        chosen = rows.spread(better)
-        best = jnp.where(chosen[:, None], state[0][0], best[0]), jnp.where(chosen, state[0][1], best[1])
-        best_epoch, epochs = jnp.where(better, number + 1, best_epoch), jnp.where(active, number + 1, epochs)
-        active &= number + 1 - best_epoch < config.patience
-        return state, best, jnp.where(better, new, scores), best_epoch, epochs, active, number + 1
+        number += 1
+        lower = active & (new[0] < lowest)
+        taken = lower if config.keep == "best" else active
+        rows_taken = rows.spread(taken)
+        kept = jnp.where(rows_taken[:, None], state[0][0], kept[0]), jnp.where(rows_taken, state[0][1], kept[1])
+        scores, lowest = jnp.where(taken, new, scores), jnp.where(lower, new[0], lowest)
+        best_epoch, epochs = jnp.where(lower, number, best_epoch), jnp.where(active, number, epochs)
+        active &= number - best_epoch < config.patience
+        return state, kept, scores, lowest, best_epoch, epochs, active, number
 
     held_out = inputs(labels.held_out)
     start = _initial(job.initial_keys, held_out.shape[1], rows, config.initial)
     nothing = [jnp.zeros_like(a) for a in start]
     none = jnp.zeros((len(labels.present), rows.points), jnp.int32)
-    unknown = jnp.stack([none + jnp.inf, none + jnp.nan])
-    loop = (start, nothing, nothing, jnp.int32(0)), start, unknown, none, none, none == 0, jnp.int32(0)
-    loop = jax.lax.while_loop(lambda s: s[5].any() & (s[6] < config.epochs), epoch, loop)
-    _, best, (validation_loss, validation_accuracy), best_epoch, epochs, *_ = loop
-    training_loss, training_accuracy = _evaluate(inputs(slice(None)), labels.training[:-1], best, rows)
+    scores = jnp.full((2, *none.shape), jnp.nan)
+    loop = (start, nothing, nothing, jnp.int32(0)), start, scores, none + jnp.inf, none, none, none == 0, jnp.int32(0)
+    loop = jax.lax.while_loop(lambda s: s[6].any() & (s[7] < config.epochs), epoch, loop)
+    _, kept, (validation_loss, validation_accuracy), _, best_epoch, epochs, *_ = loop
+    training_loss, training_accuracy = _evaluate(inputs(slice(None)), labels.training[:-1], kept, rows)
     zeros = [
         jnp.where(present, share[0], 0.0).sum(axis=1) / present.sum()
-        for share, present in zip(rows.blocks((best[0] == 0.0).mean(axis=1)[None]), labels.present, strict=True)
+        for share, present in zip(rows.blocks((kept[0] == 0.0).mean(axis=1)[None]), labels.present, strict=True)
     ]
     return Trained(
-        *best,
+        *kept,
         training_loss,
         training_accuracy,
         validation_loss,

@@ -120,7 +120,7 @@ def recipe_table(options: RecipeBenchmark) -> list[str]:
         patience=options.epochs,
     )
     rng = np.random.default_rng(0)
-    labels = {str(size): rng.integers(0, size, options.images) for size in options.classes}
+    labels = {f"target {t}": rng.integers(0, size, options.images) for t, size in enumerate(options.classes)}
     held_out = np.arange(options.images) % 10 == 0
     grid = options.l1 * options.learning_rates * options.seeds
     examples = int((~held_out).sum())
