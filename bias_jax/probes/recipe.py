@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -132,7 +131,7 @@ def fit_recipe(
 def _check_config(config: RecipeConfig) -> None:
     grid = (*config.l1, *config.learning_rates)
     if not (config.l1 and config.learning_rates and np.isfinite(grid).all() and min(grid) >= 0):
-        raise ValueError(f"l1 and learning_rates must be non-negative and finite, got {config.l1}, {config.learning_rates}")
+        raise ValueError(f"l1 and learning_rates must be given, finite and not negative, got {config}")
     if len(set(config.l1)) < len(config.l1) or len(set(config.learning_rates)) < len(config.learning_rates):
         raise ValueError("l1 and learning_rates must not repeat a value")
     if min(config.seeds, config.batch_size, config.epochs, config.patience) < 1:
@@ -146,7 +145,8 @@ def _label_table(bank: Mapping[str, jax.Array], labels: Mapping[str, np.ndarray]
     if not bank or not labels:
         raise ValueError("at least one layer and one target are needed")
     images = len(next(iter(bank.values())))
-    for name, values in (*bank.items(), *labels.items()):
+    arrays: tuple[tuple[str, jax.Array | np.ndarray], ...] = (*bank.items(), *labels.items())
+    for name, values in arrays:
         if len(values) != images:
             raise ValueError(f"{name!r} has {len(values)} rows, the first layer has {images}")
     table = np.stack([np.asarray(values) for values in labels.values()], axis=1)

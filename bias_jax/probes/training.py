@@ -195,18 +195,17 @@ def _residuals(x: jax.Array, y: jax.Array, model: tuple[jax.Array, jax.Array], r
 
 def _initial(keys: jax.Array, width: int, rows: _Rows, initial: str) -> tuple[jax.Array, jax.Array]:
     """Weights [K, D] and biases [K] at the start, the same at every grid point."""
-    if initial == "zeros":
-        sizes = rows.points * sum(map(len, rows.present))
-        return jnp.zeros((sizes, width)), jnp.zeros(sizes)
     sizes = [len(p) for p in rows.present]
+    biases = jnp.zeros(rows.points * sum(sizes))
+    if initial == "zeros":
+        return jnp.zeros((len(biases), width)), biases
     owner = np.repeat(np.arange(len(sizes)), sizes)
     limit = np.sqrt(6.0 / (width + np.array(sizes)))[owner].astype(np.float32)
     row_keys = jax.vmap(jax.random.fold_in)(keys[owner], np.concatenate([np.arange(size) for size in sizes]))
     drawn = jax.vmap(lambda key: jax.random.uniform(key, (width,), minval=-1.0))(row_keys) * limit[:, None]
     drawn = jnp.where(jnp.concatenate(rows.present)[:, None], drawn, 0.0)
     parts = jnp.split(drawn, np.cumsum(sizes)[:-1])
-    weights = jnp.concatenate([jnp.tile(part, (rows.points, 1)) for part in parts])
-    return weights, jnp.zeros(len(weights))
+    return jnp.concatenate([jnp.tile(part, (rows.points, 1)) for part in parts]), biases
 
 
 def _train_job(inputs: Inputs, labels: Labels, job: Jobs, config: RecipeConfig) -> Trained:

@@ -6,7 +6,7 @@ and epoch. Values are random: the cost does not depend on them, and no problem s
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -99,15 +99,14 @@ def torch_probe(
 
 
 def run_recipe(argv: Sequence[str] | None) -> int:
-    """Print a table with one row per width, and one per target."""
-    config = parse(RecipeBenchmark, argv, __doc__ or "")
-    for line in recipe_table(config):
+    """Print the report."""
+    for line in recipe_table(parse(RecipeBenchmark, argv, __doc__ or "")):
         print(line, flush=True)
     return 0
 
 
-def recipe_table(options: RecipeBenchmark) -> list[str]:
-    """Run the benchmark; the lines of its report."""
+def recipe_table(options: RecipeBenchmark) -> Iterator[str]:
+    """Run the benchmark; yields the lines of its report, one table with a row per width."""
     torch = import_torch()
     torch.set_num_threads(options.threads)
     config = RecipeConfig(
@@ -122,40 +121,43 @@ def recipe_table(options: RecipeBenchmark) -> list[str]:
     rng = np.random.default_rng(0)
     labels = {f"target {t}": rng.integers(0, size, options.images) for t, size in enumerate(options.classes)}
     held_out = np.arange(options.images) % 10 == 0
-    grid = options.l1 * options.learning_rates * options.seeds
     examples = int((~held_out).sum())
-    medians = np.zeros((len(options.widths), len(options.classes)))  # PyTorch, seconds per probe and epoch
-    ours, first = np.zeros(len(options.widths)), np.zeros(len(options.widths))  # seconds per epoch of all; first call
-    for i, width in enumerate(options.widths):
+    probes = options.l1 * options.learning_rates * options.seeds * len(labels)
+    yield f"{device()}, jax {versions()['jax']}, torch {torch.__version__} with {options.threads} threads, float32"
+    yield (
+        f"{examples} training images, batches of {options.batch_size}, L1 by {options.penalty}; {probes} probes a layer: "
+        f"{options.l1} strengths, {options.learning_rates} rates, {options.seeds} seeds, {len(labels)} targets"
+    )
+    yield (
+        f"{'':>5} {'examples x probes / s':>23} {'':>7} {'ms per probe, epoch':>19} {'first':>7}   "
+        "PyTorch by number of classes, ms per probe and epoch"
+    )
+    columns = "".join(f"{size:>7}" for size in options.classes)
+    yield f"{'width':>5} {'bias-jax':>13} {'PyTorch':>9} {'ratio':>7} {'bias-jax':>9} {'PyTorch':>9} {'call, s':>7}   {columns}"
+
+    def row(name: str, ours: float, theirs: np.ndarray, first: float) -> str:
+        peer = theirs.mean()
+        return (
+            f"{name:>5} {examples / ours:>13,.0f} {examples / peer:>9,.0f} {peer / ours:>7.1f} {1e3 * ours:>9.3f} "
+            f"{1e3 * peer:>9.2f} {first:>7.1f}   " + "".join(f"{1e3 * s:>7.1f}" for s in theirs)
+        )
+
+    rows = []
+    for width in options.widths:
         x = rng.standard_normal((options.images, width)).astype(np.float32)
         bank = {"layer": jax.device_put(x)}
-        programs = {"jax": partial(fit_recipe, bank, labels, config=config, seed=0, validation=held_out)}
+        ours = partial(fit_recipe, bank, labels, config=config, seed=0, validation=held_out)
+        programs: dict[str, Callable[[], object]] = {"ours": ours}
         for name, y in labels.items():
             data = x[~held_out], y[~held_out], x[held_out], y[held_out]
             orders = [rng.permutation(examples) for _ in range(options.torch_epochs)]
             programs[name] = partial(torch_probe, torch, data, orders, config.l1[0], config)
         start = time.perf_counter()
-        programs["jax"]()
-        first[i] = time.perf_counter() - start
-        seconds = alternate(programs, options.repeats)
-        ours[i] = np.median(seconds.pop("jax")) / options.epochs
-        medians[i] = [np.median(values) / options.torch_epochs for values in seconds.values()]
-    probes = grid * len(labels)
-    lines = [
-        f"{device()}, jax {versions()['jax']}, torch {torch.__version__}, {options.threads} torch threads, float32",
-        f"{examples} training images, batches of {options.batch_size}, L1 by {options.penalty}; {probes} probes a layer "
-        f"({options.l1} strengths x {options.learning_rates} learning rates x {options.seeds} seeds x {len(labels)} targets)",
-        f"{'width':>6}{'examples x probes / s':>24}{'PyTorch':>10}{'ratio':>8}"
-        f"{'ms per probe and epoch':>26}{'PyTorch':>10}{'first call, s':>16}",
-    ]
-    rows = [(f"{width}", ours[i] / probes, medians[i].mean(), f"{first[i]:.1f}") for i, width in enumerate(options.widths)]
-    rows.append(("all", (ours / probes).mean(), medians.mean(), f"{first.sum():.1f}"))
-    for name, own, peer, once in rows:
-        lines.append(
-            f"{name:>6}{examples / own:>24,.0f}{examples / peer:>10,.0f}{peer / own:>8.1f}"
-            f"{1e3 * own:>26.3f}{1e3 * peer:>10.2f}{once:>16}"
-        )
-    lines.append("ms per probe and epoch in PyTorch, by number of classes; this package trains all targets together")
-    lines.append(f"{'width':>6}" + "".join(f"{size:>9}" for size in options.classes))
-    lines += [f"{w:>6}" + "".join(f"{1e3 * s:>9.1f}" for s in m) for w, m in zip(options.widths, medians, strict=True)]
-    return lines
+        ours()
+        first = time.perf_counter() - start
+        medians = {name: float(np.median(values)) for name, values in alternate(programs, options.repeats).items()}
+        theirs = np.array([medians[name] / options.torch_epochs for name in labels])
+        rows.append((medians["ours"] / options.epochs / probes, theirs, first))
+        yield row(str(width), *rows[-1])
+    # Sums over widths of times per probe and epoch, as if every width had one layer.
+    yield row("all", *(np.mean([r[k] for r in rows], axis=0) for k in range(2)), sum(r[2] for r in rows))

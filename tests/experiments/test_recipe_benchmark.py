@@ -22,7 +22,7 @@ def test_pytorch_trains_the_same_probe(penalty, rng):
     fitted = fit_recipe({"a": x}, {"t": y}, config=config, seed=0, validation=held_out)
     key, images = key_for(0, "recipe", "seed 0"), np.arange(48)
     orders = [
-        np.asarray(epoch_batches(jax.random.split(jax.random.fold_in(key, e))[0], images, 32, -1)).ravel()[:48]
+        np.array(epoch_batches(jax.random.split(jax.random.fold_in(key, e))[0], images, 32, -1)).ravel()[:48]
         for e in range(5)
     ]
     data = x[~held_out], y[~held_out], x[held_out], y[held_out]
@@ -34,11 +34,11 @@ def test_pytorch_trains_the_same_probe(penalty, rng):
 
 
 def test_recipe_benchmark_prints_its_tables(capsys):
-    sizes = ["--widths", "4,6", "--classes", "2,3", "--images", "40", "--l1", "2", "--learning-rates", "1"]
+    sizes = ["--widths", "4", "--classes", "2,3", "--images", "40", "--l1", "2", "--learning-rates", "1"]
     assert main(["recipe", *sizes, "--seeds", "1", "--epochs", "1", "--repeats", "1"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert "4 probes a layer" in lines[1] and lines[5].split()[0] == "all" and len(lines) == 10
-    assert all(float(value.replace(",", "")) > 0 for line in (*lines[3:6], *lines[8:]) for value in line.split()[1:])
+    assert "4 probes a layer" in lines[1] and [line.split()[0] for line in lines[4:]] == ["4", "all"]
+    assert all(float(value.replace(",", "")) > 0 for line in lines[4:] for value in line.split()[1:])
 
 
 def test_bad_sizes_end_with_status_2(capsys):

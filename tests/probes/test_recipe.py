@@ -171,7 +171,7 @@ def test_same_seed_same_numbers_and_a_problem_alone_is_the_one_of_the_grid(fitte
 
 
 def test_many_steps_reach_the_l1_optimum():
-    """Objective within 1 % of scikit-learn's; the features' scales differ, which an unscaled shrinkage would not bear."""
+    """Objective within 1 % of scikit-learn's; the features' scales differ, which unscaled shrinkage would not bear."""
     rng = np.random.default_rng(1)
     y = rng.integers(0, 3, 220)
     x = (rng.standard_normal((220, 20)) + rng.standard_normal((3, 20))[y] * (np.arange(20) < 6)).astype(np.float32)
