@@ -72,7 +72,7 @@ class Jobs(NamedTuple):
 
 
 class Trained(NamedTuple):
-    """Weights of each problem, of the epoch that `RecipeConfig.keep` says. Rows: target, then grid point, then class."""
+    """Weights of each problem, as `RecipeConfig.keep` says. Rows: target, then grid point, then class."""
 
     weights: jax.Array  # [J, K, D], in the coordinates of the inputs (see `RecipeConfig.inputs`)
     biases: jax.Array  # [J, K]

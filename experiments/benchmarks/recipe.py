@@ -124,40 +124,40 @@ def recipe_table(options: RecipeBenchmark) -> Iterator[str]:
     examples = int((~held_out).sum())
     probes = options.l1 * options.learning_rates * options.seeds * len(labels)
     yield f"{device()}, jax {versions()['jax']}, torch {torch.__version__} with {options.threads} threads, float32"
-    yield (
-        f"{examples} training images, batches of {options.batch_size}, L1 by {options.penalty}; {probes} probes a layer: "
-        f"{options.l1} strengths, {options.learning_rates} rates, {options.seeds} seeds, {len(labels)} targets"
-    )
-    yield (
-        f"{'':>5} {'examples x probes / s':>23} {'':>7} {'ms per probe, epoch':>19} {'first':>7}   "
-        "PyTorch by number of classes, ms per probe and epoch"
-    )
-    columns = "".join(f"{size:>7}" for size in options.classes)
-    yield f"{'width':>5} {'bias-jax':>13} {'PyTorch':>9} {'ratio':>7} {'bias-jax':>9} {'PyTorch':>9} {'call, s':>7}   {columns}"
+    grid = f"{options.l1} strengths, {options.learning_rates} rates, {options.seeds} seeds, {len(labels)} targets"
+    yield f"{examples} training images, batches of {options.batch_size}, L1 by {options.penalty}; {grid}"
+    yield "per s: examples x probes; ms: per probe and epoch; the last columns are PyTorch's ms by number of classes"
+    names = ("per s", 13), ("PyTorch", 9), ("ratio [rounds]", 21), ("ms", 9), ("PyTorch", 9), ("1st call, s", 11)
+    header = "".join(f" {name:>{size}}" for name, size in names)
+    yield f"width{header}" + "".join(f"{size:>7}" for size in options.classes)
 
-    def row(name: str, ours: float, theirs: np.ndarray, first: float) -> str:
-        peer = theirs.mean()
+    def row(name: str, ours: np.ndarray, theirs: np.ndarray, first: float) -> str:
+        """From seconds per probe and epoch, ours [rounds] and theirs [targets, rounds]."""
+        ratios = theirs.mean(axis=0) / ours
+        by_target = np.median(theirs, axis=1)
+        own, peer = float(np.median(ours)), by_target.mean()
+        ratio = f"{peer / own:.1f} [{ratios.min():.1f}, {ratios.max():.1f}]"
         return (
-            f"{name:>5} {examples / ours:>13,.0f} {examples / peer:>9,.0f} {peer / ours:>7.1f} {1e3 * ours:>9.3f} "
-            f"{1e3 * peer:>9.2f} {first:>7.1f}   " + "".join(f"{1e3 * s:>7.1f}" for s in theirs)
+            f"{name:>5} {examples / own:>13,.0f} {examples / peer:>9,.0f} {ratio:>21} {1e3 * own:>9.3f} "
+            f"{1e3 * peer:>9.2f} {first:>11.1f}" + "".join(f"{1e3 * seconds:>7.1f}" for seconds in by_target)
         )
 
-    rows = []
+    rows: list[tuple[np.ndarray, np.ndarray, float]] = []
     for width in options.widths:
         x = rng.standard_normal((options.images, width)).astype(np.float32)
         bank = {"layer": jax.device_put(x)}
-        ours = partial(fit_recipe, bank, labels, config=config, seed=0, validation=held_out)
-        programs: dict[str, Callable[[], object]] = {"ours": ours}
+        fit = partial(fit_recipe, bank, labels, config=config, seed=0, validation=held_out)
+        programs: dict[str, Callable[[], object]] = {"bias-jax": fit}
         for name, y in labels.items():
             data = x[~held_out], y[~held_out], x[held_out], y[held_out]
             orders = [rng.permutation(examples) for _ in range(options.torch_epochs)]
             programs[name] = partial(torch_probe, torch, data, orders, config.l1[0], config)
         start = time.perf_counter()
-        ours()
+        fit()
         first = time.perf_counter() - start
-        medians = {name: float(np.median(values)) for name, values in alternate(programs, options.repeats).items()}
-        theirs = np.array([medians[name] / options.torch_epochs for name in labels])
-        rows.append((medians["ours"] / options.epochs / probes, theirs, first))
+        seconds = {name: np.array(values) for name, values in alternate(programs, options.repeats).items()}
+        theirs = np.stack([seconds[name] / options.torch_epochs for name in labels])
+        rows.append((seconds["bias-jax"] / options.epochs / probes, theirs, first))
         yield row(str(width), *rows[-1])
-    # Sums over widths of times per probe and epoch, as if every width had one layer.
-    yield row("all", *(np.mean([r[k] for r in rows], axis=0) for k in range(2)), sum(r[2] for r in rows))
+    ours, peers, firsts = zip(*rows, strict=True)  # mean times over widths: as if there were one layer of each
+    yield row("all", np.mean(ours, axis=0), np.mean(peers, axis=0), sum(firsts))
