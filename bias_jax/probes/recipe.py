@@ -145,10 +145,12 @@ def _label_table(bank: Mapping[str, jax.Array], labels: Mapping[str, np.ndarray]
     if not bank or not labels:
         raise ValueError("at least one layer and one target are needed")
     images = len(next(iter(bank.values())))
-    arrays: tuple[tuple[str, jax.Array | np.ndarray], ...] = (*bank.items(), *labels.items())
-    for name, values in arrays:
-        if len(values) != images:
-            raise ValueError(f"{name!r} has {len(values)} rows, the first layer has {images}")
+    for what, given, axes in (("layer", bank, 2), ("target", labels, 1)):
+        for name, shape in ((name, np.shape(values)) for name, values in given.items()):
+            if len(shape) != axes or 0 in shape:
+                raise ValueError(f"{what} {name!r} has the shape {list(shape)}: layers must be [N, D], targets [N]")
+            if shape[0] != images:
+                raise ValueError(f"{what} {name!r} has {shape[0]} rows, the first layer has {images}")
     table = np.stack([np.asarray(values) for values in labels.values()], axis=1)
     if not np.array_equal(table, np.floor(table)):
         raise ValueError("labels must be whole numbers, negative where unknown")
@@ -177,11 +179,13 @@ def _split_labels(table: np.ndarray, targets: list[str], held_out: np.ndarray) -
         for target, known in zip(targets, (part >= 0).any(axis=0), strict=True):
             if not known:
                 raise ValueError(f"target {target!r} has no {name} image with a known label")
-    training = np.concatenate([np.where(held_out[:, None], -1, table), np.full((1, table.shape[1]), -1, np.int32)])
-    used = (training[:-1] >= 0).any(axis=1)
-    present = [np.isin(np.arange(table[:, t].max() + 1), training[:, t]) for t in range(table.shape[1])]
-    arrays = training, np.flatnonzero(used).astype(np.int32), table[held_out], np.flatnonzero(held_out).astype(np.int32)
-    return Labels(*jax.device_put((*arrays, tuple(present))))
+    table = np.pad(table, ((0, 1), (0, 0)), constant_values=-1)
+    parts = []
+    for mine in (~held_out, held_out):
+        own = np.where(np.append(mine, False)[:, None], table, -1)
+        parts += [own, np.flatnonzero((own >= 0).any(axis=1)).astype(np.int32)]
+    present = [np.isin(np.arange(column.max() + 1), own) for column, own in zip(table.T, parts[0].T, strict=True)]
+    return Labels(*jax.device_put((*parts, tuple(present))))
 
 
 def _plan(config: RecipeConfig, weights: int, layers: int) -> tuple[int, int, int]:

@@ -22,8 +22,9 @@ from bias_jax.probes.solver import ABSENT_CLASS_LOGIT
 
 BETAS = 0.9, 0.999  # Adam's, of Kingma & Ba 2015 and of Keras
 EPSILON = 1e-7  # Keras's
+EVALUATED = 512  # images whose features are held at once to evaluate
 
-Inputs = Callable[[jax.Array | slice], jax.Array]  # numbers of images -> their features as trained on, float32 [n, D]
+Inputs = Callable[[jax.Array], jax.Array]  # numbers of images -> their features as trained on, float32 [n, D]
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,8 @@ class Labels(NamedTuple):
 
     training: jax.Array  # class numbers, int32 [N + 1, T]; the last row, all -1, fills the last batch
     images: jax.Array  # the training images, int32 [M]
-    validation: jax.Array  # class numbers of the held-out images, int32 [V, T]
-    held_out: jax.Array  # these images, int32 [V]
+    validation: jax.Array  # class numbers, likewise
+    held_out: jax.Array  # the held-out images, int32 [V]
     present: tuple[jax.Array, ...]  # per target: whether the class occurs in training, bool [C]
 
 
@@ -87,9 +88,11 @@ class Trained(NamedTuple):
 
 def epoch_batches(key: jax.Array, images: jax.Array, batch_size: int, filler: int) -> jax.Array:
     """All images in random order, int32 [steps, B]; `filler` completes the last batch."""
-    steps = -(-images.shape[0] // batch_size)
-    order = jax.random.permutation(key, images)
-    return jnp.pad(order, (0, steps * batch_size - len(order)), constant_values=filler).reshape(steps, batch_size)
+    return _batches(jax.random.permutation(key, images), batch_size, filler)
+
+
+def _batches(images: jax.Array, size: int, filler: int) -> jax.Array:
+    return jnp.pad(images, (0, -len(images) % size), constant_values=filler).reshape(-1, size)
 
 
 def dropout(key: jax.Array, x: jax.Array, rate: float) -> jax.Array:
@@ -123,7 +126,7 @@ def train(
     shift, factor = jax.vmap(lambda x: _standardisation(x, labels.images, config.inputs))(bank)
 
     def one(job: Jobs) -> Trained:
-        def inputs(images: jax.Array | slice) -> jax.Array:
+        def inputs(images: jax.Array) -> jax.Array:
             # The filler's number is one too large: clipped to a real image, which has no label there.
             rows = bank.at[job.layer, images].get(mode="clip")
             return (rows.astype(jnp.float32) - shift[job.layer]) * factor[job.layer]
@@ -171,15 +174,22 @@ class _Rows(NamedTuple):
         return [jnp.where(p, z, ABSENT_CLASS_LOGIT) for z, p in zip(parts, self.present, strict=True)]
 
 
-def _evaluate(x: jax.Array, y: jax.Array, model: tuple[jax.Array, jax.Array], rows: _Rows) -> jax.Array:
-    """Mean cross-entropy and accuracy of all problems, [2, T, p], on images x [n, D] with labels y [n, T]."""
-    scores = []
-    for t, logits in enumerate(rows.logits(x, model)):
-        known, truth = (y[:, t] >= 0)[:, None], jnp.maximum(y[:, t], 0)[:, None]
-        log_p = jnp.take_along_axis(jax.nn.log_softmax(logits), truth[:, :, None], axis=2)[..., 0]
-        both = jnp.stack([-log_p, (logits.argmax(axis=2) == truth).astype(jnp.float32)])
-        scores.append(jnp.where(known, both, 0.0).sum(axis=1) / known.sum())
-    return jnp.stack(scores, axis=1)
+def _evaluate(
+    inputs: Inputs, images: jax.Array, labels: jax.Array, model: tuple[jax.Array, jax.Array], rows: _Rows
+) -> jax.Array:
+    """Mean cross-entropy and accuracy of all problems, [2, T, p], on `images` [n] with labels [N + 1, T]."""
+    batches = _batches(images, -(-len(images) // -(-len(images) // EVALUATED)), len(labels) - 1)
+
+    def add(sums: jax.Array, batch: jax.Array) -> tuple[jax.Array, None]:
+        new = []
+        for y, logits in zip(labels[batch].T, rows.logits(inputs(batch), model), strict=True):
+            log_p = jnp.take_along_axis(jax.nn.log_softmax(logits), jnp.maximum(y, 0)[:, None, None], axis=2)[..., 0]
+            both = jnp.stack([-log_p, (logits.argmax(axis=2) == y[:, None]).astype(jnp.float32)])
+            new.append(jnp.where((y >= 0)[:, None], both, 0.0).sum(axis=1))
+        return sums + jnp.stack(new, axis=1), None
+
+    sums, _ = jax.lax.scan(add, jnp.zeros((2, len(rows.present), rows.points)), batches)
+    return sums / (labels[images] >= 0).sum(axis=0)[:, None]
 
 
 def _residuals(x: jax.Array, y: jax.Array, model: tuple[jax.Array, jax.Array], rows: _Rows) -> jax.Array:
@@ -243,7 +253,7 @@ def _train_job(inputs: Inputs, labels: Labels, job: Jobs, config: RecipeConfig) 
         shuffle, masks = jax.random.split(jax.random.fold_in(job.key, number))
         batches = epoch_batches(shuffle, labels.images, config.batch_size, len(labels.training) - 1)
         state, _ = jax.lax.scan(step, state, (batches, jax.random.split(masks, steps)))
-        new = _evaluate(held_out, labels.validation, state[0], rows)
+        new = _evaluate(inputs, labels.held_out, labels.validation, state[0], rows)
         number += 1
         lower = active & (new[0] < lowest)
         taken = lower if config.keep == "best" else active
@@ -254,15 +264,14 @@ def _train_job(inputs: Inputs, labels: Labels, job: Jobs, config: RecipeConfig) 
         active &= number - best_epoch < config.patience
         return state, kept, scores, lowest, best_epoch, epochs, active, number
 
-    held_out = inputs(labels.held_out)
-    start = _initial(job.initial_keys, held_out.shape[1], rows, config.initial)
+    start = _initial(job.initial_keys, inputs(labels.held_out).shape[1], rows, config.initial)
     nothing = [jnp.zeros_like(a) for a in start]
     none = jnp.zeros((len(labels.present), rows.points), jnp.int32)
     scores = jnp.full((2, *none.shape), jnp.nan)
     loop = (start, nothing, nothing, jnp.int32(0)), start, scores, none + jnp.inf, none, none, none == 0, jnp.int32(0)
     loop = jax.lax.while_loop(lambda s: s[6].any() & (s[7] < config.epochs), epoch, loop)
     _, kept, (validation_loss, validation_accuracy), _, best_epoch, epochs, *_ = loop
-    training_loss, training_accuracy = _evaluate(inputs(slice(None)), labels.training[:-1], kept, rows)
+    training_loss, training_accuracy = _evaluate(inputs, labels.images, labels.training, kept, rows)
     zeros = [
         jnp.where(present, share[0], 0.0).sum(axis=1) / present.sum()
         for share, present in zip(rows.blocks((kept[0] == 0.0).mean(axis=1)[None]), labels.present, strict=True)
