@@ -5,11 +5,11 @@ from bias_jax.probes.convex import fit_convex as fit_convex
 from bias_jax.probes.recipe import RecipeNumbers as RecipeNumbers
 from bias_jax.probes.recipe import RecipeProbes as RecipeProbes
 from bias_jax.probes.recipe import fit_recipe as fit_recipe
+from bias_jax.probes.recipe_config import RecipeConfig as RecipeConfig
 from bias_jax.probes.scores import Score as Score
 from bias_jax.probes.scores import class_recalls as class_recalls
 from bias_jax.probes.scores import confusion as confusion
 from bias_jax.probes.scores import score_probes as score_probes
-from bias_jax.probes.training import RecipeConfig as RecipeConfig
 from bias_jax.probes.validation import OutOfFold as OutOfFold
 from bias_jax.probes.validation import ProbeConfig as ProbeConfig
 from bias_jax.probes.validation import cross_validate as cross_validate

@@ -8,9 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bias_jax.probes.holdout import draw_held_out, label_table, split_labels
+from bias_jax.probes.recipe_config import RecipeConfig
 from bias_jax.probes.solver import ABSENT_CLASS_LOGIT
-from bias_jax.probes.training import Jobs, Labels, RecipeConfig, Trained, train
-from bias_jax.randomness import key_for, stable_hash
+from bias_jax.probes.training import Jobs, Trained, train
+from bias_jax.randomness import key_for
 
 # Bytes of weights, gradient and Adam's moments trained at the same time. On a CPU half of a usual shared cache: beyond,
 # every step waits for memory. On accelerators enough to keep them busy, and little beside the bank.
@@ -104,10 +106,9 @@ def fit_recipe(
             settings out of range, or a target without training or validation images.
     """
     config = config or RecipeConfig()
-    _check_config(config)
-    table = _label_table(bank, labels)
-    held_out = _draw_split(table, config, seed) if validation is None else np.asarray(validation)
-    split = _split_labels(table, list(labels), held_out)
+    table = label_table(bank, labels)
+    held_out = draw_held_out(table, config, seed) if validation is None else np.asarray(validation)
+    split = split_labels(table, list(labels), held_out)
     by_width: dict[tuple, list[str]] = {}
     arrays = {layer: jax.device_put(features) for layer, features in bank.items()}
     for layer, features in arrays.items():
@@ -126,66 +127,6 @@ def fit_recipe(
             numbers = jax.device_get({name: getattr(trained, name) for name in fields})
             stacks.append(_Stack(layers, trained, shift, factor, numbers))
     return RecipeProbes(config, list(labels), split.present, stacks)
-
-
-def _check_config(config: RecipeConfig) -> None:
-    grid = (*config.l1, *config.learning_rates)
-    if not (config.l1 and config.learning_rates and np.isfinite(grid).all() and min(grid) >= 0):
-        raise ValueError(f"l1 and learning_rates must be given, finite and not negative, got {config}")
-    if len(set(config.l1)) < len(config.l1) or len(set(config.learning_rates)) < len(config.learning_rates):
-        raise ValueError("l1 and learning_rates must not repeat a value")
-    if min(config.seeds, config.batch_size, config.epochs, config.patience) < 1:
-        raise ValueError("seeds, batch_size, epochs and patience must be at least 1")
-    if not (0 <= config.dropout < 1 and 0 < config.held_out < 1):
-        raise ValueError(f"dropout must be in [0, 1), held_out in (0, 1), got {config.dropout} and {config.held_out}")
-
-
-def _label_table(bank: Mapping[str, jax.Array], labels: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Class numbers int32 [N, T]."""
-    if not bank or not labels:
-        raise ValueError("at least one layer and one target are needed")
-    images = len(next(iter(bank.values())))
-    for what, given, axes in (("layer", bank, 2), ("target", labels, 1)):
-        for name, shape in ((name, np.shape(values)) for name, values in given.items()):
-            if len(shape) != axes or 0 in shape:
-                raise ValueError(f"{what} {name!r} has the shape {list(shape)}: layers must be [N, D], targets [N]")
-            if shape[0] != images:
-                raise ValueError(f"{what} {name!r} has {shape[0]} rows, the first layer has {images}")
-    table = np.stack([np.asarray(values) for values in labels.values()], axis=1)
-    if not np.array_equal(table, np.floor(table)):
-        raise ValueError("labels must be whole numbers, negative where unknown")
-    return np.maximum(table, -1).astype(np.int32)
-
-
-def _draw_split(table: np.ndarray, config: RecipeConfig, seed: int) -> np.ndarray:
-    """Whether each image is held out, bool [N]; stratified: every group loses its share, up to one image."""
-    rng = np.random.default_rng(stable_hash(seed, "recipe", "split"))
-    order = rng.permutation(len(table))
-    if config.split == "stratified":
-        group = np.unique(table, axis=0, return_inverse=True)[1].reshape(-1)
-        order = order[np.argsort(group[order], kind="stable")]
-    # Systematic sampling: equal steps through the order, from a random start.
-    position = np.floor(np.arange(len(table) + 1) * config.held_out + rng.random())
-    held_out = np.zeros(len(table), bool)
-    held_out[order] = np.diff(position) > 0
-    return held_out
-
-
-def _split_labels(table: np.ndarray, targets: list[str], held_out: np.ndarray) -> Labels:
-    """Labels on the device."""
-    if held_out.shape != (len(table),) or held_out.dtype != bool:
-        raise ValueError(f"validation must be bool [{len(table)}], got {held_out.dtype} {list(held_out.shape)}")
-    for name, part in (("training", table[~held_out]), ("validation", table[held_out])):
-        for target, known in zip(targets, (part >= 0).any(axis=0), strict=True):
-            if not known:
-                raise ValueError(f"target {target!r} has no {name} image with a known label")
-    table = np.pad(table, ((0, 1), (0, 0)), constant_values=-1)
-    parts = []
-    for mine in (~held_out, held_out):
-        own = np.where(np.append(mine, False)[:, None], table, -1)
-        parts += [own, np.flatnonzero((own >= 0).any(axis=1)).astype(np.int32)]
-    present = [np.isin(np.arange(column.max() + 1), own) for column, own in zip(table.T, parts[0].T, strict=True)]
-    return Labels(*jax.device_put((*parts, tuple(present))))
 
 
 def _plan(config: RecipeConfig, weights: int, layers: int) -> tuple[int, int, int]:

@@ -10,14 +10,15 @@ A step costs 4 B D K operations in the products and moves the weights, the gradi
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bias_jax.probes.holdout import Labels
+from bias_jax.probes.recipe_config import RecipeConfig
 from bias_jax.probes.solver import ABSENT_CLASS_LOGIT
 
 BETAS = 0.9, 0.999  # Adam's, of Kingma & Ba 2015 and of Keras
@@ -25,41 +26,6 @@ EPSILON = 1e-7  # Keras's
 EVALUATED = 512  # images whose features are held at once to evaluate
 
 Inputs = Callable[[jax.Array], jax.Array]  # numbers of images -> their features as trained on, float32 [n, D]
-
-
-@dataclass(frozen=True)
-class RecipeConfig:
-    """The published recipe (arXiv 2506.03664). It gives dropout, the 90/10 split and that there is an L1 penalty.
-
-    The rest is not published. Where the defaults say Keras, they are what its layers and optimiser do if not told.
-    """
-
-    l1: tuple[float, ...] = (1e-3, 1e-4, 1e-5, 1e-6)  # strengths; printed as 1x10^-k with k lost, so all are tried
-    learning_rates: tuple[float, ...] = (1e-3,)  # of Adam (Keras)
-    seeds: int = 1  # repeats with other initial weights, batches and dropout masks
-    dropout: float = 0.25  # share of the features set to 0 in training (published)
-    penalty: Literal["proximal", "subgradient"] = "proximal"  # proximal gives exact zeros; subgradient is Keras's way
-    batch_size: int = 32  # images (Keras); a mean over the batch, also over the last, smaller one
-    epochs: int = 100  # at most
-    patience: int = 10  # epochs without a lower validation cross-entropy after which a problem stops
-    keep: Literal["best", "last"] = "best"  # weights of the epoch with the lowest validation cross-entropy, or the last
-    schedule: Literal["constant", "cosine"] = "constant"  # learning rate; cosine falls to 0 over `epochs`
-    held_out: float = 0.1  # share of the images held out for validation (published)
-    split: Literal["stratified", "random"] = "stratified"  # by all targets together, or not
-    # raw (nothing is published); scaled: centred and divided by one scalar, as in `fit_convex`; standardised: every
-    # column to variance 1. Means and scales come from training images only, and the penalty acts on these inputs.
-    inputs: Literal["raw", "scaled", "standardised"] = "raw"
-    initial: Literal["glorot", "zeros"] = "glorot"  # weights at the start (Keras); biases start at 0
-
-
-class Labels(NamedTuple):
-    """Who is trained on and who is held out; negative labels are in neither."""
-
-    training: jax.Array  # class numbers, int32 [N + 1, T]; the last row, all -1, fills the last batch
-    images: jax.Array  # the training images, int32 [M]
-    validation: jax.Array  # class numbers, likewise
-    held_out: jax.Array  # the held-out images, int32 [V]
-    present: tuple[jax.Array, ...]  # per target: whether the class occurs in training, bool [C]
 
 
 class Jobs(NamedTuple):
@@ -237,13 +203,16 @@ def _train_job(inputs: Inputs, labels: Labels, job: Jobs, config: RecipeConfig) 
         if config.schedule == "cosine":
             scale = rate * 0.5 * (1.0 + jnp.cos(jnp.pi * count / (config.epochs * steps)))
         count += 1
-        # Adam, one pass over the weights with one root and one division each.
+        # Adam, with one root and one division per weight, whose quotient the penalty needs as well.
         debias = [1.0 / -jnp.expm1(count * np.float32(np.log(beta))) for beta in BETAS]
         first = [m + (1.0 - BETAS[0]) * (g - m) for m, g in zip(first, gradient, strict=True)]
         second = [v + (1.0 - BETAS[1]) * (g * g - v) for v, g in zip(second, gradient, strict=True)]
         length = scale[:, None] / (jnp.sqrt(second[0] * debias[1]) + EPSILON)
         weights -= length * debias[0] * first[0]
         if config.penalty == "proximal":
+            # Adam's step is a gradient step in the metric diag(1 / length), and the proximal map of l1 |W| in the same
+            # metric shrinks each weight by l1 * length (Yun et al. 2021, ProxGen). Only then is the optimum of
+            # loss + l1 |W| the fixed point; shrinking all weights by l1 * rate would have another one.
             weights -= jnp.clip(weights, -l1 * length, l1 * length)
         biases -= scale / (jnp.sqrt(second[1] * debias[1]) + EPSILON) * debias[0] * first[1]
         return ((weights, biases), first, second, count), None
