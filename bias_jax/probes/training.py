@@ -114,8 +114,9 @@ def _standardisation(x: jax.Array, images: jax.Array, inputs: str) -> tuple[jax.
     if inputs == "scaled":
         square, size = jnp.broadcast_to(square.mean(), mean.shape), jnp.broadcast_to(size.max(), mean.shape)
     deviation = jnp.sqrt(square)
-    # Rounding leaves a little where a column is constant; it must not be blown up.
-    return mean, 1.0 / jnp.where(deviation <= 1e-6 * size, 1.0, deviation)
+    # Rounding leaves a little where a column is constant, which Adam would blow up: such an input is 0.
+    constant = deviation <= 1e-6 * size
+    return mean, jnp.where(constant, 0.0, 1.0 / jnp.where(constant, 1.0, deviation))
 
 
 class _Rows(NamedTuple):
