@@ -99,11 +99,12 @@ def fit_recipe(
         seed: of the split, the initial weights, the batches and the masks.
         validation: whether each image is held out, bool [N]; default: drawn as `config` says, once for all problems.
 
-    A class without training images gets zero weights and a bias of -40.
+    A class without training images gets zero weights and a bias of -40. The weights of all probes stay on the device,
+    4 D bytes for each class, grid point and seed.
 
     Raises:
         ValueError: for shapes that do not fit, labels that are not whole numbers, features that are not finite,
-            settings out of range, or a target without training or validation images.
+            or a target without training or validation images.
     """
     config = config or RecipeConfig()
     table = label_table(bank, labels)
