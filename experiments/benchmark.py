@@ -12,6 +12,7 @@ from experiments.benchmarks.extract import run_extract
 from experiments.benchmarks.heads import run_heads
 from experiments.benchmarks.loading import run_loading
 from experiments.benchmarks.probes import run_probes
+from experiments.benchmarks.recipe import run_recipe
 from experiments.benchmarks.topomaps import run_topomaps
 from experiments.command_line import run
 
@@ -22,6 +23,7 @@ BENCHMARKS: dict[str, Callable[[Sequence[str]], int]] = {
     "association": run_association,
     "topomaps": run_topomaps,
     "heads": run_heads,
+    "recipe": run_recipe,
 }
 
 

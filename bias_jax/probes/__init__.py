@@ -11,6 +11,10 @@ from bias_jax.probes.convex import ConvexProbes as ConvexProbes
 from bias_jax.probes.convex import fit_convex as fit_convex
 from bias_jax.probes.mistakes import frequent_mistakes as frequent_mistakes
 from bias_jax.probes.mistakes import mistake_types as mistake_types
+from bias_jax.probes.recipe import RecipeNumbers as RecipeNumbers
+from bias_jax.probes.recipe import RecipeProbes as RecipeProbes
+from bias_jax.probes.recipe import fit_recipe as fit_recipe
+from bias_jax.probes.recipe_config import RecipeConfig as RecipeConfig
 from bias_jax.probes.scores import HELD_OUT as HELD_OUT
 from bias_jax.probes.scores import TRAINING as TRAINING
 from bias_jax.probes.scores import Score as Score

@@ -1,0 +1,68 @@
+"""Which images are trained on and which are held out, drawn once for all probes of a recipe."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from bias_jax.probes.recipe_config import RecipeConfig
+from bias_jax.randomness import stable_hash
+
+
+class Labels(NamedTuple):
+    """Who is trained on and who is held out; negative labels are in neither."""
+
+    training: jax.Array  # class numbers, int32 [N + 1, T]; the last row, all -1, fills the last batch
+    images: jax.Array  # the training images, int32 [M]
+    validation: jax.Array  # class numbers, likewise
+    held_out: jax.Array  # the held-out images, int32 [V]
+    present: tuple[jax.Array, ...]  # per target: whether the class occurs in training, bool [C]
+
+
+def label_table(bank: Mapping[str, jax.Array], labels: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Class numbers int32 [N, T]."""
+    if not bank or not labels:
+        raise ValueError("at least one layer and one target are needed")
+    images = len(next(iter(bank.values())))
+    for what, given, axes in (("layer", bank, 2), ("target", labels, 1)):
+        for name, shape in ((name, np.shape(values)) for name, values in given.items()):
+            if len(shape) != axes or 0 in shape:
+                raise ValueError(f"{what} {name!r} has the shape {list(shape)}: layers must be [N, D], targets [N]")
+            if shape[0] != images:
+                raise ValueError(f"{what} {name!r} has {shape[0]} rows, the first layer has {images}")
+    table = np.stack([np.asarray(values) for values in labels.values()], axis=1)
+    if not np.array_equal(table, np.floor(table)):
+        raise ValueError("labels must be whole numbers, negative where unknown")
+    return np.maximum(table, -1).astype(np.int32)
+
+
+def draw_held_out(table: np.ndarray, config: RecipeConfig, seed: int) -> np.ndarray:
+    """Whether each image is held out, bool [N]; stratified: every group loses its share, up to one image."""
+    rng = np.random.default_rng(stable_hash(seed, "recipe", "split"))
+    order = rng.permutation(len(table))
+    if config.split == "stratified":
+        group = np.unique(table, axis=0, return_inverse=True)[1].reshape(-1)
+        order = order[np.argsort(group[order], kind="stable")]
+    # Systematic sampling: equal steps through the order, from a random start.
+    position = np.floor(np.arange(len(table) + 1) * config.held_out + rng.random())
+    held_out = np.zeros(len(table), bool)
+    held_out[order] = np.diff(position) > 0
+    return held_out
+
+
+def split_labels(table: np.ndarray, targets: list[str], held_out: np.ndarray) -> Labels:
+    """Labels on the device."""
+    if held_out.shape != (len(table),) or held_out.dtype != bool:
+        raise ValueError(f"validation must be bool [{len(table)}], got {held_out.dtype} {list(held_out.shape)}")
+    for name, part in (("training", table[~held_out]), ("validation", table[held_out])):
+        for target, known in zip(targets, (part >= 0).any(axis=0), strict=True):
+            if not known:
+                raise ValueError(f"target {target!r} has no {name} image with a known label")
+    table = np.pad(table, ((0, 1), (0, 0)), constant_values=-1)
+    parts = []
+    for mine in (~held_out, held_out):
+        own = np.where(np.append(mine, False)[:, None], table, -1)
+        parts += [own, np.flatnonzero((own >= 0).any(axis=1)).astype(np.int32)]
+    present = [np.isin(np.arange(column.max() + 1), own) for column, own in zip(table.T, parts[0].T, strict=True)]
+    return Labels(*jax.device_put((*parts, tuple(present))))

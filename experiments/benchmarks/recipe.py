@@ -1,0 +1,155 @@
+"""The published recipe: examples x probes per second, against plain PyTorch training one probe after another.
+
+Both do the same: features, split, batches' size, dropout, Adam, L1, a validation pass and the best weights kept after
+every epoch. PyTorch trains one grid point of every width and target, this package trains them all; times are per probe
+and epoch. Values are random: the cost does not depend on them, and no problem stops before its time.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+
+from bias_jax.errors import InputError
+from bias_jax.probes import RecipeConfig, fit_recipe
+from bias_jax.results import device, versions
+from experiments.benchmarks.timing import alternate
+from experiments.command_line import option, parse
+
+
+@dataclass(frozen=True)
+class RecipeBenchmark:
+    """What is measured."""
+
+    widths: tuple[int, ...] = option((64, 256, 512, 1024, 2048), "features of the layers (of ResNet50, pooled)")
+    classes: tuple[int, ...] = option((7, 9, 2, 63, 14, 18, 126), "classes of the targets")
+    images: int = option(2000, "images, a tenth of which is held out")
+    l1: int = option(4, "strengths")
+    learning_rates: int = option(3, "learning rates")
+    seeds: int = option(2, "seeds")
+    batch_size: int = option(32, "images per step")
+    epochs: int = option(5, "epochs of this package, whose pass over the training images at the end is included")
+    torch_epochs: int = option(1, "epochs of PyTorch")
+    repeats: int = option(3, "rounds, in alternation; medians are printed")
+    threads: int = option(2, "of PyTorch")
+
+    def __post_init__(self) -> None:
+        sizes = self.l1, self.learning_rates, self.seeds, self.batch_size, self.epochs, self.torch_epochs, self.repeats
+        if min(*sizes, self.threads, *self.widths, *self.classes) < 1 or self.images < 20:
+            raise InputError("sizes must be positive and --images at least 20", remedy="see --help")
+
+
+def import_torch() -> Any:
+    """PyTorch, the peer."""
+    try:
+        import torch
+    except ImportError:
+        raise InputError("torch is needed as the peer", remedy="pip install 'bias-jax[verify]'") from None
+    return torch
+
+
+def torch_probe(
+    torch: Any,
+    data: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
+    epochs: Sequence[np.ndarray],
+    l1: float,
+    config: RecipeConfig,
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """One probe as one would write it in PyTorch: the best (W [D, C], b [C]) and its validation cross-entropy.
+
+    Args:
+        torch: the package.
+        data: features [M, D] and labels [M] of training, and the same of validation.
+        epochs: the order of the images in each epoch.
+        l1: strength.
+        config: the rest; its first learning rate is used, and L1 is done by its subgradient.
+    """
+    x, y, held_x, held_y = (torch.from_numpy(values) for values in data)
+    functional = torch.nn.functional
+    linear = torch.nn.Linear(x.shape[1], int(max(y.max(), held_y.max())) + 1)
+    torch.nn.init.zeros_(linear.bias)
+    (torch.nn.init.zeros_ if config.initial == "zeros" else torch.nn.init.xavier_uniform_)(linear.weight)
+    dropout = torch.nn.Dropout(config.dropout)
+    adam = torch.optim.Adam(linear.parameters(), lr=config.learning_rates[0], eps=1e-7)
+    best, kept = float("inf"), {}
+    for order in epochs:
+        for images in torch.from_numpy(order).split(config.batch_size):
+            loss = functional.cross_entropy(linear(dropout(x[images])), y[images])
+            loss = loss + l1 * linear.weight.abs().sum()
+            adam.zero_grad()
+            loss.backward()
+            adam.step()
+        with torch.no_grad():
+            loss = functional.cross_entropy(linear(held_x), held_y).item()
+        if loss < best:
+            best, kept = loss, {name: value.clone() for name, value in linear.state_dict().items()}
+    return kept["weight"].numpy().T, kept["bias"].numpy(), best
+
+
+def run_recipe(argv: Sequence[str] | None) -> int:
+    """Print the report."""
+    for line in recipe_table(parse(RecipeBenchmark, argv, __doc__ or "")):
+        print(line, flush=True)
+    return 0
+
+
+def recipe_table(options: RecipeBenchmark) -> Iterator[str]:
+    """Run the benchmark; yields the lines of its report, one table with a row per width."""
+    torch = import_torch()
+    torch.set_num_threads(options.threads)
+    config = RecipeConfig(
+        l1=tuple(10.0 ** -(3 + k) for k in range(options.l1)),
+        learning_rates=tuple(1e-3 / 3**k for k in range(options.learning_rates)),
+        seeds=options.seeds,
+        batch_size=options.batch_size,
+        penalty="subgradient",
+        epochs=options.epochs,
+        patience=options.epochs,
+    )
+    rng = np.random.default_rng(0)
+    labels = {f"target {t}": rng.integers(0, size, options.images) for t, size in enumerate(options.classes)}
+    held_out = np.arange(options.images) % 10 == 0
+    examples = int((~held_out).sum())
+    probes = options.l1 * options.learning_rates * options.seeds * len(labels)
+    yield f"{device()}, jax {versions()['jax']}, torch {torch.__version__} with {options.threads} threads, float32"
+    grid = f"{options.l1} strengths, {options.learning_rates} rates, {options.seeds} seeds, {len(labels)} targets"
+    yield f"{examples} training images, batches of {options.batch_size}, L1 by subgradient; {grid}"
+    yield "per s: examples x probes; ms: per probe and epoch; the last columns are PyTorch's ms by number of classes"
+    names = ("per s", 13), ("PyTorch", 9), ("ratio [rounds]", 21), ("ms", 9), ("PyTorch", 9), ("1st call, s", 11)
+    header = "".join(f" {name:>{size}}" for name, size in names)
+    yield f"width{header}" + "".join(f"{size:>7}" for size in options.classes)
+
+    def row(name: str, ours: np.ndarray, theirs: np.ndarray, first: float) -> str:
+        """From seconds per probe and epoch, ours [rounds] and theirs [targets, rounds]."""
+        ratios = theirs.mean(axis=0) / ours
+        by_target = np.median(theirs, axis=1)
+        own, peer = float(np.median(ours)), by_target.mean()
+        ratio = f"{peer / own:.1f} [{ratios.min():.1f}, {ratios.max():.1f}]"
+        return (
+            f"{name:>5} {examples / own:>13,.0f} {examples / peer:>9,.0f} {ratio:>21} {1e3 * own:>9.3f} "
+            f"{1e3 * peer:>9.2f} {first:>11.1f}" + "".join(f"{1e3 * seconds:>7.1f}" for seconds in by_target)
+        )
+
+    rows: list[tuple[np.ndarray, np.ndarray, float]] = []
+    for width in options.widths:
+        x = rng.standard_normal((options.images, width)).astype(np.float32)
+        bank = {"layer": jax.device_put(x)}
+        fit = partial(fit_recipe, bank, labels, config=config, seed=0, validation=held_out)
+        programs: dict[str, Callable[[], object]] = {"bias-jax": fit}
+        for name, y in labels.items():
+            data = x[~held_out], y[~held_out], x[held_out], y[held_out]
+            orders = [rng.permutation(examples) for _ in range(options.torch_epochs)]
+            programs[name] = partial(torch_probe, torch, data, orders, config.l1[0], config)
+        start = time.perf_counter()
+        fit()
+        first = time.perf_counter() - start
+        seconds = {name: np.array(values) for name, values in alternate(programs, options.repeats).items()}
+        theirs = np.stack([seconds[name] / options.torch_epochs for name in labels])
+        rows.append((seconds["bias-jax"] / options.epochs / probes, theirs, first))
+        yield row(str(width), *rows[-1])
+    ours, peers, firsts = zip(*rows, strict=True)  # mean times over widths: as if there were one layer of each
+    yield row("all", np.mean(ours, axis=0), np.mean(peers, axis=0), sum(firsts))
