@@ -18,6 +18,8 @@ from experiments.disparity_config import DisparityConfig
 from experiments.disparity_planted import large_sample_gaps
 from experiments.sweep import main as sweep
 
+pytestmark = pytest.mark.slow
+
 TRAINING = ["--epochs", "3", "--learning-rates", "0.01,0.1", "--weight-decays", "0.001", "--draws", "100"]
 SMALL = [
     "--data", "calibration", "--label-attributes", "age,gender", "--per-group", "3", "--folds", "3",

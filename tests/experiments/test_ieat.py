@@ -73,6 +73,7 @@ def test_planted_association_is_found_and_nothing_is_not(finished):
     assert (table.loc["nothing", "p_max_t"] > 0.01).all()
 
 
+@pytest.mark.slow
 def test_interrupted_run_continues_to_the_same_bytes(stimuli, finished, tmp_path, monkeypatch):
     out = tmp_path / "run"
     arguments = ["--stimuli", str(stimuli), *SMALL, "--out", str(out)]
@@ -93,6 +94,7 @@ def test_interrupted_run_continues_to_the_same_bytes(stimuli, finished, tmp_path
     assert all(p.stat().st_mtime_ns == t for p, t in before.items())  # nothing done twice
 
 
+@pytest.mark.slow
 def test_fairface_groups_as_targets(stimuli, tmp_path, capsys):
     data = fairface_copy(tmp_path / "data")
     attributes = ["--a", str(stimuli / "palettes/a"), "--b", str(stimuli / "palettes/b")]
@@ -141,6 +143,7 @@ def test_tests_too_large_for_counting_are_refused(stimuli, tmp_path, capsys):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_stage_of_the_sweep(stimuli, tmp_path, capsys):
     options = ["--per-group", "3", "--layers", "maxpool", "--l2", "1,10", "--draws", "100", "--folds", "3"]
     assert sweep([*options, "--stimuli", str(stimuli), "--out", str(tmp_path / "run")]) == 0

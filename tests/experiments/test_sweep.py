@@ -77,6 +77,7 @@ def test_tables_are_tidy(finished):
     assert (differences["p_holm"] >= differences["p_value"]).all()
 
 
+@pytest.mark.slow
 def test_run_killed_at_three_moments_continues_to_the_same_bytes(finished, tmp_path):
     out = tmp_path / "run"
     done: dict[str, int] = {}
@@ -120,6 +121,7 @@ def sweep(data: Path, out: Path, *more: str) -> int:
     return main(["--data", "fairface", "--data-dir", str(data), *options, *more])
 
 
+@pytest.mark.slow
 def test_damaged_image_and_groups_without_images(fairface, tmp_path, capsys):
     path = fairface / "train/7.jpg"
     path.write_bytes(path.read_bytes()[:300])

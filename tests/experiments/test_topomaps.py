@@ -20,6 +20,8 @@ from experiments.topomap_stages import Grouping
 from experiments.topomaps import main
 from experiments.topomaps_config import TopomapsConfig
 
+pytestmark = pytest.mark.slow
+
 SMALL = ["--per-group", "2", "--layers", "maxpool", "--permutations", "19", "--som-epochs", "5"]
 
 

@@ -18,6 +18,8 @@ BASE = RecipeConfig(
     l1=(3e-2, 1e-3), learning_rates=(3e-3, 3e-2), seeds=2, batch_size=16, epochs=40, patience=4, initial="zeros"
 )
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def data():
