@@ -12,18 +12,14 @@ from bias_jax.probes.solver import Problems
 def class_problems(labels: np.ndarray, classes: int, training: np.ndarray) -> Problems:
     """One problem per row of `training`.
 
-    The number of classes is filled up to a power of two, at least 4, with classes that never occur: so targets of
-    similar size share one compiled solver, which matters more than the few rows that are computed in vain.
-
     Args:
         labels: class numbers int [P, N] (one row per problem) or [N] (shared); negative means unknown, left out.
         classes: number of classes.
         training: bool [P, N], the images each problem is trained on.
     """
-    padded = max(4, 1 << (classes - 1).bit_length())
     y = np.broadcast_to(labels, training.shape).astype(np.int32)
     used = training & (y >= 0)
-    counts = np.stack([np.bincount(row[mask], minlength=padded) for row, mask in zip(y, used, strict=True)])
+    counts = np.stack([np.bincount(row[mask], minlength=classes) for row, mask in zip(y, used, strict=True)])
     weights = (used / np.maximum(used.sum(axis=1, keepdims=True), 1)).astype(np.float32)
     return Problems(*jax.device_put((y, weights, counts > 0)))
 

@@ -5,19 +5,18 @@ weight vectors are rows of one matrix W [P C, D], so a quasi-Newton step costs t
 logits of the direction ``V X'`` and the gradient ``R X``. Everything else is element-wise. In particular the line
 search is free of products, because logits are linear in the step.
 
-Operations of one step: 4 N D P C for the products, about 10 N P C for softmax and line search, 4 M D P C for the memory
-of M past steps. With N = D = 2000 and M = 8 the products are 98 % of the arithmetic. Targets are solved one after the
+Operations of one step: 4 N D P C for the products, about 30 N P C for softmax and line search, 8 M D P C for the memory
+of M past steps. With N = D = 2000 and M = 4 the products are 99 % of the arithmetic. Targets are solved one after the
 other: hard ones take several times the steps of easy ones, and the products of one target are large enough.
 """
 
-from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-MEMORY = 8  # past steps kept by L-BFGS
+MEMORY = 4  # past steps kept by L-BFGS; more hardly save steps, and each costs four passes over the coefficients
 STALL = 60  # steps without a better gap after which a problem has found what float32 can give
 FLATTER = 0.1  # the slope after a step must have fallen to this share of the slope before it
 TRIALS = 8  # of the line search
@@ -48,7 +47,7 @@ def problem_logits(features: jax.Array, coefficients: jax.Array, problems: Probl
 
 
 class _Fit(NamedTuple):
-    """Cross-entropy of P problems and its derivatives by the logits."""
+    """Cross-entropy of P problems and its derivatives by the margins."""
 
     loss: jax.Array  # [P]
     residual: jax.Array  # [P, C, N]
@@ -59,9 +58,9 @@ class _State(NamedTuple):
     """Where all problems stand."""
 
     coefficients: jax.Array  # [P, C, D + 1]
-    logits: jax.Array  # [P, C, N]
+    margins: jax.Array  # [P, C, N], logits minus the logit of the true class
+    fit: _Fit
     gradient: jax.Array  # [P, C, D + 1]
-    curvature: jax.Array  # [P, C], second derivative of the loss by each bias
     objective: jax.Array  # [P]
     gap: jax.Array  # [P]
 
@@ -90,88 +89,101 @@ def solve(
     what is left of the bias gradient adds its Newton decrement.
     """
     state = _assess(features, problems, start, l2)
-    threshold = jax.device_put(np.float32(tolerance))
-    coefficients, steps = _minimise(features, spectrum, problems, state, l2, threshold, max_steps)
-    # Logits are updated step by step on the way; what is reported is computed afresh from the coefficients.
+    limits = jax.device_put((np.float32(tolerance), np.int32(max_steps)))
+    coefficients, steps = _minimise(features, spectrum, problems, state, l2, *limits)
+    # Margins are updated step by step on the way; what is reported is computed afresh from the coefficients.
     state = _assess(features, problems, coefficients, l2)
     return Solution(coefficients, state.objective, state.gap, steps)
 
 
 @jax.jit
 def _assess(features: jax.Array, problems: Problems, coefficients: jax.Array, l2: jax.Array) -> _State:
-    logits = problem_logits(features, coefficients, problems)
-    return _evaluate(features, problems, coefficients, logits, _cross_entropy(logits, problems), l2)
+    margins = _margins(problem_logits(features, coefficients, problems), problems)
+    return _evaluate(features, problems, coefficients, margins, _cross_entropy(margins, problems), l2)
+
+
+def _true(problems: Problems) -> jax.Array:
+    """Whether a class is the labelled one, bool [P, C, N]."""
+    return jnp.arange(problems.present.shape[1])[:, None] == problems.labels[:, None]
+
+
+def _margins(logits: jax.Array, problems: Problems) -> jax.Array:
+    return logits - jnp.where(_true(problems), logits, 0.0).sum(axis=1, keepdims=True)
 
 
 def _evaluate(
-    features: jax.Array, problems: Problems, coefficients: jax.Array, logits: jax.Array, fit: _Fit, l2: jax.Array
+    features: jax.Array, problems: Problems, coefficients: jax.Array, margins: jax.Array, fit: _Fit, l2: jax.Array
 ) -> _State:
     """Objective, gradient and certificate; the one product is that of the gradient."""
     live = problems.present
     penalised = coefficients.at[:, :, -1].set(0.0)
     gradient = jnp.einsum("pcn,nd->pcd", fit.residual, features, precision="highest") + l2[:, None, None] * penalised
     gradient = jnp.where(live[:, :, None], gradient, 0.0)
-    curvature = jnp.where(live, fit.curvature, 0.0)
     # Each bias alone; the sum over classes bounds the joint decrement up to the factor C / (C - 1) <= 2.
-    bias_part = (jnp.square(gradient[:, :, -1]) / jnp.maximum(curvature, 1e-30)).sum(axis=1)
+    bias_part = (jnp.square(gradient[:, :, -1]) / jnp.maximum(fit.curvature, 1e-30)).sum(axis=1)
     gap = jnp.square(gradient[:, :, :-1]).sum(axis=(1, 2)) / (2.0 * l2) + bias_part
     objective = fit.loss + 0.5 * l2 * jnp.square(penalised).sum(axis=(1, 2))
-    return _State(coefficients, logits, gradient, curvature, objective, gap)
+    return _State(coefficients, margins, fit, gradient, objective, gap)
 
 
-def _cross_entropy(logits: jax.Array, problems: Problems) -> _Fit:
-    """Weighted loss, its gradient by the logits [P, C, N], and its curvature by each bias.
+def _cross_entropy(margins: jax.Array, problems: Problems) -> _Fit:
+    """Weighted loss, its gradient by the margins [P, C, N], and its curvature by each bias.
 
     Accurate also where the loss is close to 0: then it is log1p of the other classes' share, and the true class's
     residual is minus that share, neither of which may be had as a difference from 1.
     """
-    true = jnp.arange(logits.shape[1])[:, None] == problems.labels[:, None]
-    weights = problems.weights
-    top = logits.max(axis=1)
-    exponentials = jnp.exp(logits - top[:, None])
-    others = jnp.where(true, 0.0, exponentials)
+    true, weights = _true(problems), problems.weights
+    top = margins.max(axis=1)  # 0 where the true class is on top
+    others = jnp.where(true, 0.0, jnp.exp(margins - top[:, None]))
     rest = others.sum(axis=1)
-    excess = top - jnp.where(true, logits, 0.0).sum(axis=1)  # 0 where the true class is on top
-    total = rest + jnp.exp(-excess)
-    loss = jnp.where(excess > 0, excess + jnp.log(total), jnp.log1p(rest))
-    share = others / total[:, None]
-    residual = weights[:, None] * jnp.where(true, -(rest / total)[:, None], share)
-    probability = exponentials / total[:, None]
-    curvature = (weights[:, None] * probability * (1.0 - probability)).sum(axis=2)
+    total = rest + jnp.exp(-top)
+    loss = jnp.where(top > 0, top + jnp.log(total), jnp.log1p(rest))
+    scale = weights / total
+    residual = jnp.where(true, -(scale * rest)[:, None], scale[:, None] * others)
+    size = jnp.abs(residual)  # weight times p, or times 1 - p for the true class
+    curvature = jnp.where(problems.present, (size - jnp.square(size) * _inverse(weights)[:, None]).sum(axis=2), 0.0)
     return _Fit((weights * loss).sum(axis=1), residual, curvature)
 
 
+def _inverse(weights: jax.Array) -> jax.Array:
+    """One over the weight; 0 for images that are left out."""
+    return jnp.where(weights > 0, 1.0 / jnp.where(weights > 0, weights, 1.0), 0.0)
+
+
 def _line_search(
-    logits: jax.Array, change: jax.Array, problems: Problems, initial: jax.Array, slope: jax.Array, bend: jax.Array
+    state: _State, change: jax.Array, problems: Problems, initial: jax.Array, slope: jax.Array, bend: jax.Array
 ) -> tuple[jax.Array, _Fit]:
     """Step length [P] along a direction, and the fit there.
 
-    The whole step is tried first and mostly taken; otherwise a safeguarded secant search finds where the slope of a
-    convex function of one variable changes sign. `initial` is the slope of the objective, ``slope + step * bend``
-    that of the penalty.
+    Newton's step is tried first and mostly taken; otherwise a safeguarded secant search finds where the slope of a
+    convex function of one variable changes sign. `change` is that of the margins, `initial` the slope of the
+    objective, ``slope + step * bend`` that of the penalty.
     """
+    towards = state.fit.residual * change  # the margin of the true class does not change
+    variance = (towards * change).sum(axis=1) - jnp.square(towards.sum(axis=1)) * _inverse(problems.weights)
+    newton = -initial / jnp.maximum(variance.sum(axis=1) + bend, 1e-30)
 
     def attempt(search):
-        step, low, at_low, high, at_high, _, _, k = search
-        step = jnp.where(k < TRIALS - 1, step, low)  # the last resort still descends, by convexity
-        fit = _cross_entropy(logits + step[:, None, None] * change, problems)
+        step, low, at_low, high, at_high, done, _, k = search
+        step = jnp.where(done | (k < TRIALS - 1), step, low)  # the last resort still descends, by convexity
+        fit = _cross_entropy(state.margins + step[:, None, None] * change, problems)
         first = (fit.residual * change).sum(axis=(1, 2)) + slope + step * bend
         done = (jnp.abs(first) <= FLATTER * jnp.abs(initial)) | (initial >= 0)
         low, at_low = jnp.where(first < 0, step, low), jnp.where(first < 0, first, at_low)
         high, at_high = jnp.where(first > 0, step, high), jnp.where(first > 0, first, at_high)
         inside = low + (high - low) * jnp.clip(at_low / (at_low - at_high), 0.1, 0.9)
         proposal = jnp.where(jnp.isfinite(high), inside, 4.0 * low)
+        proposal = jnp.where(k < TRIALS - 1, proposal, step)
         return jnp.where(done, step, proposal), low, at_low, high, at_high, done, fit, k + 1
 
     nothing = jnp.zeros_like(initial)
-    unfit = _Fit(nothing, jnp.zeros_like(logits), jnp.zeros(logits.shape[:2]))
-    whole = jnp.where(initial < 0, 1.0, 0.0)
-    begin = (whole, nothing, initial, nothing + jnp.inf, nothing, initial > jnp.inf, unfit, 0)
-    *_, fit, trials = (end := jax.lax.while_loop(lambda s: ~s[5].all() & (s[7] < TRIALS), attempt, begin))
-    return jnp.where(trials < TRIALS, end[0], end[1]), fit
+    start = jnp.where(initial < 0, newton, 0.0)
+    begin = (start, nothing, initial, nothing + jnp.inf, nothing, initial > jnp.inf, state.fit, 0)
+    step, *_, fit, _ = jax.lax.while_loop(lambda s: ~s[5].all() & (s[7] < TRIALS), attempt, begin)
+    return step, fit
 
 
-@partial(jax.jit, static_argnames="max_steps")
+@jax.jit
 def _minimise(
     features: jax.Array,
     spectrum: jax.Array,
@@ -179,7 +191,7 @@ def _minimise(
     start: _State,
     l2: jax.Array,
     tolerance: jax.Array,
-    max_steps: int,
+    max_steps: jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
     """Coefficients and number of steps."""
     penalty = jnp.where(jnp.arange(features.shape[1]) < features.shape[1] - 1, l2[:, None], 0.0)[:, None]
@@ -199,7 +211,7 @@ def _minimise(
 
         q, a = jax.lax.scan(backward, state.gradient, order)
         # Curvature times spectrum stands for the Hessian's diagonal in principal axes.
-        q = q / (jnp.maximum(state.curvature, 1e-8)[:, :, None] * spectrum + penalty)
+        q = q / (jnp.maximum(state.fit.curvature, 1e-8)[:, :, None] * spectrum + penalty)
 
         def forward(q, xs):
             i, a_i = xs
@@ -215,13 +227,13 @@ def _minimise(
     def body(loop):
         state, memory, active, best, stalled, k = loop
         v = jnp.where(active[:, None, None] & live, direction(state, memory, k), 0.0)
-        change = jnp.einsum("pcd,nd->pcn", v, features, precision="highest")
+        change = _margins(jnp.einsum("pcd,nd->pcn", v, features, precision="highest"), problems)
         w = state.coefficients
         slopes = dot(state.gradient, v), dot(w, penalty * v), dot(v, penalty * v)
-        length, fit = _line_search(state.logits, change, problems, *slopes)
+        length, fit = _line_search(state, change, problems, *slopes)
         length = length[:, None, None]
         step = length * v
-        new = _evaluate(features, problems, w + step, state.logits + length * change, fit, l2)
+        new = _evaluate(features, problems, w + step, state.margins + length * change, fit, l2)
         difference = new.gradient - state.gradient
         alignment = dot(step, difference)
         slot = k % MEMORY
