@@ -76,7 +76,8 @@ def probe(
     labels = {target.name: target.encode(dataset.labels) for target in dataset.targets}
     classes = {target.name: target.size for target in dataset.targets}
     seed = stable_hash(config.seed, "shuffled labels") % 2**63
-    return vars(cross_validate(bank[layer.name], labels, classes, folds, config.probes, seed))
+    groups = dataset.group_labels
+    return vars(cross_validate(bank[layer.name], labels, classes, folds, groups, config.probes, seed))
 
 
 def topomap(bank: Bank, layer: LayerPlan, dataset: FaceDataset, config: SweepConfig) -> dict[str, np.ndarray]:

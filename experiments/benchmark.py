@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from bias_jax.errors import InputError
 from experiments.benchmarks.association import run_association
 from experiments.benchmarks.extract import run_extract
+from experiments.benchmarks.growth import run_growth
 from experiments.benchmarks.heads import run_heads
 from experiments.benchmarks.loading import run_loading
 from experiments.benchmarks.probes import run_probes
@@ -20,6 +21,7 @@ BENCHMARKS: dict[str, Callable[[Sequence[str]], int]] = {
     "extract": run_extract,
     "loading": run_loading,
     "probes": run_probes,
+    "growth": run_growth,
     "association": run_association,
     "topomaps": run_topomaps,
     "heads": run_heads,

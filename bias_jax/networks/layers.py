@@ -1,11 +1,13 @@
 """The building blocks that the networks share, in NHWC; parameters are float32, the arithmetic that of the images."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+
+from bias_jax.networks.convolution import conv2d
 
 
 class Activations(dict[str, jax.Array]):
@@ -42,41 +44,40 @@ def norm(channels: int, epsilon: float, rngs: nnx.Rngs) -> nnx.BatchNorm:
     return nnx.BatchNorm(channels, use_running_average=True, epsilon=epsilon, momentum=0.0, rngs=rngs)
 
 
-def conv_norm(convolution: nnx.Conv, bn: nnx.BatchNorm, x: jax.Array) -> jax.Array:
-    """Batch norm after convolution, folded into one convolution for inference.
+def conv_norm(
+    convolution: nnx.Conv, bn: nnx.BatchNorm, x: jax.Array, between: Callable[[jax.Array], jax.Array] = lambda x: x
+) -> jax.Array:
+    """Batch norm after convolution, folded into one convolution for inference; `between` them, any linear map.
 
     Running statistics make batch norm an affine map per channel, so ``bn(conv(x, K)) = conv(x, K s) + t`` with
     ``s = scale / sqrt(var + eps)`` and ``t = bias - mean s``: one pass over the activations instead of two.
     """
     if not bn.use_running_average:  # statistics are being calibrated
-        return bn(convolution(x))
+        return bn(between(convolution(x)))
     assert bn.scale is not None and bn.bias is not None
     # Folded in the parameters' float32: some variances of the published InceptionV3 are near 1e-14.
     scale = bn.scale[...] * jax.lax.rsqrt(bn.var[...] + bn.epsilon)
     shift = bn.bias[...] - bn.mean[...] * scale
-    kernel = convolution.kernel[...] * scale
-    return conv2d(x, kernel.astype(x.dtype), convolution.strides, convolution.padding) + shift.astype(x.dtype)
+    return between(_convolve(convolution, x, convolution.kernel[...] * scale)) + shift.astype(x.dtype)
 
 
 def convolve(convolution: nnx.Conv, x: jax.Array) -> jax.Array:
     """Convolution with bias, in the precision of x."""
     assert convolution.bias is not None
-    kernel, bias = (p[...].astype(x.dtype) for p in (convolution.kernel, convolution.bias))
-    return conv2d(x, kernel, convolution.strides, convolution.padding) + bias
+    return _convolve(convolution, x, convolution.kernel[...]) + convolution.bias[...].astype(x.dtype)
+
+
+def _convolve(convolution: nnx.Conv, x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """With the strides and padding of `conv`."""
+    stride, padding = convolution.strides, np.asarray(convolution.padding, int)
+    assert isinstance(stride, int)
+    return conv2d(x, kernel.astype(x.dtype), stride, (int(padding[0, 0]), int(padding[1, 0])))
 
 
 def linear(layer: nnx.Linear, x: jax.Array) -> jax.Array:
     """Fully connected layer [N, D] -> [N, C], in the precision of x."""
     assert layer.bias is not None
     return x @ layer.kernel[...].astype(x.dtype) + layer.bias[...].astype(x.dtype)
-
-
-def conv2d(x: jax.Array, kernel: jax.Array, strides, padding) -> jax.Array:
-    """Convolution of x [N, H, W, C] with kernel [kh, kw, C, D]; 1x1 ones are plain matrix products."""
-    stride = (strides, strides) if isinstance(strides, int) else tuple(strides)
-    if kernel.shape[:2] == (1, 1):
-        return jnp.einsum("nhwc,cd->nhwd", x[:, :: stride[0], :: stride[1]], kernel[0, 0])
-    return jax.lax.conv_general_dilated(x, kernel, stride, padding, dimension_numbers=("NHWC", "HWIO", "NHWC"))
 
 
 def max_pool(x: jax.Array, size: int, stride: int, padding: int = 0) -> jax.Array:

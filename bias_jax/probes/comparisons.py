@@ -7,11 +7,12 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from bias_jax.probes.between_folds import VALUES
 from bias_jax.probes.scores import HELD_OUT, image_values, readouts
 from bias_jax.probes.validation import OutOfFold
 from bias_jax.statistics import benjamini_hochberg, holm, paired_differences
 
-COMPARED = ("adjusted_balanced_accuracy", "information_bits")  # metrics; the first is comparable between targets
+COMPARED = VALUES  # metrics; the first is comparable between targets
 
 
 class Probe(NamedTuple):
@@ -20,6 +21,14 @@ class Probe(NamedTuple):
     model: str
     layer: str
     target: str
+
+
+class ImageValues(NamedTuple):
+    """What each image adds to a metric, and what it learned and taught (see `between_folds.Exchange`)."""
+
+    values: np.ndarray  # [N]
+    learned: np.ndarray  # [R, N]
+    taught: np.ndarray  # [R, N]
 
 
 class Difference(NamedTuple):
@@ -33,7 +42,7 @@ class Difference(NamedTuple):
     versus_layer: str
     versus_target: str
     value: float
-    low: float  # 95 % interval, bootstrap over images
+    low: float  # 95 % interval, bootstrap over images, with the covariance between folds
     high: float
     p_value: float  # of no difference, two-sided
     p_holm: float  # corrected for all differences of this call
@@ -43,8 +52,8 @@ class Difference(NamedTuple):
 
 def probe_values(
     model: str, results: Mapping[str, OutOfFold], shapes: Mapping[str, tuple[tuple[str, int], ...]], metric: str
-) -> dict[Probe, np.ndarray]:
-    """Value of each image [N] in the metric of every layer's and target's own probe; the metric is their sum.
+) -> dict[Probe, ImageValues]:
+    """Values of the images in the metric of every layer's and target's own probe; the metric is their sum.
 
     Args:
         model: its name.
@@ -52,13 +61,15 @@ def probe_values(
         shapes: target -> (attribute, number of categories).
         metric: one of `COMPARED`.
     """
-    found = {}
+    found, v = {}, VALUES.index(metric)
     for layer, result in results.items():
         for readout in readouts(result, shapes):
             if readout.split == HELD_OUT and readout.target == readout.probe:
                 for name, _, values in image_values(readout, ordinal=False):
                     if name == metric:
-                        found[Probe(model, layer, readout.target)] = values[0]
+                        t = list(shapes).index(readout.probe)
+                        exchanged = result.learned[0, t, v], result.taught[0, t, v]
+                        found[Probe(model, layer, readout.target)] = ImageValues(values[0], *exchanged)
     return found
 
 
@@ -81,7 +92,7 @@ def model_pairs(first: Sequence[Probe], second: Sequence[Probe]) -> list[tuple[P
 
 def compare_probes(
     metric: str,
-    values: Mapping[Probe, np.ndarray],
+    values: Mapping[Probe, ImageValues],
     pairs: Sequence[tuple[Probe, Probe]],
     groups: np.ndarray,
     *,
@@ -102,7 +113,8 @@ def compare_probes(
         return []
     numbers = {probe: i for i, probe in enumerate(values)}
     index = np.array([(numbers[a], numbers[b]) for a, b in pairs])
-    found = paired_differences(np.stack(list(values.values())), index, groups, draws=draws, key=key)
+    stacked, learned, taught = (np.stack(arrays) for arrays in zip(*values.values(), strict=True))
+    found = paired_differences(stacked, index, groups, draws=draws, key=key, exchanged=(learned, taught))
     known = np.isfinite(found.p_value)  # without two images in any group there is none
     p_holm, p_bh = np.full(len(pairs), np.nan), np.full(len(pairs), np.nan)
     p_holm[known], p_bh[known] = holm(found.p_value[known]), benjamini_hochberg(found.p_value[known])

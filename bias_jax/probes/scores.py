@@ -10,8 +10,9 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from bias_jax.probes.between_folds import VALUES
 from bias_jax.probes.validation import OutOfFold
-from bias_jax.statistics import percentile_interval, stratified_bootstrap, wilson_interval
+from bias_jax.statistics import between_fold_spread, percentile_interval, stratified_bootstrap, wilson_interval
 
 HELD_OUT, TRAINING = "held out", "training"
 SPLITS = (HELD_OUT, TRAINING)
@@ -26,7 +27,7 @@ class Score(NamedTuple):
     metric: str
     control: str  # "none", "shuffled labels", or "selectivity" (none minus shuffled)
     value: float
-    low: float  # 95 % interval, bootstrap over images
+    low: float  # 95 % interval, bootstrap over images; of the held-out split with the covariance between folds
     high: float
     chance: float  # what guessing attains
     images: int
@@ -96,14 +97,27 @@ def score_probes(
     stacked = np.stack(rows)  # [M, 1 + S, N]
     flat = stacked.reshape(-1, stacked.shape[-1])
     drawn = stratified_bootstrap(flat, groups, draws=draws, key=key).reshape(draws, *stacked.shape[:2])
-    numbers = np.concatenate([stacked.sum(axis=2, dtype=np.float64)[None], drawn])  # the value, then its draws
+    # The value, then its draws; real labels first, then the shuffled ones: [M, 1 + S, 1 + P].
+    numbers = np.concatenate([stacked.sum(axis=2, dtype=np.float64)[None], drawn]).transpose(1, 2, 0)
+    spreads: dict[tuple[str, str, str], float] = {}
+    for (readout, metric, _), own in zip(heads, numbers, strict=True):
+        if readout.split == HELD_OUT and readout.target == readout.probe and metric in VALUES:
+            t, v = list(shapes).index(readout.probe), VALUES.index(metric)
+            exchanged = _controls(result.learned[:, t, v]), _controls(result.taught[:, t, v])
+            for (control, column), (_, learned), (_, taught) in zip(_controls(own), *exchanged, strict=True):
+                spread = between_fold_spread(column[1:].var(), learned, taught)
+                spreads[readout.probe, metric, control] = float(spread)
     found = []
     for i, (readout, metric, chance) in enumerate(heads):
-        own = numbers[:, i]
+        own = numbers[i]
         if metric == "kappa":  # its sum is the agreement by chance; the accuracy comes just before it
-            own = (numbers[:, i - 1] - own) / np.maximum(1.0 - own, 1e-12)
-        for control, guess, column in _controls(own, chance):
-            low, high = percentile_interval(column[1:, None])
+            own = (numbers[i - 1] - own) / np.maximum(1.0 - own, 1e-12)
+        # All rates of recognition of a probe share one factor.
+        factor = metric if metric in VALUES else VALUES[0]
+        for control, column in _controls(own):
+            wider = spreads.get((readout.probe, factor, control), 1.0) if readout.split == HELD_OUT else 1.0
+            low, high = percentile_interval(column[0] + wider * (column[1:, None] - column[0]))
+            guess = 0.0 if control == "selectivity" else chance
             found.append(
                 Score(readout.probe, readout.target, readout.split, metric, control,
                       float(column[0]), float(low[0]), float(high[0]), guess, len(groups))
@@ -111,13 +125,13 @@ def score_probes(
     return found
 
 
-def _controls(numbers: np.ndarray, chance: float) -> Iterator[tuple[str, float, np.ndarray]]:
-    """(control, chance, [1 + P]) from numbers [1 + P, 1 + S] of the real labels and the shuffled ones."""
-    yield "none", chance, numbers[:, 0]
-    if numbers.shape[1] > 1:
-        shuffled = numbers[:, 1:].mean(axis=1)
-        yield "shuffled labels", chance, shuffled
-        yield "selectivity", 0.0, numbers[:, 0] - shuffled
+def _controls(values: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    """Of values [1 + S, ...] of the real labels and the shuffled ones, those of each control [...]."""
+    yield "none", values[0]
+    if len(values) > 1:
+        shuffled = values[1:].mean(axis=0)
+        yield "shuffled labels", shuffled
+        yield "selectivity", values[0] - shuffled
 
 
 def image_values(readout: Readout, ordinal: bool) -> Iterator[tuple[str, float, np.ndarray]]:

@@ -13,11 +13,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from bias_jax.probes.axes import Axes, principal_axes
+from bias_jax.probes.between_folds import centred_signs, exchange
 from bias_jax.probes.convex import solve_path
 from bias_jax.probes.problems import class_problems, zero_start
 from bias_jax.probes.solver import Problems, problem_logits, solve
 
-PREDICTIONS = ("predicted", "log_probability", "fitted", "fitted_log_probability")
+BY_IMAGE = ("predicted", "log_probability", "fitted", "fitted_log_probability", "learned", "taught")
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class ProbeConfig:
     shuffles: int = 1  # repeats of the shuffled-label control
     tolerance: float = 1e-4  # certified gap at which a probe stops, relative to its objective
     max_steps: int = 1000  # solver steps per strength
+    signs: int = 4  # random vectors that estimate the covariance between folds
     draws: int = 2000  # bootstrap draws for intervals
 
 
@@ -41,6 +43,8 @@ class OutOfFold:
     log_probability: np.ndarray  # held out, of the true class, nats, float32 [1 + S, T, N]
     fitted: np.ndarray  # training: by the next fold's probe, which was trained on the image, int32 [1 + S, T, N]
     fitted_log_probability: np.ndarray  # training, float32 [1 + S, T, N]
+    learned: np.ndarray  # see `between_folds.Exchange`, float32 [1 + S, T, V, R, N]
+    taught: np.ndarray  # the same shape
     l2: np.ndarray  # strength chosen for each outer fold, float64 [T, F]
     relative_gap: np.ndarray  # largest certified gap over the objective, of all probes of a target, float32 [T]
 
@@ -50,6 +54,7 @@ def cross_validate(
     labels: Mapping[str, np.ndarray],
     classes: Mapping[str, int],
     folds: np.ndarray,
+    groups: np.ndarray,
     config: ProbeConfig,
     seed: int,
 ) -> OutOfFold:
@@ -60,23 +65,30 @@ def cross_validate(
         labels: target -> class numbers int [N].
         classes: target -> number of classes.
         folds: fold of each image, int [N], numbers 0 to F - 1.
+        groups: intersectional group of each image, int [N]; their sizes count as fixed.
         config: see `ProbeConfig`.
-        seed: of the shuffled labels, the same permutation for every layer and target.
+        seed: of the shuffled labels and the signs, the same for every layer and target.
     """
     rng = np.random.default_rng(seed)
     shuffles = [_shuffle_within_folds(folds, rng) for _ in range(config.shuffles)]
     truth = {t: np.stack([y, *(y[order] for order in shuffles)]) for t, y in labels.items()}
-    axes = principal_axes(features)
-    results = [_probe_target(axes, truth[t], classes[t], folds, config) for t in labels]
+    axes, signs = principal_axes(features), centred_signs(groups, config.signs, rng)
+    results = [_probe_target(axes, truth[t], classes[t], folds, groups, signs, config) for t in labels]
     return OutOfFold(
         truth=np.stack([truth[t] for t in labels], axis=1).astype(np.int32),
-        **{name: np.stack([r[name] for r in results], axis=1) for name in PREDICTIONS},
+        **{name: np.stack([r[name] for r in results], axis=1) for name in BY_IMAGE},
         **{name: np.stack([r[name] for r in results]) for name in ("l2", "relative_gap")},
     )
 
 
 def _probe_target(
-    axes: Axes, truth: np.ndarray, classes: int, folds: np.ndarray, config: ProbeConfig
+    axes: Axes,
+    truth: np.ndarray,
+    classes: int,
+    folds: np.ndarray,
+    groups: np.ndarray,
+    signs: np.ndarray,
+    config: ProbeConfig,
 ) -> dict[str, np.ndarray]:
     """Fields of `OutOfFold` without the T axis; truth [1 + S, N]."""
     number, images = config.folds, np.arange(len(folds))
@@ -91,16 +103,17 @@ def _probe_target(
     outer = np.stack([folds != f for f in range(number)])
     l2 = jax.device_put(chosen.astype(np.float32))
     finals = []
-    found: dict[str, list[np.ndarray]] = {name: [] for name in PREDICTIONS}
+    found: dict[str, list[np.ndarray]] = {name: [] for name in BY_IMAGE}
     for y in truth:
         problems = class_problems(y, classes, outer)
         start = zero_start(problems, axes.features.shape[1])
         finals.append(solve(axes.features, axes.spectrum, problems, start, l2, config.tolerance, config.max_steps))
         guess, log_p = jax.device_get(_predict(axes.features, finals[-1].coefficients, problems))  # [F, N]
         after = (folds + 1) % number
-        for name, values in zip(PREDICTIONS, (guess[folds, images], log_p[folds, images],
-                                              guess[after, images], log_p[after, images]), strict=True):  # fmt: skip
-            found[name].append(values)
+        values = guess[folds, images], log_p[folds, images], guess[after, images], log_p[after, images]
+        exchanged = exchange(axes, problems, finals[-1].coefficients, l2, y, folds, groups, signs)
+        for name, row in zip(BY_IMAGE, (*values, *exchanged), strict=True):
+            found[name].append(row)
     gaps = jax.device_get([(s.gap / s.objective).max() for s in (*path.values(), *finals)])
     return {name: np.stack(rows) for name, rows in found.items()} | {"l2": chosen, "relative_gap": np.max(gaps)}
 

@@ -1,5 +1,6 @@
 """Intervals, corrections and variance partitions that analyses share."""
 
+from bias_jax.statistics.bootstrap import between_fold_spread as between_fold_spread
 from bias_jax.statistics.bootstrap import bootstrap_weights as bootstrap_weights
 from bias_jax.statistics.bootstrap import percentile_interval as percentile_interval
 from bias_jax.statistics.bootstrap import stratified_bootstrap as stratified_bootstrap

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 from scipy.special import ndtr
 
-from bias_jax.statistics.bootstrap import percentile_interval, stratified_bootstrap
+from bias_jax.statistics.bootstrap import between_fold_spread, percentile_interval, stratified_bootstrap
 
 
 class Differences(NamedTuple):
@@ -19,7 +19,13 @@ class Differences(NamedTuple):
 
 
 def paired_differences(
-    values: np.ndarray, pairs: np.ndarray, strata: np.ndarray, *, draws: int, key: jax.Array
+    values: np.ndarray,
+    pairs: np.ndarray,
+    strata: np.ndarray,
+    *,
+    draws: int,
+    key: jax.Array,
+    exchanged: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> Differences:
     """Compare statistics that are sums over the same images, pair by pair.
 
@@ -33,23 +39,28 @@ def paired_differences(
         strata: group of each image, int [N]; their sizes count as fixed.
         draws: bootstrap draws.
         key: random key.
+        exchanged: of cross-validated statistics, what images learned and taught, [M, R, N] each: errors and intervals
+            are widened by `between_fold_spread`.
     """
     strata = np.unique(strata, return_inverse=True)[1]
     sizes = np.bincount(strata)
     sums = stratified_bootstrap(values, strata, draws=draws, key=key)
-    low, high = percentile_interval(sums[:, pairs[:, 0]] - sums[:, pairs[:, 1]])
-    value, p = np.empty(len(pairs)), np.empty(len(pairs))
+    value, p, spread = np.empty(len(pairs)), np.empty(len(pairs)), np.ones(len(pairs))
     several = np.flatnonzero(sizes > 1)
     for q, (a, b) in enumerate(pairs):
         each = np.asarray(values[a], np.float64) - values[b]
         value[q] = each.sum()
         mean = np.bincount(strata, each) / sizes
         square = np.bincount(strata, np.square(each - mean[strata]))
-        error = np.sqrt((square[several] * sizes[several] / (sizes[several] - 1)).sum())
+        variance = (square[several] * sizes[several] / (sizes[several] - 1)).sum()
+        if exchanged is not None:
+            spread[q] = between_fold_spread(variance, *(rows[a] - rows[b] for rows in exchanged))
+        error = spread[q] * np.sqrt(variance)
         if len(several) == 0:
             p[q] = np.nan
         elif error > 0:
             p[q] = 2.0 * ndtr(-abs(value[q]) / error)
         else:  # every stratum agrees with itself exactly
             p[q] = 1.0 if abs(value[q]) < 1e-12 else 0.0
-    return Differences(value, low.astype(np.float64), high.astype(np.float64), p)
+    low, high = percentile_interval(value + spread * (sums[:, pairs[:, 0]] - sums[:, pairs[:, 1]] - value))
+    return Differences(value, low, high, p)

@@ -27,7 +27,7 @@ def test_coverage_of_intervals(separation, rate):
     for repeat in range(REPEATS):
         x = rng.standard_normal((IMAGES, 2)).astype(np.float32)
         x[:, 0] += separation * y
-        result = cross_validate(jax.device_put(x), {"t": y}, {"t": 2}, folds, CONFIG, 0)
+        result = cross_validate(jax.device_put(x), {"t": y}, {"t": 2}, folds, y, CONFIG, 0)
         scores = score_probes(result, {"t": (("t", 2),)}, y, draws=300, key=key_for(repeat, "bootstrap"))
         for score in scores:
             if score.split == "held out" and score.metric in covered:

@@ -20,7 +20,8 @@ def predictions(rng, shares, images=120):
 
 def out_of_fold(truth, guess):
     log_p = np.full(truth.shape, -0.5)
-    return OutOfFold(truth, guess, log_p, guess, log_p, np.ones((2, 3)), np.zeros(2))
+    alone = np.zeros((1, 2, 2, 1, truth.shape[-1]))
+    return OutOfFold(truth, guess, log_p, guess, log_p, alone, alone, np.ones((2, 3)), np.zeros(2))
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,7 @@ def planted():
     labels = {"race": race, "gender": gender, "race x gender": group}
     folds = np.arange(240) % 4
     with jax.transfer_guard("disallow"):
-        result = cross_validate(jax.device_put(x), labels, SIZES, folds, CONFIG, 0)
+        result = cross_validate(jax.device_put(x), labels, SIZES, folds, group, CONFIG, 0)
     return x, labels, folds, result
 
 
@@ -54,7 +54,7 @@ def test_strength_does_not_depend_on_the_reported_fold(planted):
     mine = np.flatnonzero(folds == 2)
     spoiled = x.copy()
     spoiled[mine] = x[np.random.default_rng(1).permutation(mine)]
-    other = cross_validate(jax.device_put(spoiled), labels, SIZES, folds, CONFIG, 0)
+    other = cross_validate(jax.device_put(spoiled), labels, SIZES, folds, labels["race x gender"], CONFIG, 0)
     assert (other.l2[:, 2] == result.l2[:, 2]).all()
     assert (other.predicted[0, 0, mine] == labels["race"][mine]).mean() < 0.5
 
@@ -114,7 +114,7 @@ def test_class_without_images_stays_in_the_table():
     rng = np.random.default_rng(0)
     y = rng.integers(0, 2, 60)
     x = rng.standard_normal((60, 4)).astype(np.float32)
-    result = cross_validate(jax.numpy.asarray(x), {"t": y}, {"t": 3}, np.arange(60) % 4, CONFIG, 0)
+    result = cross_validate(jax.numpy.asarray(x), {"t": y}, {"t": 3}, np.arange(60) % 4, y, CONFIG, 0)
     recalls = class_recalls(result, {"t": ("a", "b", "never")})
     assert recalls[2].images == 0 and np.isnan(recalls[2].recall)
     found = score_probes(result, {"t": (("t", 3),)}, y, draws=100, key=key_for(0, "x"))

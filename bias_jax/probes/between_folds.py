@@ -1,0 +1,152 @@
+"""How held-out values in different folds vary together, because their images train each other's probes.
+
+Image i is judged by a probe that image j helped to train, and j by one that i helped to train. Where there is little to
+find, both effects come from what the two images happen to share, so the two values err to the same side, and the sum
+over all images varies more than independent images would (the between-fold covariance of Bengio & Grandvalet 2004).
+With a[i, j] the change of image i's value per relative weight of image j in training, centred over the images that
+could have been drawn instead, this adds
+
+    sum over i, j of  a[i, j] a[j, i]
+
+to the variance of the sum. At a certified optimum a[i, j] is an influence function (Koh & Liang 2017), so nothing is
+trained again; and the sum is a trace, of which random signs z give an unbiased estimate (Hutchinson 1990) from the two
+vectors ``learned = A z`` and ``taught = A' z``. Both are linear in the values: differences of metrics between layers,
+targets or models have the differences of these vectors.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.sparse.linalg import cg
+
+from bias_jax.probes.axes import Axes
+from bias_jax.probes.solver import Problems, problem_logits
+
+VALUES = ("adjusted_balanced_accuracy", "information_bits")  # metrics, see `score_probes`
+SOLVE_TOLERANCE, SOLVE_STEPS = 0.02, 100  # of conjugate gradients; a variance needs no more digits
+
+
+class Exchange(NamedTuple):
+    """For one vector z; the mean of ``(learned * taught).sum()`` over z is the between-fold covariance."""
+
+    learned: jax.Array  # what each image's value gains when its training images are weighted by 1 + z, [V, N]
+    taught: jax.Array  # what all other values gain, times z, when this image is weighted more, [V, N]
+
+
+def centred_signs(strata: np.ndarray, repeats: int, rng: np.random.Generator) -> np.ndarray:
+    """Random signs float32 [R, N], centred within strata, with the covariance of a stratified draw."""
+    signs = rng.choice((-1.0, 1.0), (repeats, len(strata)))
+    return (_centred(signs, strata) * np.sqrt(_spare(strata))).astype(np.float32)
+
+
+def _centred(values: np.ndarray, strata: np.ndarray) -> np.ndarray:
+    _, number, size = np.unique(strata, return_inverse=True, return_counts=True)
+    members = np.eye(len(size), dtype=values.dtype)[number]  # [N, strata]
+    return values - (values @ members / size) @ members.T
+
+
+def _spare(strata: np.ndarray) -> np.ndarray:
+    """n / (n - 1) of each image's stratum, 1 where it is alone, [N]."""
+    _, number, size = np.unique(strata, return_inverse=True, return_counts=True)
+    return np.where(size > 1, size / np.maximum(size - 1, 1), 1.0)[number]
+
+
+def exchange(
+    axes: Axes,
+    problems: Problems,
+    coefficients: jax.Array,
+    l2: jax.Array,
+    labels: np.ndarray,
+    folds: np.ndarray,
+    strata: np.ndarray,
+    signs: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """`learned` and `taught` [V, R, N] of the F probes of one target, for the metrics in `VALUES`.
+
+    Args:
+        axes: of the layer.
+        problems: F problems, in the order of the fold numbers.
+        coefficients: their optima [F, C, D + 1].
+        l2: their strengths [F].
+        labels: class of each image, int [N].
+        folds: fold of each image, int [N].
+        strata: group of each image, int [N]; their sizes count as fixed.
+        signs: of `centred_signs`, [R, N].
+    """
+    counts = np.bincount(labels)
+    occurring = (counts > 0).sum()
+    # An image's share in each metric: the metric is the sum of shares times recognised or not, or times bits.
+    shares = np.stack([1.0 / (max(occurring - 1, 1) * counts[labels]), np.full(len(labels), 1.0 / len(labels))])
+    held = folds == np.arange(len(l2))[:, None]
+    arrays = jax.device_put((held, shares.astype(np.float32)))
+    rows = [_exchange(axes, problems, coefficients, l2, *arrays, z) for z in jax.device_put(list(signs))]
+    learned, taught = (np.stack(values, axis=1) for values in zip(*jax.device_get(rows), strict=True))
+    return (_centred(learned, strata) * _spare(strata)).astype(np.float32), taught
+
+
+@jax.jit
+def _exchange(
+    axes: Axes,
+    problems: Problems,
+    coefficients: jax.Array,
+    l2: jax.Array,
+    held: jax.Array,
+    shares: jax.Array,
+    z: jax.Array,
+) -> Exchange:
+    """For one vector z [N]; held [F, N], shares [V, N]. Every image is held out once."""
+    features, spectrum, weights = axes.features, axes.spectrum, problems.weights
+    logits = problem_logits(features, coefficients, problems)
+    probability = jax.nn.softmax(logits, axis=1)
+    true = jnp.arange(logits.shape[1])[:, None] == problems.labels[:, None]
+    residual = probability - true
+    slopes = jnp.stack([_correct_slope(logits, true, held), -residual / np.log(2.0)])  # [V, F, C, N]
+    slopes = slopes * held[:, None] * shares[:, None, None]
+    curvature = ((probability * (1.0 - probability)) * weights[:, None]).sum(axis=2)
+    penalty = jnp.where(jnp.arange(len(spectrum)) < len(spectrum) - 1, l2[:, None], 0.0)
+
+    def combine(values: jax.Array) -> jax.Array:  # [..., C, N] -> [..., C, D + 1]
+        return jnp.einsum("...cn,nd->...cd", values, features, precision="highest")
+
+    def apply(vectors: jax.Array) -> jax.Array:  # and back
+        return jnp.einsum("...cd,nd->...cn", vectors, features, precision="highest")
+
+    def solve(right: jax.Array, p: jax.Array, w: jax.Array, live: jax.Array, bends: jax.Array, ridge: jax.Array):
+        """Inverse Hessian of one probe times a vector [C, D + 1]."""
+        diagonal = jnp.maximum(bends, 1e-8)[:, None] * spectrum + ridge
+
+        def hessian(v: jax.Array) -> jax.Array:
+            change = apply(v)
+            product = combine(w * p * (change - (p * change).sum(axis=0))) + ridge * v
+            return jnp.where(live[:, None], product, 0.0)
+
+        right = jnp.where(live[:, None], right, 0.0)
+        return cg(hessian, right, tol=SOLVE_TOLERANCE, maxiter=SOLVE_STEPS, M=lambda v: v / diagonal)[0]
+
+    towards = weights * (z - (weights * z).sum(axis=1, keepdims=True))  # weights keep their sum
+    right = jnp.concatenate([combine(towards[:, None] * residual)[None], combine(z * slopes)])
+    solved = jax.vmap(jax.vmap(solve), (0, None, None, None, None, None))(
+        right, probability, weights, problems.present, curvature, penalty
+    )
+    learned = -(slopes * apply(solved[0])).sum(axis=(1, 2))
+    gains = -weights * (residual * apply(solved[1:])).sum(axis=2)  # [V, F, N]
+    return Exchange(learned, (gains - weights * gains.sum(axis=2, keepdims=True)).sum(axis=1))
+
+
+def _correct_slope(logits: jax.Array, true: jax.Array, held: jax.Array) -> jax.Array:
+    """Derivative of "the true class is on top" by the logits, [F, C, N], smoothed over the margins of the held out.
+
+    A step has no derivative, but its mean over images has: the density of the margin at 0. The kernel's width is that
+    of Silverman (1986) for the held-out margins of the probe.
+    """
+    rival = jnp.where(true, -jnp.inf, logits)
+    margin = jnp.where(true, logits, 0.0).sum(axis=1) - rival.max(axis=1)
+    count = held.sum(axis=1)
+    mean = (margin * held).sum(axis=1) / count
+    deviation = jnp.sqrt((jnp.square(margin - mean[:, None]) * held).sum(axis=1) / count)
+    width = 1.06 * jnp.maximum(deviation, 1e-30) * count**-0.2
+    density = jnp.exp(-0.5 * jnp.square(margin / width[:, None])) / (width[:, None] * np.sqrt(2.0 * np.pi))
+    best = jnp.arange(logits.shape[1])[:, None] == rival.argmax(axis=1)[:, None]
+    return density[:, None] * (true.astype(logits.dtype) - best)

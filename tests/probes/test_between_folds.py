@@ -1,0 +1,105 @@
+"""The covariance between folds: influences against refits in float64, its trace, and the spread it leads to."""
+
+import jax
+import numpy as np
+import pytest
+from scipy.optimize import minimize
+from scipy.special import log_softmax
+
+from bias_jax.probes.axes import principal_axes
+from bias_jax.probes.between_folds import VALUES, centred_signs, exchange
+from bias_jax.probes.problems import class_problems, zero_start
+from bias_jax.probes.solver import solve
+from bias_jax.statistics import between_fold_spread
+
+IMAGES, CLASSES, FOLDS, STRENGTH = 42, 3, 3, 0.3
+BITS = VALUES.index("information_bits")
+
+
+def refit(x, y, weights):
+    """Float64 optimum [C, D + 1] of the weighted objective; the last column of x is all ones."""
+
+    def objective(flat):
+        w = flat.reshape(CLASSES, -1)
+        log_p = log_softmax(x @ w.T, axis=1)
+        residual = weights[:, None] * (np.exp(log_p) - np.eye(CLASSES)[y])
+        penalised = np.where(np.arange(x.shape[1]) < x.shape[1] - 1, w, 0.0)
+        value = -(weights * log_p[np.arange(len(y)), y]).sum() + STRENGTH / 2 * np.square(penalised).sum()
+        return value, (residual.T @ x + STRENGTH * penalised).ravel()
+
+    start = np.zeros(CLASSES * x.shape[1])
+    return minimize(objective, start, jac=True, method="BFGS", options={"gtol": 1e-10}).x.reshape(CLASSES, -1)
+
+
+@pytest.fixture(scope="module")
+def small():
+    """Axes, problems, solution, and the influence matrix [N, N] of the bits from refits with changed weights."""
+    rng = np.random.default_rng(3)
+    y = np.arange(IMAGES) % CLASSES
+    x = rng.standard_normal((IMAGES, 4)).astype(np.float32)
+    x[:, 0] += y
+    folds = rng.permutation(np.arange(IMAGES) % FOLDS)
+    axes = principal_axes(jax.device_put(x))
+    problems = class_problems(y, CLASSES, np.stack([folds != f for f in range(FOLDS)]))
+    l2 = jax.device_put(np.full(FOLDS, STRENGTH, np.float32))
+    start = zero_start(problems, axes.features.shape[1])
+    solution = solve(axes.features, axes.spectrum, problems, start, l2, 1e-7, 500)
+    features = np.asarray(axes.features, float)
+    influence = np.zeros((IMAGES, IMAGES))
+    for f, j in np.argwhere(folds != np.arange(FOLDS)[:, None]):
+        own, log_p = folds == f, []
+        for change in (-1e-3, 1e-3):
+            weights = np.where(own, 0.0, 1.0)
+            weights[j] += change
+            logits = features[own] @ refit(features, y, weights / weights.sum()).T
+            log_p.append(log_softmax(logits, axis=1)[np.arange(own.sum()), y[own]])
+        influence[own, j] = (log_p[1] - log_p[0]) / 2e-3 / np.log(2.0) / IMAGES
+    return axes, problems, solution, l2, y, folds, influence
+
+
+def centred(values, strata):
+    means = np.stack([values[..., strata == s].mean(axis=-1) for s in range(strata.max() + 1)], axis=-1)
+    sizes = np.bincount(strata)
+    return (values - means[..., strata]) * (sizes / (sizes - 1))[strata]
+
+
+def test_learned_and_taught_against_refits(small):
+    axes, problems, solution, l2, y, folds, influence = small
+    z = centred_signs(y, 3, np.random.default_rng(0))
+    learned, taught = exchange(axes, problems, solution.coefficients, l2, y, folds, y, z)
+    assert learned.shape == taught.shape == (2, 3, IMAGES)
+    expected = centred(z @ influence.T, y)
+    np.testing.assert_allclose(learned[BITS], expected, atol=0.03 * np.abs(expected).max())
+    expected = z @ influence
+    np.testing.assert_allclose(taught[BITS], expected, atol=0.03 * np.abs(expected).max())
+
+
+def test_mean_over_signs_is_the_trace(small):
+    """Of the influence matrix centred on both sides; 400 signs, five standard errors."""
+    axes, problems, solution, l2, y, folds, influence = small
+    z = centred_signs(y, 400, np.random.default_rng(1))
+    learned, taught = exchange(axes, problems, solution.coefficients, l2, y, folds, y, z)
+    products = (learned * taught).sum(axis=-1)[BITS]
+    centring = centred(np.eye(IMAGES), y)
+    expected = np.trace(centring @ influence @ centring @ influence)
+    assert products.mean() == pytest.approx(expected, abs=5 * products.std() / 20)
+    assert products.std() / 20 < 0.1 * abs(expected)
+
+
+def test_signs_have_the_covariance_of_a_stratified_draw():
+    strata = np.array([0, 0, 0, 1, 1, 2])
+    z = centred_signs(strata, 20000, np.random.default_rng(0))
+    expected = np.zeros((6, 6))
+    for s in range(3):
+        own = np.flatnonzero(strata == s)
+        if len(own) > 1:
+            expected[np.ix_(own, own)] = (np.eye(len(own)) - 1 / len(own)) * len(own) / (len(own) - 1)
+    np.testing.assert_allclose(z.T @ z / 20000, expected, atol=0.04)
+
+
+def test_spread_stays_between_one_and_root_two():
+    ones = np.ones((2, 5))
+    assert between_fold_spread(np.array(10.0), ones, ones) == pytest.approx(np.sqrt(1.5))
+    assert between_fold_spread(np.array(1.0), ones, ones) == pytest.approx(np.sqrt(2.0))
+    assert between_fold_spread(np.array(1.0), ones, -ones) == 1.0
+    assert between_fold_spread(np.array(0.0), 0 * ones, ones) == 1.0
