@@ -125,13 +125,19 @@ def _exchange(
         right = jnp.where(live[:, None], right, 0.0)
         return cg(hessian, right, tol=SOLVE_TOLERANCE, maxiter=SOLVE_STEPS, M=lambda v: v / diagonal)[0]
 
+    # A probe fits what it was trained on better than what it has not seen. What an image teaches is measured by the
+    # residual of a probe without it, on average larger by this factor.
+    squares = jnp.square(residual).sum(axis=1)
+    unseen = (squares * held).sum(axis=1) / held.sum(axis=1)
+    factor = jnp.sqrt(unseen / jnp.maximum((squares * weights).sum(axis=1), 1e-30))[:, None, None]
+
     towards = weights * (z - (weights * z).sum(axis=1, keepdims=True))  # weights keep their sum
     right = jnp.concatenate([combine(towards[:, None] * residual)[None], combine(z * slopes)])
     solved = jax.vmap(jax.vmap(solve), (0, None, None, None, None, None))(
         right, probability, weights, problems.present, curvature, penalty
     )
-    learned = -(slopes * apply(solved[0])).sum(axis=(1, 2))
-    gains = -weights * (residual * apply(solved[1:])).sum(axis=2)  # [V, F, N]
+    learned = -(factor * slopes * apply(solved[0])).sum(axis=(1, 2))
+    gains = -weights * (factor * residual * apply(solved[1:])).sum(axis=2)  # [V, F, N]
     return Exchange(learned, (gains - weights * gains.sum(axis=2, keepdims=True)).sum(axis=1))
 
 
@@ -146,7 +152,7 @@ def _correct_slope(logits: jax.Array, true: jax.Array, held: jax.Array) -> jax.A
     count = held.sum(axis=1)
     mean = (margin * held).sum(axis=1) / count
     deviation = jnp.sqrt((jnp.square(margin - mean[:, None]) * held).sum(axis=1) / count)
-    width = 1.06 * jnp.maximum(deviation, 1e-30) * count**-0.2
+    width = 0.53 * jnp.maximum(deviation, 1e-30) * count**-0.2
     density = jnp.exp(-0.5 * jnp.square(margin / width[:, None])) / (width[:, None] * np.sqrt(2.0 * np.pi))
     best = jnp.arange(logits.shape[1])[:, None] == rival.argmax(axis=1)[:, None]
     return density[:, None] * (true.astype(logits.dtype) - best)

@@ -1,37 +1,58 @@
-"""Two Gaussian classes with a known best accuracy: how often intervals cover it, over 200 repeats."""
+"""Gaussian classes with a known best accuracy: intervals cover it at their nominal rate, p-values are uniform."""
 
 import jax
 import numpy as np
 import pytest
-from scipy.stats import binom, norm
+from scipy.stats import binom, kstest, norm
 
-from bias_jax.probes import ProbeConfig, cross_validate, score_probes
+from bias_jax.probes import (
+    COMPARED,
+    ProbeConfig,
+    compare_probes,
+    cross_validate,
+    layer_pairs,
+    probe_values,
+    score_probes,
+)
 from bias_jax.randomness import key_for
 
 REPEATS, IMAGES = 200, 300
-CONFIG = ProbeConfig(l2=(1e-3, 1e-2), folds=3, shuffles=0)
+CONFIG = ProbeConfig(l2=(1e-3, 1e-2), folds=5, shuffles=0)
+SHAPES = {"t": (("t", 2),)}
+LABELS, FOLDS = np.repeat([0, 1], IMAGES // 2), np.tile(np.arange(5), IMAGES // 5)
 
 
-@pytest.mark.parametrize(("separation", "rate"), [(1.2, 0.95), (0.0, 0.86)])
-def test_coverage_of_intervals(separation, rate):
-    """Nominal where there is something to find, 86 % where there is nothing.
+def probe(x):
+    return cross_validate(jax.device_put(x), {"t": LABELS}, {"t": 2}, FOLDS, LABELS, CONFIG, 0)
 
-    Without an effect every pair of images in different folds counts twice, when the one trains the probe of the other
-    and the other way round: held-out accuracies vary 1.3 times as much as the images alone would make them.
-    """
-    rng = np.random.default_rng(int(10 * separation))
-    y = np.repeat([0, 1], IMAGES // 2)
-    folds = np.tile(np.arange(3), IMAGES // 3)
+
+@pytest.mark.parametrize(("width", "separation"), [(2, 1.2), (2, 0.0), (30, 0.0)])
+def test_coverage_of_intervals(width, separation):
+    """Also where there is nothing to find, and images that train each other's probes would spoil it (84 to 88 %)."""
+    rng = np.random.default_rng(int(10 * separation) + width)
     best = norm.cdf(separation / 2)
     covered = {"accuracy": 0, "balanced_accuracy": 0, "kappa": 0}
     for repeat in range(REPEATS):
-        x = rng.standard_normal((IMAGES, 2)).astype(np.float32)
-        x[:, 0] += separation * y
-        result = cross_validate(jax.device_put(x), {"t": y}, {"t": 2}, folds, y, CONFIG, 0)
-        scores = score_probes(result, {"t": (("t", 2),)}, y, draws=300, key=key_for(repeat, "bootstrap"))
+        x = rng.standard_normal((IMAGES, width)).astype(np.float32)
+        x[:, 0] += separation * LABELS
+        scores = score_probes(probe(x), SHAPES, LABELS, draws=300, key=key_for(repeat, "bootstrap"))
         for score in scores:
             if score.split == "held out" and score.metric in covered:
                 truth = 2 * best - 1 if score.metric == "kappa" else best
                 covered[score.metric] += score.low - 1e-6 <= truth <= score.high + 1e-6
-    low, high = binom.ppf([0.001, 0.999], REPEATS, rate)
+    low, high = binom.ppf([0.001, 0.999], REPEATS, 0.95)
     assert all(low <= count <= high for count in covered.values()), covered
+
+
+def test_p_values_of_layers_that_know_nothing_are_uniform():
+    rng, p = np.random.default_rng(5), []
+    for _ in range(REPEATS):
+        results = {layer: probe(rng.standard_normal((IMAGES, 20)).astype(np.float32)) for layer in "ab"}
+        values = probe_values("m", results, SHAPES, COMPARED[0])
+        (row,) = compare_probes(COMPARED[0], values, layer_pairs(list(values)), LABELS, draws=100, key=key_for(0, "x"))
+        p.append(row.p_value)
+    # Accuracies of 300 images are multiples of 1/300, so p-values are spread over their steps.
+    assert kstest(np.array(p) + rng.uniform(-0.03, 0.03, REPEATS), "uniform").pvalue > 0.001, np.quantile(
+        p, (0.05, 0.5)
+    )
+    assert np.mean(np.array(p) <= 0.05) <= binom.ppf(0.999, REPEATS, 0.05) / REPEATS

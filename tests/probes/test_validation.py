@@ -20,7 +20,7 @@ def planted():
     group = np.repeat(np.arange(6), 40)
     race, gender = group // 2, group % 2
     x = rng.standard_normal((240, 30)).astype(np.float32)
-    x[:, :3] += 1.5 * np.eye(3)[race]
+    x[:, :3] += 2.0 * np.eye(3)[race]
     x[:, 3] += 0.8 * gender
     labels = {"race": race, "gender": gender, "race x gender": group}
     folds = np.arange(240) % 4
