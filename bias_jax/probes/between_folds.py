@@ -25,7 +25,7 @@ from bias_jax.probes.axes import Axes
 from bias_jax.probes.solver import Problems, problem_logits
 
 VALUES = ("adjusted_balanced_accuracy", "information_bits")  # metrics, see `score_probes`
-SOLVE_TOLERANCE, SOLVE_STEPS = 0.02, 100  # of conjugate gradients; a variance needs no more digits
+SOLVE_TOLERANCE, SOLVE_STEPS = 0.05, 30  # of conjugate gradients; a variance needs few digits
 
 
 class Exchange(NamedTuple):

@@ -30,7 +30,7 @@ class ProbeConfig:
     shuffles: int = 1  # repeats of the shuffled-label control
     tolerance: float = 1e-4  # certified gap at which a probe stops, relative to its objective
     max_steps: int = 1000  # solver steps per strength
-    signs: int = 4  # random vectors that estimate the covariance between folds
+    signs: int = 2  # random vectors that estimate the covariance between folds
     draws: int = 2000  # bootstrap draws for intervals
 
 
