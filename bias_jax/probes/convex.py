@@ -111,11 +111,26 @@ def fit_convex(
 def solve_path(
     axes: Axes, problems: Problems, strengths: Sequence[float], tolerance: float, max_steps: int
 ) -> dict[float, Solution]:
-    """Solve from the strongest to the weakest strength, each started from the last: weak ones then need fewer steps."""
-    solutions = {}
-    start = zero_start(problems, axes.features.shape[1])
-    for strength in sorted(strengths, reverse=True):
+    """Solve from the strongest to the weakest strength.
+
+    Each is started from where the last two point: coefficients change smoothly with the logarithm of the strength, and
+    the weak strengths, which take the most steps, then take half as many.
+    """
+    solutions: dict[float, Solution] = {}
+    start, before = zero_start(problems, axes.features.shape[1]), None
+    ordered = sorted(strengths, reverse=True)
+    for k, strength in enumerate(ordered):
         l2 = jax.device_put(np.full(len(problems.present), strength, np.float32))
         solutions[strength] = solve(axes.features, axes.spectrum, problems, start, l2, tolerance, max_steps)
-        start = solutions[strength].coefficients
+        last = solutions[strength].coefficients
+        start = last
+        if before is not None and k + 1 < len(ordered):
+            ratio = np.log(strength / ordered[k + 1]) / np.log(ordered[k - 1] / strength)
+            start = _extrapolate(before, last, jax.device_put(np.float32(min(ratio, 2.0))))
+        before = last
     return solutions
+
+
+@jax.jit
+def _extrapolate(before: jax.Array, last: jax.Array, ratio: jax.Array) -> jax.Array:
+    return last + ratio * (last - before)
