@@ -36,7 +36,7 @@ class Exchange(NamedTuple):
 
 
 def centred_signs(strata: np.ndarray, repeats: int, rng: np.random.Generator) -> np.ndarray:
-    """Random signs float32 [R, N], centred within strata, with the covariance of a stratified draw."""
+    """Random signs float32 [P, N], centred within strata, with the covariance of a stratified draw."""
     signs = rng.choice((-1.0, 1.0), (repeats, len(strata)))
     return (_centred(signs, strata) * np.sqrt(_spare(strata))).astype(np.float32)
 
@@ -63,7 +63,7 @@ def exchange(
     strata: np.ndarray,
     signs: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """`learned` and `taught` [V, R, N] of the F probes of one target, for the metrics in `VALUES`.
+    """`learned` and `taught` [V, P, N] of the F probes of one target, for the metrics in `VALUES`.
 
     Args:
         axes: of the layer.
@@ -73,7 +73,7 @@ def exchange(
         labels: class of each image, int [N].
         folds: fold of each image, int [N].
         strata: group of each image, int [N]; their sizes count as fixed.
-        signs: of `centred_signs`, [R, N].
+        signs: of `centred_signs`, [P, N].
     """
     counts = np.bincount(labels)
     occurring = (counts > 0).sum()
@@ -128,7 +128,7 @@ def _exchange(
     # A probe fits what it was trained on better than what it has not seen. What an image teaches is measured by the
     # residual of a probe without it, on average larger by this factor.
     squares = jnp.square(residual).sum(axis=1)
-    unseen = (squares * held).sum(axis=1) / held.sum(axis=1)
+    unseen = (squares * held).sum(axis=1) / jnp.maximum(held.sum(axis=1), 1)
     factor = jnp.sqrt(unseen / jnp.maximum((squares * weights).sum(axis=1), 1e-30))[:, None, None]
 
     towards = weights * (z - (weights * z).sum(axis=1, keepdims=True))  # weights keep their sum
@@ -144,15 +144,16 @@ def _exchange(
 def _correct_slope(logits: jax.Array, true: jax.Array, held: jax.Array) -> jax.Array:
     """Derivative of "the true class is on top" by the logits, [F, C, N], smoothed over the margins of the held out.
 
-    A step has no derivative, but its mean over images has: the density of the margin at 0. The kernel's width is that
-    of Silverman (1986) for the held-out margins of the probe.
+    A step has no derivative, but its mean over images has: the density of the margin at 0. The kernel is half as wide
+    as Silverman's rule (1986): products of two images' densities vary little, so bias matters more.
     """
     rival = jnp.where(true, -jnp.inf, logits)
     margin = jnp.where(true, logits, 0.0).sum(axis=1) - rival.max(axis=1)
-    count = held.sum(axis=1)
+    count = jnp.maximum(held.sum(axis=1), 1)
     mean = (margin * held).sum(axis=1) / count
     deviation = jnp.sqrt((jnp.square(margin - mean[:, None]) * held).sum(axis=1) / count)
-    width = 0.53 * jnp.maximum(deviation, 1e-30) * count**-0.2
+    # Where all margins are equal, no image moves another one's: density 0.
+    width = jnp.where(deviation > 0, 0.53 * deviation * count**-0.2, jnp.inf)
     density = jnp.exp(-0.5 * jnp.square(margin / width[:, None])) / (width[:, None] * np.sqrt(2.0 * np.pi))
     best = jnp.arange(logits.shape[1])[:, None] == rival.argmax(axis=1)[:, None]
     return density[:, None] * (true.astype(logits.dtype) - best)

@@ -27,8 +27,8 @@ class ImageValues(NamedTuple):
     """What each image adds to a metric, and what it learned and taught (see `between_folds.Exchange`)."""
 
     values: np.ndarray  # [N]
-    learned: np.ndarray  # [R, N]
-    taught: np.ndarray  # [R, N]
+    learned: np.ndarray  # [P, N]
+    taught: np.ndarray  # [P, N]
 
 
 class Difference(NamedTuple):

@@ -43,7 +43,7 @@ class OutOfFold:
     log_probability: np.ndarray  # held out, of the true class, nats, float32 [1 + S, T, N]
     fitted: np.ndarray  # training: by the next fold's probe, which was trained on the image, int32 [1 + S, T, N]
     fitted_log_probability: np.ndarray  # training, float32 [1 + S, T, N]
-    learned: np.ndarray  # see `between_folds.Exchange`, float32 [1 + S, T, V, R, N]
+    learned: np.ndarray  # see `between_folds.Exchange`, float32 [1 + S, T, V, P, N]
     taught: np.ndarray  # the same shape
     l2: np.ndarray  # strength chosen for each outer fold, float64 [T, F]
     relative_gap: np.ndarray  # largest certified gap over the objective, of all probes of a target, float32 [T]

@@ -107,7 +107,7 @@ def between_fold_spread(variance: np.ndarray, learned: np.ndarray, taught: np.nd
 
     Args:
         variance: of the sum over images that vary independently, [...].
-        learned: see `bias_jax.probes.between_folds`, [..., R, N].
+        learned: see `bias_jax.probes.between_folds`, [..., P, N].
         taught: the same shape.
     """
     covariance = (np.asarray(learned, np.float64) * taught).sum(axis=-1).mean(axis=-1)

@@ -39,7 +39,7 @@ def paired_differences(
         strata: group of each image, int [N]; their sizes count as fixed.
         draws: bootstrap draws.
         key: random key.
-        exchanged: of cross-validated statistics, what images learned and taught, [M, R, N] each: errors and intervals
+        exchanged: of cross-validated statistics, what images learned and taught, [M, P, N] each: errors and intervals
             are widened by `between_fold_spread`.
     """
     strata = np.unique(strata, return_inverse=True)[1]

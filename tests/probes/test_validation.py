@@ -119,3 +119,12 @@ def test_class_without_images_stays_in_the_table():
     assert recalls[2].images == 0 and np.isnan(recalls[2].recall)
     found = score_probes(result, {"t": (("t", 3),)}, y, draws=100, key=key_for(0, "x"))
     assert pick(found, "t", "t", "balanced_accuracy").chance == 0.5
+
+
+def test_features_without_information_give_finite_scores():
+    y = np.arange(60) % 2
+    x = jax.device_put(np.full((60, 4), 2.5, np.float32))
+    result = cross_validate(x, {"t": y}, {"t": 2}, np.arange(60) // 2 % 5, y, ProbeConfig(l2=(0.1,)), 0)
+    found = score_probes(result, {"t": (("t", 2),)}, y, draws=100, key=key_for(0, "x"))
+    assert all(np.isfinite([s.value, s.low, s.high]).all() for s in found)
+    assert pick(found, "t", "t", "balanced_accuracy").value == pytest.approx(0.5)
