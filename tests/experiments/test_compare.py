@@ -28,7 +28,8 @@ def finished_run(path, share, seed=1, sha="data", folds=5, layers=("pixels", "la
         alone = np.zeros((1, 1, 2, 1, IMAGES))  # no covariance between folds
         directory.save_arrays(probes_file(layer), {
             "truth": truth, "predicted": guess, "log_probability": log_p, "fitted": guess,
-            "fitted_log_probability": log_p, "learned": alone, "taught": alone, "l2": np.ones((1, 5)), "relative_gap": np.zeros(1)})  # fmt: skip
+            "fitted_log_probability": log_p, "learned": alone, "taught": alone,
+            "l2": np.ones((1, 5)), "relative_gap": np.zeros(1)})  # fmt: skip
     return str(path)
 
 
