@@ -1,7 +1,7 @@
 """Convolution of x [N, H, W, C] with a kernel [kh, kw, C, D], in the way that is fastest on the device.
 
 Accelerators have libraries for it, and 1x1 convolutions are matrix products anywhere. On a CPU, XLA's own convolution
-runs at a third to nine tenths of the rate of its matrix products, so two well-known rearrangements pay there:
+runs at a thirtieth to nine tenths of the rate of its matrix products, so two well-known rearrangements pay there:
 
 - Winograd's minimal filtering F(2 x 2, 3 x 3) (Lavin & Gray 2016) for 3 x 3 kernels at stride 1: 16 multiplications
   for 4 outputs instead of 36. Additions move as much memory as they save on small grids, so only large ones use it.
