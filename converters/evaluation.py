@@ -9,7 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from bias_jax.data import FaceDataset, image_batches
-from bias_jax.networks import Manifest, Params, Transform, forward
+from bias_jax.networks import Manifest, Params, Transform, forward, jit_network
 from bias_jax.statistics import wilson_interval
 
 
@@ -59,7 +59,7 @@ def evaluate(
     return Accuracy(len(images), correct)
 
 
-@partial(jax.jit, static_argnums=(0, 1, 2, 3))
+@partial(jit_network, static_argnums=(0, 1, 2, 3))
 def _most_likely(
     name: str, transform: Transform, precision: str, count: int, params: Params, images: jax.Array
 ) -> jax.Array:

@@ -7,7 +7,7 @@ import numpy as np
 from tqdm import tqdm
 
 from bias_jax.data import FaceDataset, image_batches
-from bias_jax.networks import forward
+from bias_jax.networks import forward, jit_network
 from converters.checkpoint import Weights
 from converters.original import original_activations, original_network
 from converters.torchvision import torchvision_names
@@ -66,7 +66,7 @@ def verify(weights: Weights, images: FaceDataset, batch_size: int = 8) -> Compar
     params = weights.params()
     original = original_network(name, torchvision_names(name, weights.state_dict))
     prepare = jax.jit(transform.cropped().on_device)
-    converted = jax.jit(lambda params, x: forward(name, params, x))
+    converted = jit_network(lambda params, x: forward(name, params, x))
     invalid = weights.identity.entry.invalid if weights.identity.entry else None
     differences: dict[str, tuple[float, float]] = {}
     top1 = top5 = 0

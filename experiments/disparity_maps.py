@@ -10,7 +10,7 @@ from bias_jax.activations import LinearScore, grad_cam, occlusion_maps
 from bias_jax.data import image_batches
 from bias_jax.disparity import FittedHeads, held_out_slices
 from bias_jax.networks import Transform
-from bias_jax.networks.layers import adaptive_average
+from bias_jax.networks.layers import adaptive_windows
 from experiments.disparity_config import DisparityConfig
 from experiments.disparity_stages import decide
 from experiments.disparity_task import Task
@@ -171,7 +171,8 @@ def mean_attention(cams: np.ndarray) -> np.ndarray:
 
     On a fine grid the attention of some images lies on a few points, which would hide all else in an average.
     """
-    rows, columns = (adaptive_average(size, min(CELLS, size)) for size in cams.shape[2:])
+    windows = (adaptive_windows(size, min(CELLS, size)) for size in cams.shape[2:])
+    rows, columns = (inside / inside.sum(axis=1, keepdims=True) for inside in windows)
     coarse = np.einsum("ph,njhw,qw->njpq", rows, cams, columns)
     total = coarse.sum(axis=(2, 3), keepdims=True)
     return np.where(total > 0, coarse / np.where(total > 0, total, 1.0), 0.0).mean(axis=0)

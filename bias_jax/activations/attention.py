@@ -13,7 +13,7 @@ import numpy as np
 
 from bias_jax.activations.pooling import pool
 from bias_jax.errors import InputError
-from bias_jax.networks import Params, forward, layer_shapes
+from bias_jax.networks import Params, forward, jit_network, layer_shapes
 
 
 class LinearScore(NamedTuple):
@@ -57,7 +57,7 @@ def grad_cam(
     return _grad_cam(params, images, score.weights, **static)
 
 
-@partial(jax.jit, static_argnames=("name", "layer", "source", "rule", "precision"))
+@partial(jit_network, static_argnames=("name", "layer", "source", "rule", "precision"))
 def _grad_cam(params, images, weights, *, name: str, layer: str, source: str | None, rule: str, precision: str):
     def run(offset: jax.Array) -> tuple[jax.Array, jax.Array]:
         logits, activations = forward(name, params, images, precision=precision, offsets={layer: offset})
@@ -106,7 +106,7 @@ def occlusion_maps(
     return np.stack(drops).reshape(*score.weights.shape[:-1], cells, cells)
 
 
-@partial(jax.jit, static_argnames=("name", "source", "rule", "precision"))
+@partial(jit_network, static_argnames=("name", "source", "rule", "precision"))
 def _occlude(params, images, weights, masks, i, *, name: str, source: str | None, rule: str, precision: str):
     image = images[i]
     batch = jnp.concatenate([image[None], image * masks])

@@ -10,13 +10,13 @@ from tqdm import tqdm
 from bias_jax.activations.memory import LayerPlan
 from bias_jax.activations.pooling import PIXELS, layer_rule, pool
 from bias_jax.data import FaceDataset, image_batches
-from bias_jax.networks import Params, Transform, forward
+from bias_jax.networks import Params, Transform, forward, jit_network
 
 Bank = dict[str, jax.Array]  # layer -> features [N, D], float32, on the device
 
 
 @partial(
-    jax.jit,
+    jit_network,
     static_argnames=("name", "layers", "rule", "transform", "precision"),
     donate_argnames="banks",
 )

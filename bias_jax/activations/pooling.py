@@ -6,10 +6,9 @@ Every rule maps [N, H, W, U] to a grid [N, h, w, U]; activations [N, U] without 
 import math
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from bias_jax.networks.layers import adaptive_average
+from bias_jax.networks.layers import adaptive_windows, window_average
 
 PIXELS = "pixels"  # the control without a network: the normalised image, in the place of a layer
 MAX_SIDE = 8  # grid sides of Krug & Stober 2025 are at most this
@@ -55,24 +54,16 @@ def grid_shape(rule: str, shape: tuple[int, ...]) -> tuple[int, int, int]:
 
 def pool(rule: str, x: jax.Array) -> jax.Array:
     """Reduce [N, H, W, U] or [N, U] to features [N, h * w * U], channels running fastest."""
-    if x.ndim == 4 and rule != "none":
-        height, width, _ = grid_shape(rule, x.shape)
-        if rule == "mean":
-            x = x.mean(axis=(1, 2), keepdims=True)
-        elif rule == "subsample":
-            steps = [math.ceil(size / MAX_SIDE) for size in x.shape[1:3]]
-            x = x[:, :: steps[0], :: steps[1]]
-        else:
-            average = _windows if rule == "window" else adaptive_average
-            rows, columns = (average(n, m).astype(x.dtype) for n, m in zip(x.shape[1:3], (height, width), strict=True))
-            x = jnp.einsum("ph,nhwu->npwu", rows, x, precision="highest")
-            x = jnp.einsum("qw,npwu->npqu", columns, x, precision="highest")
+    if x.ndim == 4 and rule == "subsample":
+        steps = [math.ceil(size / MAX_SIDE) for size in x.shape[1:3]]
+        x = x[:, :: steps[0], :: steps[1]]
+    elif x.ndim == 4 and rule != "none":
+        windows = _whole_windows if rule == "window" else adaptive_windows
+        cells = grid_shape(rule, x.shape)
+        x = window_average(x, *(windows(size, number) for size, number in zip(x.shape[1:3], cells, strict=False)))
     return x.reshape(x.shape[0], -1)
 
 
-def _windows(size: int, cells: int) -> np.ndarray:
-    window = math.ceil(size / MAX_SIDE)
-    result = np.zeros((cells, size))
-    for i in range(cells):
-        result[i, i * window : (i + 1) * window] = 1.0 / window
-    return result
+def _whole_windows(size: int, cells: int) -> np.ndarray:
+    """Windows of ceil(size / 8) without overlap, bool [cells, size]."""
+    return np.arange(size) // math.ceil(size / MAX_SIDE) == np.arange(cells)[:, None]

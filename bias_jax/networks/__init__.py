@@ -12,6 +12,7 @@ from bias_jax.networks.registry import Params as Params
 from bias_jax.networks.registry import abstract_params as abstract_params
 from bias_jax.networks.registry import class_count as class_count
 from bias_jax.networks.registry import forward as forward
+from bias_jax.networks.registry import jit_network as jit_network
 from bias_jax.networks.registry import layer_shapes as layer_shapes
 from bias_jax.networks.registry import network as network
 from bias_jax.networks.transforms import Transform as Transform

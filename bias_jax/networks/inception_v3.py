@@ -8,7 +8,16 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from bias_jax.networks.layers import Activations, average_pool_3x3, conv, conv_norm, linear, max_pool, norm
+from bias_jax.networks.layers import (
+    Activations,
+    adaptive_average_pool,
+    average_pool_3x3,
+    conv,
+    conv_norm,
+    linear,
+    max_pool,
+    norm,
+)
 from bias_jax.networks.transforms import IMAGENET_MEAN, IMAGENET_STD
 
 EPSILON = 1e-3  # of every batch norm
@@ -189,7 +198,7 @@ class InceptionV3(nnx.Module):
             x = activations.keep(name, getattr(self, name)(x) if isinstance(step, Unit) else max_pool(x, 3, 2))
         for block in BLOCKS:
             x = getattr(self, block)(x, activations)
-        x = activations.keep("avgpool", x.mean(axis=(1, 2), keepdims=True))
+        x = activations.keep("avgpool", adaptive_average_pool(x, 1))
         logits = activations.keep("fc", linear(self.fc, x[:, 0, 0]))
         return logits, dict(activations)
 

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from flax import nnx
 
-from bias_jax.networks.registry import abstract_params, assemble
+from bias_jax.networks.registry import abstract_params, assemble, jit_network
 from bias_jax.randomness import stable_hash
 
 
@@ -37,7 +37,7 @@ def random_params(name: str, seed: int, images: jax.Array) -> dict:
     return _calibrate(name, jax.device_put(initial), images)
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(jit_network, static_argnums=0)
 def _calibrate(name: str, params: dict, images: jax.Array) -> dict:
     model = assemble(name, params)
     model.set_attributes(nnx.BatchNorm, use_running_average=False, raise_if_not_found=False)

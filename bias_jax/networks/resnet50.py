@@ -6,7 +6,7 @@ from typing import Any
 import jax
 from flax import nnx
 
-from bias_jax.networks.layers import Activations, conv, conv_norm, linear, max_pool, norm
+from bias_jax.networks.layers import Activations, adaptive_average_pool, conv, conv_norm, linear, max_pool, norm
 
 EPSILON = 1e-5  # of every batch norm
 STAGES = ((3, 64, 1), (4, 128, 2), (6, 256, 2), (3, 512, 2))  # blocks, mid width, stride of the first block
@@ -61,6 +61,6 @@ class ResNet50(nnx.Module):
         for number in range(1, len(STAGES) + 1):
             for block, bottleneck in enumerate(getattr(self, f"layer{number}")):
                 x = bottleneck(x, f"layer{number}.{block}", activations)
-        x = activations.keep("avgpool", x.mean(axis=(1, 2), keepdims=True))
+        x = activations.keep("avgpool", adaptive_average_pool(x, 1))
         logits = activations.keep("fc", linear(self.fc, x[:, 0, 0]))
         return logits, dict(activations)

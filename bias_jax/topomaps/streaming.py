@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from bias_jax.activations import LayerPlan, pool
 from bias_jax.data import FaceDataset, image_batches
-from bias_jax.networks import Params, Transform, forward
+from bias_jax.networks import Params, Transform, forward, jit_network
 from bias_jax.topomaps.profiles import GroupMeans, GroupSums, add_to_sums, empty_sums
 
 
@@ -62,7 +62,7 @@ def _nothing(layers: tuple[tuple[str, int], ...], groups: int) -> dict[str, Grou
     return {name: empty_sums(groups, jnp.zeros(features)) for name, features in layers}
 
 
-@partial(jax.jit, static_argnames=("name", "rule", "transform", "precision"), donate_argnames="totals")
+@partial(jit_network, static_argnames=("name", "rule", "transform", "precision"), donate_argnames="totals")
 def _add(
     totals: dict[str, GroupSums],
     params: Params,

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from bias_jax.activations import pool
-from bias_jax.networks import NETWORKS, forward, network
+from bias_jax.networks import NETWORKS, forward, jit_network, network
 from bias_jax.results import device, versions
 from converters import convert
 from converters.original import import_torchvision
@@ -58,12 +58,12 @@ def build_programs(name: str, config: ExtractBenchmark, torch: Any) -> tuple[dic
     images = np.random.default_rng(0).standard_normal((config.batch_size, side, side, 3)).astype(np.float32)
     on_device = jax.device_put(images)
 
-    @jax.jit
+    @jit_network
     def pooled(p: Any, x: jax.Array) -> dict[str, jax.Array]:
         _, activations = forward(name, p, x, precision=config.precision)
         return {layer: pool("mean", activations[layer]) for layer in layers}
 
-    logits = jax.jit(lambda p, x: forward(name, p, x, precision=config.precision)[0])
+    logits = jit_network(lambda p, x: forward(name, p, x, precision=config.precision)[0])
 
     peer = "cuda" if torch.cuda.is_available() and jax.devices()[0].platform == "gpu" else "cpu"
     kind = torch.bfloat16 if config.precision == "bfloat16" else torch.float32

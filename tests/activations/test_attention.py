@@ -6,7 +6,7 @@ from flax import nnx
 
 from bias_jax.activations import LinearScore, grad_cam, occlusion_maps
 from bias_jax.errors import InputError
-from bias_jax.networks import NETWORKS, Network, forward, network, random_params
+from bias_jax.networks import NETWORKS, Network, forward, jit_network, network, random_params
 from bias_jax.networks.layers import Activations, conv, convolve, linear
 
 
@@ -113,7 +113,7 @@ def test_grad_cam_of_a_head_on_the_last_block_of_resnet50_has_a_closed_form(rng)
     params = random_params("resnet50", 0, images)
     weights = rng.standard_normal((2, 2048)).astype(np.float32)
     found = grad_cam("resnet50", params, images, "layer4.2", LinearScore(jnp.asarray(weights), "layer4.2"))
-    _, activations = jax.jit(lambda p, x: forward("resnet50", p, x))(params, images)
+    _, activations = jit_network(lambda p, x: forward("resnet50", p, x))(params, images)
     activation = np.asarray(activations["layer4.2"], float)
     h, w = activation.shape[1:3]
     assert (h, w) == (2, 2)
