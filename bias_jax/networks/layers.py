@@ -1,12 +1,14 @@
 """The building blocks that the networks share, in NHWC; parameters are float32, the arithmetic that of the images."""
 
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import partial, reduce
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+
+from bias_jax.networks.convolution import conv2d
 
 
 class Activations(dict[str, jax.Array]):
@@ -68,12 +70,9 @@ def convolve(convolution: nnx.Conv, x: jax.Array) -> jax.Array:
 
 def _convolve(convolution: nnx.Conv, x: jax.Array, kernel: jax.Array) -> jax.Array:
     """With the strides and padding of `conv`."""
-    stride = convolution.strides
-    padding = [(int(before), int(after)) for before, after in np.asarray(convolution.padding)]
+    stride, padding = convolution.strides, np.asarray(convolution.padding, int)
     assert isinstance(stride, int)
-    return jax.lax.conv_general_dilated(
-        x, kernel.astype(x.dtype), (stride, stride), padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
-    )
+    return conv2d(x, kernel.astype(x.dtype), stride, (int(padding[0, 0]), int(padding[1, 0])))
 
 
 def linear(layer: nnx.Linear, x: jax.Array) -> jax.Array:
@@ -83,8 +82,16 @@ def linear(layer: nnx.Linear, x: jax.Array) -> jax.Array:
 
 
 def max_pool(x: jax.Array, size: int, stride: int, padding: int = 0) -> jax.Array:
-    """Max-pooling; the padding counts as minus infinity, as in torch."""
-    return nnx.max_pool(x, (size, size), (stride, stride), [(padding, padding), (padding, padding)])
+    """Max-pooling; the padding counts as minus infinity, as in torch.
+
+    Windows without overlap are maxima of shifted grids, which XLA computes together with the ReLU before them: where
+    nobody asks for its output, that is never written.
+    """
+    if stride < size or padding:
+        return nnx.max_pool(x, (size, size), (stride, stride), [(padding, padding), (padding, padding)])
+    height, width = (1 + (side - size) // stride for side in x.shape[1:3])
+    rows = reduce(jnp.maximum, (x[:, i::stride][:, :height] for i in range(size)))
+    return reduce(jnp.maximum, (rows[:, :, j::stride][:, :, :width] for j in range(size)))
 
 
 def average_pool_3x3(x: jax.Array) -> jax.Array:
@@ -105,17 +112,15 @@ def window_average(x: jax.Array, rows: np.ndarray, columns: np.ndarray) -> jax.A
     """Average of [N, H, W, U] over h x w windows -> float32 [N, h, w, U].
 
     The windows are memberships, bool [h, H] and [w, W]; they are exact in any precision, and the sums of their products
-    with x are float32. The products are one per image, then one per image and row: so nothing is transposed, which
-    took ten times as long on a CPU; and two short sums round less than one long one.
+    with x are float32. Each row of each image has a product of its own: so on a CPU nothing is transposed, which took
+    ten times as long, and x is not computed once more in another shape.
     """
-    images, height, width, units = x.shape
-    cells = len(rows), len(columns)
-    product = partial(jnp.matmul, precision="highest", preferred_element_type=jnp.float32)
-    sums = product(jnp.broadcast_to(jnp.asarray(rows, x.dtype), (images, *rows.shape)), x.reshape(images, height, -1))
-    sums = sums.reshape(images * cells[0], width, units)
-    sums = product(jnp.broadcast_to(jnp.asarray(columns, jnp.float32), (len(sums), *columns.shape)), sums)
+    product = partial(jnp.einsum, precision="highest", preferred_element_type=jnp.float32)
+    across = jnp.broadcast_to(jnp.asarray(columns, x.dtype), (*x.shape[:2], *columns.shape))
+    down = jnp.broadcast_to(jnp.asarray(rows, jnp.float32), (len(x), *rows.shape))
+    sums = product("nph,nhqu->npqu", down, product("nhqw,nhwu->nhqu", across, x))
     sizes = np.outer(rows.sum(axis=1), columns.sum(axis=1))
-    return sums.reshape(images, *cells, units) / jnp.asarray(sizes[:, :, None], jnp.float32)
+    return sums / jnp.asarray(sizes[:, :, None], jnp.float32)
 
 
 def adaptive_windows(size: int, cells: int) -> np.ndarray:

@@ -51,3 +51,10 @@ def test_vectors_pass_through(rng):
     x = rng.standard_normal((3, 10)).astype(np.float32)
     for rule in RULES:
         assert (pool(rule, jnp.asarray(x)) == x).all()
+
+
+@pytest.mark.parametrize("rule", ["mean", "grid", "window"])
+def test_averages_of_bfloat16_are_those_of_its_values(rule, rng):
+    """Windows have sizes that bfloat16 cannot divide by, and sums that it cannot hold."""
+    x = jnp.asarray(rng.uniform(1.0, 2.0, (2, 35, 17, 3)), jnp.bfloat16)
+    np.testing.assert_allclose(pool(rule, x), naive(rule, np.asarray(x, float)), rtol=1e-6)
