@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import reduce
 
 import jax
 import jax.numpy as jnp
@@ -131,13 +132,8 @@ class BasicConv2d(nnx.Module):
         self.conv = conv(inputs, unit.outputs, unit.kernel, stride=unit.stride, padding=unit.padding, rngs=rngs)
         self.bn = norm(unit.outputs, EPSILON, rngs)
 
-    def __call__(self, x: jax.Array, pools: bool = False) -> jax.Array:
-        """`pools`: of the 3x3 averages of x. Taken after the 1x1 convolution: the same, on fewer channels."""
-        return nnx.relu(conv_norm(self.conv, self.bn, x, average_pool_3x3 if pools else _same))
-
-
-def _same(x: jax.Array) -> jax.Array:
-    return x
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return nnx.relu(conv_norm(self.conv, self.bn, x))
 
 
 class Mixed(nnx.Module):
@@ -156,20 +152,14 @@ class Mixed(nnx.Module):
             self.outputs += width
 
     def __call__(self, x: jax.Array, activations: Activations) -> jax.Array:
-        def apply(step: Unit | Fork | str, y: jax.Array, pools: bool) -> jax.Array:
+        def apply(y: jax.Array, step: Unit | Fork | str) -> jax.Array:
             if isinstance(step, Fork):
-                return jnp.concatenate([apply(unit, y, pools) for unit in step.units], axis=-1)
+                return jnp.concatenate([apply(y, unit) for unit in step.units], axis=-1)
             if isinstance(step, Unit):
-                return activations.keep(f"{self.block}.{step.name}", getattr(self, step.name)(y, pools))
-            return max_pool(y, 3, 2)
+                return activations.keep(f"{self.block}.{step.name}", getattr(self, step.name)(y))
+            return average_pool_3x3(y) if step == AVERAGE else max_pool(y, 3, 2)
 
-        ends = []
-        for branch in BLOCKS[self.block]:
-            y = x
-            for step, before in zip(branch, (None, *branch), strict=False):
-                if step != AVERAGE:  # left to the unit after it
-                    y = apply(step, y, before == AVERAGE)
-            ends.append(y)
+        ends = [reduce(apply, branch, x) for branch in BLOCKS[self.block]]
         x = activations.keep(self.block, jnp.concatenate(ends, axis=-1))
         return x
 

@@ -1,6 +1,6 @@
 """The building blocks that the networks share, in NHWC; parameters are float32, the arithmetic that of the images."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial, reduce
 
 import jax
@@ -45,21 +45,19 @@ def norm(channels: int, epsilon: float, rngs: nnx.Rngs) -> nnx.BatchNorm:
     return nnx.BatchNorm(channels, use_running_average=True, epsilon=epsilon, momentum=0.0, rngs=rngs)
 
 
-def conv_norm(
-    convolution: nnx.Conv, bn: nnx.BatchNorm, x: jax.Array, between: Callable[[jax.Array], jax.Array] = lambda x: x
-) -> jax.Array:
-    """Batch norm after convolution, folded into one convolution for inference; `between` them, any linear map.
+def conv_norm(convolution: nnx.Conv, bn: nnx.BatchNorm, x: jax.Array) -> jax.Array:
+    """Batch norm after convolution, folded into one convolution for inference.
 
     Running statistics make batch norm an affine map per channel, so ``bn(conv(x, K)) = conv(x, K s) + t`` with
     ``s = scale / sqrt(var + eps)`` and ``t = bias - mean s``: one pass over the activations instead of two.
     """
     if not bn.use_running_average:  # statistics are being calibrated
-        return bn(between(convolution(x)))
+        return bn(convolution(x))
     assert bn.scale is not None and bn.bias is not None
     # Folded in the parameters' float32: some variances of the published InceptionV3 are near 1e-14.
     scale = bn.scale[...] * jax.lax.rsqrt(bn.var[...] + bn.epsilon)
     shift = bn.bias[...] - bn.mean[...] * scale
-    return between(_convolve(convolution, x, convolution.kernel[...] * scale)) + shift.astype(x.dtype)
+    return _convolve(convolution, x, convolution.kernel[...] * scale) + shift.astype(x.dtype)
 
 
 def convolve(convolution: nnx.Conv, x: jax.Array) -> jax.Array:
