@@ -17,9 +17,10 @@ import jax.numpy as jnp
 import numpy as np
 
 MEMORY = 4  # past steps kept by L-BFGS; more hardly save steps, and each costs four passes over the coefficients
-STALL = 60  # steps without a better gap after which a problem has found what float32 can give
+STALL = 60  # steps without a better gap or objective after which a problem has found what float32 can give
+ROUNDING = 1e-6  # relative differences of objectives below this are rounding
 FLATTER = 0.1  # the slope after a step must have fallen to this share of the slope before it
-TRIALS = 8  # of the line search
+TRIALS = 8  # of the line search, after which any descent will do
 ABSENT_CLASS_LOGIT = -40.0  # a class without training images: probability below 1e-17, but finite
 
 
@@ -63,6 +64,14 @@ class _State(NamedTuple):
     gradient: jax.Array  # [P, C, D + 1]
     objective: jax.Array  # [P]
     gap: jax.Array  # [P]
+
+
+class _Best(NamedTuple):
+    """What the steps have gained so far."""
+
+    gap: jax.Array  # smallest, [P]
+    objective: jax.Array  # after the last step that gained anything, [P]
+    age: jax.Array  # steps since then, [P]
 
 
 def solve(
@@ -155,9 +164,10 @@ def _line_search(
 ) -> tuple[jax.Array, _Fit]:
     """Step length [P] along a direction, and the fit there.
 
-    Newton's step is tried first and mostly taken; otherwise a safeguarded secant search finds where the slope of a
-    convex function of one variable changes sign. `change` is that of the margins, `initial` the slope of the
-    objective, ``slope + step * bend`` that of the penalty.
+    Newton's step is tried first and mostly taken; otherwise a safeguarded secant search (Illinois: an end that stays
+    counts half) finds where the slope of a convex function of one variable changes sign. Late trials take whatever
+    descends, which a bracket that shrinks towards 0 must find. `change` is that of the margins, `initial` the slope of
+    the objective, ``slope * step + bend * step^2 / 2`` the change of the penalty.
     """
     towards = state.fit.residual * change  # the margin of the true class does not change
     variance = (towards * change).sum(axis=1) - jnp.square(towards.sum(axis=1)) * _inverse(problems.weights)
@@ -165,21 +175,24 @@ def _line_search(
 
     def attempt(search):
         step, low, at_low, high, at_high, done, _, k = search
-        step = jnp.where(done | (k < TRIALS - 1), step, low)  # the last resort still descends, by convexity
         fit = _cross_entropy(state.margins + step[:, None, None] * change, problems)
         first = (fit.residual * change).sum(axis=(1, 2)) + slope + step * bend
-        done = (jnp.abs(first) <= FLATTER * jnp.abs(initial)) | (initial >= 0)
-        low, at_low = jnp.where(first < 0, step, low), jnp.where(first < 0, first, at_low)
-        high, at_high = jnp.where(first > 0, step, high), jnp.where(first > 0, first, at_high)
-        inside = low + (high - low) * jnp.clip(at_low / (at_low - at_high), 0.1, 0.9)
-        proposal = jnp.where(jnp.isfinite(high), inside, 4.0 * low)
-        proposal = jnp.where(k < TRIALS - 1, proposal, step)
+        descends = fit.loss + step * (slope + 0.5 * step * bend) <= state.fit.loss + ROUNDING * state.objective
+        flat = (jnp.abs(first) <= FLATTER * jnp.abs(initial)) | (k >= TRIALS)
+        done = done | (flat & descends) | (initial >= 0)
+        beyond = (first > 0) | ~descends
+        at_low = jnp.where(beyond, jnp.where(jnp.isfinite(high), 0.5, 1.0) * at_low, first)
+        at_high = jnp.where(beyond, first, jnp.where(low > 0, 0.5, 1.0) * at_high)
+        low, high = jnp.where(beyond, low, step), jnp.where(beyond, step, high)
+        secant = jnp.clip(at_low / jnp.minimum(at_low - at_high, -1e-30), 0.1, 0.9)
+        proposal = jnp.where(jnp.isfinite(high), low + (high - low) * secant, 4.0 * low)
+        proposal = jnp.where(k < 3 * TRIALS - 2, proposal, 0.0)  # never seen
         return jnp.where(done, step, proposal), low, at_low, high, at_high, done, fit, k + 1
 
     nothing = jnp.zeros_like(initial)
     start = jnp.where(initial < 0, newton, 0.0)
     begin = (start, nothing, initial, nothing + jnp.inf, nothing, initial > jnp.inf, state.fit, 0)
-    step, *_, fit, _ = jax.lax.while_loop(lambda s: ~s[5].all() & (s[7] < TRIALS), attempt, begin)
+    step, *_, fit, _ = jax.lax.while_loop(lambda s: ~s[5].all() & (s[7] < 3 * TRIALS), attempt, begin)
     return step, fit
 
 
@@ -222,10 +235,10 @@ def _minimise(
         return -q
 
     def unfinished(loop):
-        return loop[2].any() & (loop[5] < max_steps)
+        return loop[2].any() & (loop[4] < max_steps)
 
     def body(loop):
-        state, memory, active, best, stalled, k = loop
+        state, memory, active, best, k = loop
         v = jnp.where(active[:, None, None] & live, direction(state, memory, k), 0.0)
         change = _margins(jnp.einsum("pcd,nd->pcn", v, features, precision="highest"), problems)
         w = state.coefficients
@@ -242,13 +255,20 @@ def _minimise(
             memory[1].at[slot].set(difference),
             memory[2].at[slot].set(jnp.where(alignment > 0, 1.0 / jnp.where(alignment > 0, alignment, 1.0), 0.0)),
         )
-        stalled = jnp.where(new.gap < 0.99 * best, 0, stalled + 1)
-        active = active & (new.gap > tolerance * new.objective) & (stalled < STALL)
-        return new, memory, active, jnp.minimum(best, new.gap), stalled, k + 1
+        # At weak strengths the gap starts to shrink long after the objective.
+        gains = (new.gap < 0.99 * best.gap) | (new.objective < (1.0 - ROUNDING) * best.objective)
+        best = _Best(
+            jnp.minimum(best.gap, new.gap),
+            jnp.where(gains, new.objective, best.objective),
+            jnp.where(gains, 0, best.age + 1),
+        )
+        active = active & (new.gap > tolerance * new.objective) & (best.age < STALL)
+        return new, memory, active, best, k + 1
 
     past = (MEMORY, *start.coefficients.shape)
     memory = (jnp.zeros(past), jnp.zeros(past), jnp.zeros(past[:2]))
     active = start.gap > tolerance * start.objective
-    loop = (start, memory, active, start.gap, jnp.zeros(active.shape, jnp.int32), jnp.int32(0))
+    best = _Best(start.gap, start.objective, jnp.zeros(active.shape, jnp.int32))
+    loop = (start, memory, active, best, jnp.int32(0))
     state, *_, steps = jax.lax.while_loop(unfinished, body, loop)
     return state.coefficients, steps

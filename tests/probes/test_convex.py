@@ -153,3 +153,14 @@ def test_same_input_same_numbers(rng):
     x, y = planted(rng, 150, 20, 3)
     one, two = (fit_convex({"a": x}, {"t": y}, l2=[0.01]).weights("a", "t", 0.01) for _ in range(2))
     assert all(bool(jax.numpy.array_equal(a, b)) for a, b in zip(one, two, strict=True))
+
+
+@pytest.mark.parametrize(("l2", "separation"), [(1e-5, 0.3), (1e-3, 0.3), (1e-2, 1.0)])
+def test_one_strength_is_solved_without_stronger_ones_before_it(l2, separation, rng):
+    """Four images a class, more features than images: Newton's first step is several times too long, and at weak
+    strengths the gap starts to shrink long after the objective."""
+    y = np.repeat(np.arange(126), 4)
+    means = separation * rng.standard_normal((126, 600))
+    x = (rng.standard_normal((504, 600)) + means[y]) / (1.0 + np.arange(600)) ** 0.7
+    found = fit_convex({"layer": x.astype(np.float32)}, {"y": y}, l2=[l2], tolerance=1e-4)
+    assert found.gap("layer", "y", l2) <= 1e-4 * found.objective("layer", "y", l2)
