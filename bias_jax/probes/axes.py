@@ -15,14 +15,27 @@ import jax.numpy as jnp
 BLOCK = 4096  # columns of the bank converted to float64 at a time
 
 
+class Moments(NamedTuple):
+    """What the bank is centred and scaled by."""
+
+    mean: jax.Array  # [D]
+    remainder: jax.Array  # [D], what float32 could not hold of the mean
+    varies: jax.Array  # bool [D]; a column that is constant up to rounding becomes 0, and so does its weight
+    mean_square: jax.Array  # scalar, of the centred bank
+
+    @property
+    def scale(self) -> jax.Array:
+        """Root mean square of the centred bank; 1 where every column is constant."""
+        return jnp.where(self.mean_square > 0, jnp.sqrt(self.mean_square), 1.0)
+
+
 class Axes(NamedTuple):
     """Principal coordinates of one layer and the way back."""
 
     features: jax.Array  # [N, r + 1]; the last column is all ones and carries the bias
     spectrum: jax.Array  # [r + 1], mean square of each column
     basis: jax.Array  # [D, r] for D <= N, otherwise [N, N] (see `to_bank`)
-    mean: jax.Array  # [D], of the bank's columns
-    scale: jax.Array  # scalar, root mean square of the centred bank
+    moments: Moments  # of the bank
 
 
 def principal_axes(bank: jax.Array) -> Axes:
@@ -30,26 +43,35 @@ def principal_axes(bank: jax.Array) -> Axes:
 
     Cost: one product of 2 N D min(N, D) operations and the eigenvectors of a min(N, D) square matrix.
     """
+    moments = bank_moments(bank)
     if bank.shape[1] <= bank.shape[0]:
-        return _by_covariance(bank)
-    mean, scale = _centre_and_scale(bank)
-    with jax.enable_x64(True):
-        features, spectrum, basis = _by_gram(bank, mean, scale)
-    return Axes(features, spectrum, basis, mean, scale)
+        features, spectrum, basis = _by_covariance(bank, moments)
+    else:
+        with jax.enable_x64(True):
+            features, spectrum, basis = _by_gram(bank, moments)
+    return Axes(features, spectrum, basis, moments)
 
 
 def to_bank(axes: Axes, coefficients: jax.Array, bank: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Coefficients [C, r + 1] in principal axes -> (W [D, C], b [C]) for the bank as given."""
-    return _to_bank(axes, coefficients, bank)
+    weights = _weights(axes, coefficients, bank)
+    with jax.enable_x64(True):  # of features far from 0 the bias takes back what their means add
+        return weights, _bias(axes.moments, coefficients, weights)
 
 
 @jax.jit
-def _centre_and_scale(bank: jax.Array) -> tuple[jax.Array, jax.Array]:
+def bank_moments(bank: jax.Array) -> Moments:
+    """Moments of a bank [N, D], each column judged by itself."""
     mean = bank.astype(jnp.float32).mean(axis=0)
-    rms = jnp.sqrt(jnp.square(bank - mean).mean())
-    # Rounding leaves a little where every column is constant; such a layer must not be blown up.
-    constant = rms <= 1e-6 * jnp.abs(mean).max()
-    return mean, jnp.where(constant, 1.0, rms)
+    # The difference to a number so close is exact, so centring again gains the digits that the mean has not.
+    remainder = (bank - mean).mean(axis=0)
+    square = jnp.square(bank - mean - remainder).mean(axis=0)
+    varies = ~(jnp.sqrt(square) <= 1e-6 * jnp.abs(mean))  # what is not a number stays visible
+    return Moments(mean, remainder, varies, jnp.where(varies, square, 0.0).mean())
+
+
+def _standardised(bank: jax.Array, moments: Moments) -> jax.Array:
+    return jnp.where(moments.varies, (bank - moments.mean - moments.remainder) / moments.scale, 0.0)
 
 
 def _with_ones(features: jax.Array, spectrum: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -58,18 +80,18 @@ def _with_ones(features: jax.Array, spectrum: jax.Array) -> tuple[jax.Array, jax
 
 
 @jax.jit
-def _by_covariance(bank: jax.Array) -> Axes:
-    mean, scale = _centre_and_scale(bank)
-    x = (bank - mean) / scale
+def _by_covariance(bank: jax.Array, moments: Moments) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Features, spectrum and basis."""
+    x = _standardised(bank, moments)
     # Only a rotation is taken from here, so float32 does: any orthogonal matrix gives the same probes.
     _, basis = jnp.linalg.eigh(jnp.matmul(x.T, x, precision="highest"))
     features = jnp.matmul(x, basis, precision="highest")
-    features, spectrum = _with_ones(features, jnp.square(features).mean(axis=0))
-    return Axes(features, spectrum, basis, mean, scale)
+    return *_with_ones(features, jnp.square(features).mean(axis=0)), basis
 
 
 @jax.jit
-def _by_gram(bank: jax.Array, mean: jax.Array, scale: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+def _by_gram(bank: jax.Array, moments: Moments) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """The same three, by way of float64."""
     images, width = bank.shape
 
     def add(gram: jax.Array, start: jax.Array) -> tuple[jax.Array, None]:
@@ -77,7 +99,8 @@ def _by_gram(bank: jax.Array, mean: jax.Array, scale: jax.Array) -> tuple[jax.Ar
         begin = jnp.minimum(start, max(width - BLOCK, 0))
         columns = begin + jnp.arange(min(BLOCK, width))
         x = jax.lax.dynamic_slice_in_dim(bank, begin, min(BLOCK, width), axis=1).astype(jnp.float64)
-        x = jnp.where(columns >= start, (x - mean[columns]) / scale, 0.0)
+        counted = (columns >= start) & moments.varies[columns]
+        x = jnp.where(counted, (x - x.mean(axis=0)) / moments.scale, 0.0)
         return gram + jnp.matmul(x, x.T, precision="highest"), None
 
     gram = jnp.zeros((images, images), jnp.float64)
@@ -91,10 +114,15 @@ def _by_gram(bank: jax.Array, mean: jax.Array, scale: jax.Array) -> tuple[jax.Ar
 
 
 @jax.jit
-def _to_bank(axes: Axes, coefficients: jax.Array, bank: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _weights(axes: Axes, coefficients: jax.Array, bank: jax.Array) -> jax.Array:
     product = partial(jnp.matmul, precision="highest")
     rotated = product(axes.basis, coefficients[:, :-1].T)
     if bank.shape[1] > bank.shape[0]:  # W = X' A, with A the coordinates in the row space
-        rotated = product(((bank - axes.mean) / axes.scale).T, rotated)
-    weights = rotated / axes.scale
-    return weights, coefficients[:, -1] - product(axes.mean, weights)
+        rotated = product(_standardised(bank, axes.moments).T, rotated)
+    return jnp.where(axes.moments.varies[:, None], rotated / axes.moments.scale, 0.0)
+
+
+@jax.jit
+def _bias(moments: Moments, coefficients: jax.Array, weights: jax.Array) -> jax.Array:
+    mean = moments.mean.astype(jnp.float64) + moments.remainder
+    return (coefficients[:, -1] - jnp.matmul(mean, weights.astype(jnp.float64))).astype(jnp.float32)

@@ -22,7 +22,7 @@ import numpy as np
 from jax.scipy.sparse.linalg import cg
 
 from bias_jax.probes.axes import Axes
-from bias_jax.probes.solver import Problems, problem_logits
+from bias_jax.probes.objective import Problems, problem_logits
 
 VALUES = ("adjusted_balanced_accuracy", "information_bits")  # metrics, see `score_probes`
 SOLVE_TOLERANCE, SOLVE_STEPS = 0.05, 30  # of conjugate gradients; a variance needs few digits

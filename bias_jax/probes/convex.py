@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from bias_jax.probes.axes import Axes, principal_axes, to_bank
-from bias_jax.probes.problems import class_problems, zero_start
-from bias_jax.probes.solver import ABSENT_CLASS_LOGIT, Problems, Solution, solve
+from bias_jax.probes.objective import ABSENT_CLASS_LOGIT, Problems
+from bias_jax.probes.problems import check_data, check_training, class_problems, position, whole_numbers, zero_start
+from bias_jax.probes.solver import Solution, solve
 
 
 @dataclass(frozen=True)
@@ -29,29 +30,35 @@ class ConvexProbes:
         bank: Mapping[str, jax.Array],
         paths: dict[str, LayerPath],
         classes: Mapping[str, int],
-        folds: Sequence[int] | None,
+        folds: Sequence[int | None],
     ):
-        self._bank, self._paths, self._classes = bank, paths, classes
-        self._folds: list[int | None] = list(folds) if folds is not None else [None]
+        self._bank, self._paths, self._classes, self._folds = bank, paths, classes, folds
 
     def weights(self, layer: str, target: str, l2: float, fold: int | None = None) -> tuple[jax.Array, jax.Array]:
         """(W [D, C], b [C]) in the coordinates of the bank as given: logits are ``bank[layer] @ W + b``."""
-        path, p, classes = self._paths[layer], self._folds.index(fold), self._classes[target]
-        coefficients = path.solutions[target][float(l2)].coefficients[p, :classes]
-        weights, bias = to_bank(path.axes, coefficients, self._bank[layer])
+        solution, p = self._solution(layer, target, l2), position("fold", fold, self._folds)
+        path, classes = self._paths[layer], self._classes[target]
+        weights, bias = to_bank(path.axes, solution.coefficients[p, :classes], self._bank[layer])
         return weights, jnp.where(path.problems[target].present[p, :classes], bias, ABSENT_CLASS_LOGIT)
 
     def objective(self, layer: str, target: str, l2: float, fold: int | None = None) -> float:
         """Value reached: mean cross-entropy (nats) plus ``l2/2 sum(W^2)`` on the centred, scaled features."""
-        return float(self._paths[layer].solutions[target][float(l2)].objective[self._folds.index(fold)])
+        return float(self._solution(layer, target, l2).objective[position("fold", fold, self._folds)])
 
     def gap(self, layer: str, target: str, l2: float, fold: int | None = None) -> float:
         """Certified upper bound of `objective` minus the optimum."""
-        return float(self._paths[layer].solutions[target][float(l2)].gap[self._folds.index(fold)])
+        return float(self._solution(layer, target, l2).gap[position("fold", fold, self._folds)])
 
     def steps(self, layer: str, target: str, l2: float) -> int:
         """Solver steps taken by the probes of all folds together; each is two matrix products."""
-        return int(self._paths[layer].solutions[target][float(l2)].steps)
+        return int(self._solution(layer, target, l2).steps)
+
+    def _solution(self, layer: str, target: str, l2: float) -> Solution:
+        position("layer", layer, self._paths)
+        path, strength = self._paths[layer].solutions, float(l2)
+        position("target", target, path)
+        position("strength", strength, path[target])
+        return path[target][strength]
 
 
 def fit_convex(
@@ -68,7 +75,7 @@ def fit_convex(
         mean over n of  -log softmax(x_n W + b)[y_n]   +   l2/2 * sum(W^2)
 
     where x are the layer's features, centred and divided by one scalar (the root mean square of the centred
-    features), and the bias is not penalised.
+    features), and the bias is not penalised. Columns that are constant up to float32 rounding count as 0.
 
     Args:
         bank: layer -> features [N, D].
@@ -82,30 +89,42 @@ def fit_convex(
     A class without training images gets zero weights and a bias of -40.
 
     Raises:
-        ValueError: for shapes that do not fit, strengths that are not positive, or features that are not finite.
+        ValueError: for shapes that do not fit, labels or folds that are not whole numbers, strengths that are not
+            positive, features that float32 cannot hold, or a fold outside which a target has no image to train on.
     """
-    strengths = sorted({float(value) for value in l2}, reverse=True)
-    if not strengths or strengths[-1] <= 0 or not np.isfinite(strengths).all():
-        raise ValueError(f"l2 must be positive and finite, got {list(l2)}")
-    arrays = {target: np.asarray(values) for target, values in labels.items()}
-    images = len(next(iter(arrays.values())))
-    for name, values in (*arrays.items(), *bank.items(), *((("folds", folds),) if folds is not None else ())):
-        if len(values) != images:
-            raise ValueError(f"{name!r} has {len(values)} rows, the first target has {images}")
-    classes = {target: int(max(values.max(), 0)) + 1 for target, values in arrays.items()}
-    numbers = None if folds is None else sorted(set(np.asarray(folds).tolist()))
-    excluded = [None] if numbers is None else numbers
-    training = np.stack([np.ones(images, bool) if f is None else np.asarray(folds) != f for f in excluded])
-    problems = {t: class_problems(y, classes[t], training) for t, y in arrays.items()}
+    strengths = checked_strengths(l2)
+    arrays, known = check_data(bank, labels)
+    classes = {target: int(y.max()) + 1 for target, y in known.items()}
+    images = len(next(iter(known.values())))
+    numbers: list[int | None] = [None]
+    training = np.ones((1, images), bool)
+    if folds is not None:
+        fold = whole_numbers("folds", folds, images)
+        numbers = np.unique(fold).tolist()
+        training = fold != np.unique(fold)[:, None]
+        check_training(known, numbers, training)
+    problems = {t: class_problems(y, classes[t], training) for t, y in known.items()}
     paths = {}
-    for layer, features in bank.items():
-        features = jnp.asarray(features)
-        if not bool(jnp.isfinite(features).all()):
-            raise ValueError(f"features of layer {layer!r} are not all finite")
+    for layer, features in arrays.items():
         axes = principal_axes(features)
         solutions = {t: solve_path(axes, p, strengths, tolerance, max_steps) for t, p in problems.items()}
         paths[layer] = LayerPath(axes, problems, solutions)
-    return ConvexProbes({k: jnp.asarray(v) for k, v in bank.items()}, paths, classes, numbers)
+    return ConvexProbes(arrays, paths, classes, numbers)
+
+
+def checked_strengths(l2: Sequence[float]) -> list[float]:
+    """Without repetition, the strongest first.
+
+    Raises:
+        ValueError: unless all are positive and finite in float32.
+    """
+    if np.ndim(l2) != 1:
+        raise ValueError(f"l2 must be a sequence of strengths, such as [{l2}], got {l2!r}")
+    with np.errstate(over="ignore", under="ignore"):
+        values = np.asarray(l2, np.float64).astype(np.float32)
+    if not len(values) or not np.isfinite(values).all() or not (values > 0).all():
+        raise ValueError(f"l2 must be positive and finite, got {list(l2)}")
+    return sorted({float(value) for value in l2}, reverse=True)
 
 
 def solve_path(

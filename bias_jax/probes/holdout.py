@@ -1,6 +1,5 @@
 """Which images are trained on and which are held out, drawn once for all probes of a recipe."""
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import jax
@@ -18,23 +17,6 @@ class Labels(NamedTuple):
     validation: jax.Array  # class numbers, likewise
     held_out: jax.Array  # the held-out images, int32 [V]
     present: tuple[jax.Array, ...]  # per target: whether the class occurs in training, bool [C]
-
-
-def label_table(bank: Mapping[str, jax.Array], labels: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Class numbers int32 [N, T]."""
-    if not bank or not labels:
-        raise ValueError("at least one layer and one target are needed")
-    images = len(next(iter(bank.values())))
-    for what, given, axes in (("layer", bank, 2), ("target", labels, 1)):
-        for name, shape in ((name, np.shape(values)) for name, values in given.items()):
-            if len(shape) != axes or 0 in shape:
-                raise ValueError(f"{what} {name!r} has the shape {list(shape)}: layers must be [N, D], targets [N]")
-            if shape[0] != images:
-                raise ValueError(f"{what} {name!r} has {shape[0]} rows, the first layer has {images}")
-    table = np.stack([np.asarray(values) for values in labels.values()], axis=1)
-    if not np.array_equal(table, np.floor(table)):
-        raise ValueError("labels must be whole numbers, negative where unknown")
-    return np.maximum(table, -1).astype(np.int32)
 
 
 def draw_held_out(table: np.ndarray, config: RecipeConfig, seed: int) -> np.ndarray:

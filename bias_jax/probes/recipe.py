@@ -8,9 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bias_jax.probes.holdout import draw_held_out, label_table, split_labels
+from bias_jax.probes.holdout import draw_held_out, split_labels
+from bias_jax.probes.objective import ABSENT_CLASS_LOGIT
+from bias_jax.probes.problems import check_data, position
 from bias_jax.probes.recipe_config import RecipeConfig
-from bias_jax.probes.solver import ABSENT_CLASS_LOGIT
 from bias_jax.probes.training import Jobs, Trained, train
 from bias_jax.randomness import key_for
 
@@ -54,7 +55,7 @@ class RecipeProbes:
         self, layer: str, target: str, l1: float, learning_rate: float, seed: int = 0
     ) -> tuple[jax.Array, jax.Array]:
         """(W [D, C], b [C]) in the coordinates of the bank as given: logits are ``bank[layer] @ W + b``."""
-        stack = self._stacks[layer]
+        stack = self._stack(layer)
         job, t, point = self._index(layer, target, l1, learning_rate, seed)
         sizes = [len(present) for present in self._present]
         row = stack.numbers["zeros"].shape[-1] * sum(sizes[:t]) + point * sizes[t]
@@ -64,18 +65,22 @@ class RecipeProbes:
     def numbers(self, layer: str, target: str, l1: float, learning_rate: float, seed: int = 0) -> RecipeNumbers:
         """Losses, accuracies, sparsity and epochs of one probe."""
         index = self._index(layer, target, l1, learning_rate, seed)
-        return RecipeNumbers(**{name: values[index].item() for name, values in self._stacks[layer].numbers.items()})
+        return RecipeNumbers(**{name: values[index].item() for name, values in self._stack(layer).numbers.items()})
+
+    def _stack(self, layer: str) -> _Stack:
+        position("layer", layer, self._stacks)
+        return self._stacks[layer]
 
     def _index(self, layer: str, target: str, l1: float, learning_rate: float, seed: int) -> tuple[int, int, int]:
         """Job, target and grid point within the job."""
-        config, stack = self._config, self._stacks[layer]
-        if not 0 <= seed < config.seeds:
-            raise KeyError(f"seed {seed}: there are {config.seeds}")
-        point = config.learning_rates.index(learning_rate) * len(config.l1) + config.l1.index(l1)
+        config, stack = self._config, self._stack(layer)
+        repeat, t = position("seed", seed, range(config.seeds)), position("target", target, self._targets)
+        rate = position("learning rate", learning_rate, config.learning_rates)
+        point = rate * len(config.l1) + position("strength", l1, config.l1)
         jobs, _, points = stack.numbers["zeros"].shape
         per_layer = jobs // len(stack.layers)
-        job = stack.layers.index(layer) * per_layer + seed * (per_layer // config.seeds) + point // points
-        return job, self._targets.index(target), point % points
+        job = stack.layers.index(layer) * per_layer + repeat * (per_layer // config.seeds) + point // points
+        return job, t, point % points
 
 
 def fit_recipe(
@@ -103,18 +108,16 @@ def fit_recipe(
     4 D bytes for each class, grid point and seed.
 
     Raises:
-        ValueError: for shapes that do not fit, labels that are not whole numbers, features that are not finite,
+        ValueError: for shapes that do not fit, labels that are not whole numbers, features that float32 cannot hold,
             or a target without training or validation images.
     """
     config = config or RecipeConfig()
-    table = label_table(bank, labels)
+    arrays, known = check_data(bank, labels)
+    table = np.stack(list(known.values()), axis=1)
     held_out = draw_held_out(table, config, seed) if validation is None else np.asarray(validation)
     split = split_labels(table, list(labels), held_out)
     by_width: dict[tuple, list[str]] = {}
-    arrays = {layer: jax.device_put(features) for layer, features in bank.items()}
     for layer, features in arrays.items():
-        if not jax.device_get(jnp.isfinite(features).all()):
-            raise ValueError(f"features of layer {layer!r} are not all finite")
         by_width.setdefault((features.shape[1], features.dtype), []).append(layer)
     stacks = []
     for (width, _), names in by_width.items():

@@ -16,20 +16,24 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-MEMORY = 4  # past steps kept by L-BFGS; more hardly save steps, and each costs four passes over the coefficients
+from bias_jax.probes.certificate import certify
+from bias_jax.probes.objective import (
+    Fit,
+    Problems,
+    State,
+    cross_entropy,
+    evaluate,
+    inverse_weights,
+    problem_logits,
+    to_margins,
+)
+
+MEMORY = 3  # past steps kept by L-BFGS; more hardly save steps, and each costs four passes over the coefficients
 STALL = 60  # steps without a better gap or objective after which a problem has found what float32 can give
 ROUNDING = 1e-6  # relative differences of objectives below this are rounding
-FLATTER = 0.1  # the slope after a step must have fallen to this share of the slope before it
+FLATTER = 0.3  # the slope after a step must have fallen to this share of the slope before it
+ROUNDS = 4  # of steps and certificate
 TRIALS = 8  # of the line search, after which any descent will do
-ABSENT_CLASS_LOGIT = -40.0  # a class without training images: probability below 1e-17, but finite
-
-
-class Problems(NamedTuple):
-    """P problems of one target; they share rows of features."""
-
-    labels: jax.Array  # class of each image, int32 [P, N]; negative means unknown
-    weights: jax.Array  # weight of each image in the mean, float32 [P, N], rows sum to 1
-    present: jax.Array  # whether the class occurs in training, bool [P, C]
 
 
 class Solution(NamedTuple):
@@ -38,32 +42,7 @@ class Solution(NamedTuple):
     coefficients: jax.Array  # [P, C, D + 1], the last column is the bias
     objective: jax.Array  # [P]
     gap: jax.Array  # [P], upper bound of objective minus optimum
-    steps: jax.Array  # number of steps taken, scalar
-
-
-def problem_logits(features: jax.Array, coefficients: jax.Array, problems: Problems) -> jax.Array:
-    """Logits of all images, [P, C, N]."""
-    logits = jnp.einsum("pcd,nd->pcn", coefficients, features, precision="highest")
-    return jnp.where(problems.present[:, :, None], logits, ABSENT_CLASS_LOGIT)
-
-
-class _Fit(NamedTuple):
-    """Cross-entropy of P problems and its derivatives by the margins."""
-
-    loss: jax.Array  # [P]
-    residual: jax.Array  # [P, C, N]
-    curvature: jax.Array  # [P, C], second derivative by each bias
-
-
-class _State(NamedTuple):
-    """Where all problems stand."""
-
-    coefficients: jax.Array  # [P, C, D + 1]
-    margins: jax.Array  # [P, C, N], logits minus the logit of the true class
-    fit: _Fit
-    gradient: jax.Array  # [P, C, D + 1]
-    objective: jax.Array  # [P]
-    gap: jax.Array  # [P]
+    steps: int  # number of steps taken
 
 
 class _Best(NamedTuple):
@@ -94,74 +73,31 @@ def solve(
         tolerance: a problem stops when its gap is at most this fraction of its objective.
         max_steps: limit on the number of steps.
 
-    The gap is certified by strong convexity: with the bias minimised out, ``f - f* <= |df/dW|^2 / (2 l2)``;
-    what is left of the bias gradient adds its Newton decrement.
+    The gap is certified by strong convexity: with the biases minimised out, ``f - f* <= |df/dW|^2 / (2 l2)``. On the
+    way the gap is estimated at the biases as they are; at the end they are minimised, and where the certificate is
+    then larger than the estimate, the problems go on from there with a smaller aim.
     """
-    state = _assess(features, problems, start, l2)
-    limits = jax.device_put((np.float32(tolerance), np.int32(max_steps)))
-    coefficients, steps = _minimise(features, spectrum, problems, state, l2, *limits)
-    # Margins are updated step by step on the way; what is reported is computed afresh from the coefficients.
-    state = _assess(features, problems, coefficients, l2)
-    return Solution(coefficients, state.objective, state.gap, steps)
+    coefficients, taken, aim, relative = start, 0, tolerance, np.inf
+    for _ in range(ROUNDS):
+        limits = jax.device_put((np.float32(aim), np.int32(max_steps - taken)))
+        coefficients, steps = _minimise(features, spectrum, problems, coefficients, l2, *limits)
+        coefficients, objective, gap = certify(features, problems, coefficients, l2)
+        steps, worst = jax.device_get((steps, _worst(objective, gap)))
+        taken, before, relative = taken + int(steps), relative, float(worst)
+        if not tolerance < relative < 0.9 * before or taken >= max_steps:
+            break  # solved; or as far as float32 gets; or out of steps
+        aim *= 0.5 * tolerance / relative
+    return Solution(coefficients, objective, gap, taken)
 
 
 @jax.jit
-def _assess(features: jax.Array, problems: Problems, coefficients: jax.Array, l2: jax.Array) -> _State:
-    margins = _margins(problem_logits(features, coefficients, problems), problems)
-    return _evaluate(features, problems, coefficients, margins, _cross_entropy(margins, problems), l2)
-
-
-def _true(problems: Problems) -> jax.Array:
-    """Whether a class is the labelled one, bool [P, C, N]."""
-    return jnp.arange(problems.present.shape[1])[:, None] == problems.labels[:, None]
-
-
-def _margins(logits: jax.Array, problems: Problems) -> jax.Array:
-    return logits - jnp.where(_true(problems), logits, 0.0).sum(axis=1, keepdims=True)
-
-
-def _evaluate(
-    features: jax.Array, problems: Problems, coefficients: jax.Array, margins: jax.Array, fit: _Fit, l2: jax.Array
-) -> _State:
-    """Objective, gradient and certificate; the one product is that of the gradient."""
-    live = problems.present
-    penalised = coefficients.at[:, :, -1].set(0.0)
-    gradient = jnp.einsum("pcn,nd->pcd", fit.residual, features, precision="highest") + l2[:, None, None] * penalised
-    gradient = jnp.where(live[:, :, None], gradient, 0.0)
-    # Each bias alone; the sum over classes bounds the joint decrement up to the factor C / (C - 1) <= 2.
-    bias_part = (jnp.square(gradient[:, :, -1]) / jnp.maximum(fit.curvature, 1e-30)).sum(axis=1)
-    gap = jnp.square(gradient[:, :, :-1]).sum(axis=(1, 2)) / (2.0 * l2) + bias_part
-    objective = fit.loss + 0.5 * l2 * jnp.square(penalised).sum(axis=(1, 2))
-    return _State(coefficients, margins, fit, gradient, objective, gap)
-
-
-def _cross_entropy(margins: jax.Array, problems: Problems) -> _Fit:
-    """Weighted loss, its gradient by the margins [P, C, N], and its curvature by each bias.
-
-    Accurate also where the loss is close to 0: then it is log1p of the other classes' share, and the true class's
-    residual is minus that share, neither of which may be had as a difference from 1.
-    """
-    true, weights = _true(problems), problems.weights
-    top = margins.max(axis=1)  # 0 where the true class is on top
-    others = jnp.where(true, 0.0, jnp.exp(margins - top[:, None]))
-    rest = others.sum(axis=1)
-    total = rest + jnp.exp(-top)
-    loss = jnp.where(top > 0, top + jnp.log(total), jnp.log1p(rest))
-    scale = weights / total
-    residual = jnp.where(true, -(scale * rest)[:, None], scale[:, None] * others)
-    size = jnp.abs(residual)  # weight times p, or times 1 - p for the true class
-    curvature = jnp.where(problems.present, (size - jnp.square(size) * _inverse(weights)[:, None]).sum(axis=2), 0.0)
-    return _Fit((weights * loss).sum(axis=1), residual, curvature)
-
-
-def _inverse(weights: jax.Array) -> jax.Array:
-    """One over the weight; 0 for images that are left out."""
-    return jnp.where(weights > 0, 1.0 / jnp.where(weights > 0, weights, 1.0), 0.0)
+def _worst(objective: jax.Array, gap: jax.Array) -> jax.Array:
+    return (gap / objective).max()
 
 
 def _line_search(
-    state: _State, change: jax.Array, problems: Problems, initial: jax.Array, slope: jax.Array, bend: jax.Array
-) -> tuple[jax.Array, _Fit]:
+    state: State, change: jax.Array, problems: Problems, initial: jax.Array, slope: jax.Array, bend: jax.Array
+) -> tuple[jax.Array, Fit]:
     """Step length [P] along a direction, and the fit there.
 
     Newton's step is tried first and mostly taken; otherwise a safeguarded secant search (Illinois: an end that stays
@@ -170,12 +106,12 @@ def _line_search(
     the objective, ``slope * step + bend * step^2 / 2`` the change of the penalty.
     """
     towards = state.fit.residual * change  # the margin of the true class does not change
-    variance = (towards * change).sum(axis=1) - jnp.square(towards.sum(axis=1)) * _inverse(problems.weights)
+    variance = (towards * change).sum(axis=1) - jnp.square(towards.sum(axis=1)) * inverse_weights(problems.weights)
     newton = -initial / jnp.maximum(variance.sum(axis=1) + bend, 1e-30)
 
     def attempt(search):
         step, low, at_low, high, at_high, done, _, k = search
-        fit = _cross_entropy(state.margins + step[:, None, None] * change, problems)
+        fit = cross_entropy(state.margins + step[:, None, None] * change, problems)
         first = (fit.residual * change).sum(axis=(1, 2)) + slope + step * bend
         descends = fit.loss + step * (slope + 0.5 * step * bend) <= state.fit.loss + ROUNDING * state.objective
         flat = (jnp.abs(first) <= FLATTER * jnp.abs(initial)) | (k >= TRIALS)
@@ -201,7 +137,7 @@ def _minimise(
     features: jax.Array,
     spectrum: jax.Array,
     problems: Problems,
-    start: _State,
+    start: jax.Array,
     l2: jax.Array,
     tolerance: jax.Array,
     max_steps: jax.Array,
@@ -213,7 +149,7 @@ def _minimise(
     def dot(a: jax.Array, b: jax.Array) -> jax.Array:
         return (a * b).sum(axis=(1, 2))
 
-    def direction(state: _State, memory, k: jax.Array) -> jax.Array:
+    def direction(state: State, memory, k: jax.Array) -> jax.Array:
         """Two-loop recursion over the stored steps, all problems at once."""
         steps, changes, inverse = memory
         order = (k - 1 - jnp.arange(MEMORY)) % MEMORY
@@ -240,13 +176,13 @@ def _minimise(
     def body(loop):
         state, memory, active, best, k = loop
         v = jnp.where(active[:, None, None] & live, direction(state, memory, k), 0.0)
-        change = _margins(jnp.einsum("pcd,nd->pcn", v, features, precision="highest"), problems)
+        change = to_margins(jnp.einsum("pcd,nd->pcn", v, features, precision="highest"), problems)
         w = state.coefficients
         slopes = dot(state.gradient, v), dot(w, penalty * v), dot(v, penalty * v)
         length, fit = _line_search(state, change, problems, *slopes)
         length = length[:, None, None]
         step = length * v
-        new = _evaluate(features, problems, w + step, state.margins + length * change, fit, l2)
+        new = evaluate(features, problems, w + step, state.margins + length * change, fit, l2)
         difference = new.gradient - state.gradient
         alignment = dot(step, difference)
         slot = k % MEMORY
@@ -265,10 +201,12 @@ def _minimise(
         active = active & (new.gap > tolerance * new.objective) & (best.age < STALL)
         return new, memory, active, best, k + 1
 
-    past = (MEMORY, *start.coefficients.shape)
+    margins = to_margins(problem_logits(features, start, problems), problems)
+    begin = evaluate(features, problems, start, margins, cross_entropy(margins, problems), l2)
+    past = (MEMORY, *start.shape)
     memory = (jnp.zeros(past), jnp.zeros(past), jnp.zeros(past[:2]))
-    active = start.gap > tolerance * start.objective
-    best = _Best(start.gap, start.objective, jnp.zeros(active.shape, jnp.int32))
-    loop = (start, memory, active, best, jnp.int32(0))
+    active = begin.gap > tolerance * begin.objective
+    best = _Best(begin.gap, begin.objective, jnp.zeros(active.shape, jnp.int32))
+    loop = (begin, memory, active, best, jnp.int32(0))
     state, *_, steps = jax.lax.while_loop(unfinished, body, loop)
     return state.coefficients, steps

@@ -18,8 +18,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from bias_jax.probes.holdout import Labels
+from bias_jax.probes.objective import ABSENT_CLASS_LOGIT
 from bias_jax.probes.recipe_config import RecipeConfig
-from bias_jax.probes.solver import ABSENT_CLASS_LOGIT
 
 BETAS = 0.9, 0.999  # Adam's, of Kingma & Ba 2015 and of Keras
 EPSILON = 1e-7  # Keras's

@@ -14,9 +14,9 @@ import numpy as np
 
 from bias_jax.probes.axes import Axes, principal_axes
 from bias_jax.probes.between_folds import centred_signs, exchange
-from bias_jax.probes.convex import solve_path
-from bias_jax.probes.problems import class_problems, zero_start
-from bias_jax.probes.solver import Problems, problem_logits, solve
+from bias_jax.probes.convex import checked_strengths, solve_path
+from bias_jax.probes.problems import check_data, class_problems, whole_numbers, zero_start
+from bias_jax.probes.solver import Problems, Solution, problem_logits, solve
 
 BY_IMAGE = ("predicted", "log_probability", "fitted", "fitted_log_probability", "learned", "taught")
 
@@ -32,6 +32,15 @@ class ProbeConfig:
     max_steps: int = 1000  # solver steps per strength
     signs: int = 2  # random vectors that estimate the covariance between folds
     draws: int = 2000  # bootstrap draws for intervals
+
+    def __post_init__(self) -> None:
+        checked_strengths(self.l2)
+        if self.folds < 3:
+            raise ValueError(f"folds must be at least 3, two of which are left out at a time, got {self.folds}")
+        if self.shuffles < 0:
+            raise ValueError(f"shuffles must not be negative, got {self.shuffles}")
+        if not self.tolerance > 0:
+            raise ValueError(f"tolerance must be positive, got {self.tolerance}")
 
 
 @dataclass(frozen=True)
@@ -62,13 +71,25 @@ def cross_validate(
 
     Args:
         features: [N, D], on the device.
-        labels: target -> class numbers int [N].
+        labels: target -> class numbers int [N], all known.
         classes: target -> number of classes.
-        folds: fold of each image, int [N], numbers 0 to F - 1.
+        folds: fold of each image, int [N], numbers 0 to ``config.folds`` - 1, none of them empty.
         groups: intersectional group of each image, int [N]; their sizes count as fixed.
         config: see `ProbeConfig`.
         seed: of the shuffled labels and the signs, the same for every layer and target.
+
+    Raises:
+        ValueError: for shapes or numbers that do not fit, or features that float32 cannot hold.
     """
+    bank, labels = check_data({"features": features}, labels)
+    features, images = bank["features"], len(bank["features"])
+    folds, groups = whole_numbers("folds", folds, images), whole_numbers("groups", groups, images)
+    if (found := np.unique(folds).tolist()) != list(range(config.folds)):
+        raise ValueError(f"folds must be numbered 0 to {config.folds - 1}, got {found}")
+    for target, y in labels.items():
+        if target not in classes or y.min() < 0 or y.max() >= classes[target]:
+            size = classes.get(target, 0)
+            raise ValueError(f"target {target!r} has labels from {y.min()} to {y.max()}, but {size} classes from 0")
     rng = np.random.default_rng(seed)
     shuffles = [_shuffle_within_folds(folds, rng) for _ in range(config.shuffles)]
     truth = {t: np.stack([y, *(y[order] for order in shuffles)]) for t, y in labels.items()}
@@ -94,7 +115,7 @@ def _probe_target(
     number, images = config.folds, np.arange(len(folds))
     inner = np.stack([(folds != f) & (folds != (f + 1) % number) for f in range(number)])
     problems = class_problems(truth[0], classes, inner)
-    strengths = sorted(config.l2, reverse=True)
+    strengths = checked_strengths(config.l2)
     path = solve_path(axes, problems, strengths, config.tolerance, config.max_steps)
     inner_log_p = [_predict(axes.features, path[strength].coefficients, problems)[1] for strength in strengths]
     chosen = np.array(strengths)[_choose(np.stack(jax.device_get(inner_log_p)), folds)]  # [F]
@@ -114,8 +135,14 @@ def _probe_target(
         exchanged = exchange(axes, problems, finals[-1].coefficients, l2, y, folds, groups, signs)
         for name, row in zip(BY_IMAGE, (*values, *exchanged), strict=True):
             found[name].append(row)
-    gaps = jax.device_get([(s.gap / s.objective).max() for s in (*path.values(), *finals)])
-    return {name: np.stack(rows) for name, rows in found.items()} | {"l2": chosen, "relative_gap": np.max(gaps)}
+    gap = np.max([_relative_gap(solution) for solution in (*path.values(), *finals)])
+    return {name: np.stack(rows) for name, rows in found.items()} | {"l2": chosen, "relative_gap": gap}
+
+
+def _relative_gap(solution: Solution) -> np.float32:
+    """The largest; no objective is below 0, so one of 0, of a single class, is reached for certain."""
+    gap, objective = jax.device_get((solution.gap, solution.objective))
+    return np.where(objective > 0, gap / np.where(objective > 0, objective, 1.0), 0.0).max().astype(np.float32)
 
 
 def _shuffle_within_folds(folds: np.ndarray, rng: np.random.Generator) -> np.ndarray:

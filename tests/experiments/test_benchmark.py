@@ -1,4 +1,10 @@
+import re
+import sys
+
+import pytest
+
 from experiments.benchmark import BENCHMARKS, main
+from experiments.benchmarks import probes
 from experiments.benchmarks.timing import alternate, describe, ratio
 
 
@@ -24,3 +30,31 @@ def test_rounds_alternate_after_one_warm_up():
 def test_rates_and_ratios():
     assert describe([2.0, 1.0, 4.0], 8, "images/s") == "4.0 images/s [2.0, 8.0]"
     assert ratio([1.0, 2.0], [3.0, 4.0]).startswith("3.00 times as fast (best of 2) [2.00, 3.00]")
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The number of unique classes")  # one image a group
+def test_probes_are_compared_by_sums_with_compilation(capsys):
+    arguments = "--per-group 1 --layers maxpool --l2 0.1,1 --folds 2 --peers sklearn --peer-seconds 2"
+    assert main(["probes", *arguments.split()]) == 0
+    text = capsys.readouterr().out
+    assert f"{probes.threads()} threads" in text
+    assert "126 images" in text and "7 targets x 2 strengths x 2 folds" in text
+    layer, total = (re.search(rf"^{name} .*$", text, re.MULTILINE)[0].split() for name in ("maxpool", "all"))
+    parts = [float(value) for value in layer[4:7]]  # after D, probes and steps
+    assert layer[1:3] == ["64", "28"] and total[2:5] == layer[4:7] and parts[0] > 0
+    fits = [line.split() for line in text.splitlines() if re.match(r"maxpool +64 [a-z]", line)]
+    assert len(fits) == 7 * 2
+    sums = re.findall(r"^(D = 64|all) +scikit-learn +([0-9.]+) s, here +([0-9.]+) s", text, re.MULTILINE)
+    assert [name for name, *_ in sums] == ["D = 64", "all"] and sums[0][1:] == sums[1][1:]
+    theirs, ours = map(float, sums[0][1:])
+    assert theirs == pytest.approx(sum(float(fit[-3]) for fit in fits), abs=0.2)
+    # As many probes as scikit-learn fitted, half of all, at the mean time of all: compilation, factors and loop.
+    assert ours == pytest.approx(sum(parts) / 2, abs=0.1)
+
+
+def test_missing_torch_is_told_before_anything_is_measured(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert main(["probes", "--peers", "torch"]) == 2
+    captured = capsys.readouterr()
+    assert "torch is needed" in captured.err and not captured.out

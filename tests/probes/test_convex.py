@@ -158,9 +158,97 @@ def test_same_input_same_numbers(rng):
 @pytest.mark.parametrize(("l2", "separation"), [(1e-5, 0.3), (1e-3, 0.3), (1e-2, 1.0)])
 def test_one_strength_is_solved_without_stronger_ones_before_it(l2, separation, rng):
     """Four images a class, more features than images: Newton's first step is several times too long, and at weak
-    strengths the gap starts to shrink long after the objective."""
+    strengths the gap starts to shrink long after the objective.
+    """
     y = np.repeat(np.arange(126), 4)
     means = separation * rng.standard_normal((126, 600))
     x = (rng.standard_normal((504, 600)) + means[y]) / (1.0 + np.arange(600)) ** 0.7
     found = fit_convex({"layer": x.astype(np.float32)}, {"y": y}, l2=[l2], tolerance=1e-4)
     assert found.gap("layer", "y", l2) <= 1e-4 * found.objective("layer", "y", l2)
+
+
+@pytest.mark.parametrize(("images", "width"), [(150, 40), (60, 90)])
+@pytest.mark.parametrize("l2", [1.0, 1e-2])
+def test_a_column_far_from_zero_leaves_the_others_as_they_are(images, width, l2, rng):
+    informative, y = planted(rng, images, width, 3, 0.02)
+    far = np.full((images, 1), 1e7, np.float32) + rng.integers(0, 2, (images, 1)).astype(np.float32)  # its last digit
+    x = np.concatenate([informative[:, :7], far, np.full((images, 2), 0.1, np.float32), informative[:, 7:]], axis=1)
+    constant = np.isin(np.arange(x.shape[1]), (7, 8, 9))
+    reached = fit_convex({"a": x}, {"t": y}, l2=[l2], tolerance=1e-6)
+    weights, bias = (np.asarray(a, float) for a in reached.weights("a", "t", l2))
+    assert (weights[constant] == 0).all() and (weights[~constant] != 0).any(axis=1).all()
+    z = x.astype(float) - x.astype(float).mean(0)
+    z[:, constant] = 0
+    scale = np.sqrt(np.square(z).mean())
+    logits = x.astype(float) @ weights + bias
+    loss = np.log(np.exp(logits).sum(1)) - logits[np.arange(images), y]
+    model = LogisticRegression(C=1 / (l2 * images), tol=1e-10, max_iter=20000).fit(z / scale, y)
+    fitted = z / scale @ model.coef_.T + model.intercept_
+    optimum = (np.log(np.exp(fitted).sum(1)) - fitted[np.arange(images), y]).mean()
+    optimum += l2 / 2 * np.square(model.coef_).sum()
+    assert reached.objective("a", "t", l2) == pytest.approx(optimum, rel=1e-5)
+    assert loss.mean() + l2 / 2 * np.square(scale * weights).sum() == pytest.approx(optimum, rel=1e-5)
+
+
+@pytest.mark.parametrize(("images", "width"), [(150, 40), (60, 90)])
+def test_an_offset_costs_no_more_digits_than_the_bank_has_lost(images, width, rng):
+    """1e3 with a deviation of 0.01."""
+    x, y = planted(rng, images, width, 3, 0.02)
+    x = (1e3 + 0.01 * (x - x.mean(0))).astype(np.float32)
+    found = fit_convex({"a": x}, {"t": y}, l2=[1e-2], tolerance=1e-6)
+    assert found.objective("a", "t", 1e-2) == pytest.approx(reference(1e3 * (x.astype(float) - 1e3), y, 1e-2), rel=1e-5)
+
+
+BROKEN = {
+    "no targets": ({"labels": {}}, "at least one layer and one target"),
+    "no layers": ({"bank": {}}, "at least one layer and one target"),
+    "half labels": ({"labels": {"t": np.arange(20) % 2 + 0.5}}, "'t' must hold whole numbers"),
+    "labels in words": ({"labels": {"t": np.array(["a", "b"] * 10)}}, "'t' must hold whole numbers"),
+    "label nan": ({"labels": {"t": np.full(20, np.nan)}}, "'t' must hold whole numbers"),
+    "labels in columns": ({"labels": {"t": np.zeros((20, 1), int)}}, r"'t' has the shape \[20, 1\]"),
+    "no label known": ({"labels": {"t": np.full(20, -1)}}, "'t' has no known label"),
+    "bank of one axis": ({"bank": {"a": np.zeros(20)}}, r"'a' has the shape \[20\]"),
+    "bank without features": ({"bank": {"a": np.zeros((20, 0))}}, r"'a' has the shape \[20, 0\]"),
+    "bank in words": ({"bank": {"a": np.full((20, 3), "x")}}, "'a' must be real numbers"),
+    "layers that differ": ({"bank": {"a": np.eye(20), "b": np.eye(19)}}, "'b' has 19 rows, layer 'a' has 20"),
+    "too large": ({"bank": {"a": np.linspace(-1e20, 1e20, 60).reshape(20, 3)}}, "'a' are too large or too small"),
+    "larger still": ({"bank": {"a": 1e38 * np.ones((20, 3))}}, "'a' are too large or too small"),
+    "beyond float32": ({"bank": {"a": 1e300 * np.eye(20)}}, "'a' are not all finite"),
+    "too small": ({"bank": {"a": 1e-25 * np.eye(20)}}, "'a' are too large or too small"),
+    "half folds": ({"folds": np.arange(20) % 3 + 0.5}, "folds must hold whole numbers"),
+    "fold nan": ({"folds": np.full(20, np.nan)}, "folds must hold whole numbers"),
+    "one fold": ({"folds": np.ones(20, int)}, "'t' has no training image with a known label outside fold 1"),
+    "one strength": ({"l2": 0.1}, r"such as \[0.1\]"),
+    "strength below float32": ({"l2": [1e-60]}, "l2 must be positive"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_what_cannot_be_probed_is_refused(case):
+    given, problem = BROKEN[case]
+    fine = {"bank": {"a": np.eye(20, 3)}, "labels": {"t": np.arange(20) % 2}, "l2": [0.1]}
+    bank, labels = ({**fine, **given}[name] for name in ("bank", "labels"))
+    with pytest.raises(ValueError, match=problem):
+        fit_convex(bank, labels, l2=given.get("l2", fine["l2"]), folds=given.get("folds"))
+
+
+def test_a_layer_that_varies_by_rounding_only_is_no_error(rng):
+    x = (1e7 + rng.integers(0, 2, (30, 4))).astype(np.float32)
+    found = fit_convex({"a": x}, {"t": np.arange(30) % 2}, l2=[0.1])
+    assert found.objective("a", "t", 0.1) == pytest.approx(np.log(2), rel=1e-6)
+
+
+def test_probes_that_are_not_there_are_told_with_those_that_are(rng):
+    x, y = planted(rng, 30, 4, 2)
+    found = fit_convex({"a": x}, {"t": y}, l2=[np.float32(0.1)], folds=np.arange(30) % 2)
+    assert found.gap("a", "t", np.float32(0.1), 1) == found.gap("a", "t", float(np.float32(0.1)), 1)
+    own = float(np.float32(0.1))
+    for place, there in {
+        ("b", "t", own, 0): "no layer 'b'; there are 'a'",
+        ("a", "u", own, 0): "no target 'u'; there are 't'",
+        ("a", "t", 3.0, 0): r"no strength 3.0; there are 0.1000000014",
+        ("a", "t", own, None): "no fold None; there are 0, 1",
+    }.items():
+        for look_up in (found.weights, found.objective, found.gap):
+            with pytest.raises(KeyError, match=there):
+                look_up(*place)

@@ -266,6 +266,25 @@ def test_bad_input_is_refused(data):
         fit_recipe({"a": x}, {"y": y}, config=config, seed=0, validation=np.zeros(N, bool))
     with pytest.raises(ValueError, match="'y' has no training image"):
         fit_recipe({"a": x}, {"y": np.where(validation, y, -1)}, config=config, seed=0, validation=validation)
+    with pytest.raises(ValueError, match="at least one layer and one target"):
+        fit_recipe({"a": x}, {}, config=config, seed=0)
+    with pytest.raises(ValueError, match="'a' are too large or too small"):
+        fit_recipe({"a": 1e-25 * x}, {"y": y}, config=config, seed=0)
     for name, value in {"l1": (-1.0,), "learning_rates": (), "epochs": 0, "dropout": 1.0, "penalty": "l1"}.items():
         with pytest.raises(ValueError, match=name):
             replace(config, **{name: value})
+
+
+def test_probes_that_are_not_there_are_told_with_those_that_are(data):
+    bank, labels, validation = data
+    found = fit_recipe(bank, labels, config=replace(BASE, epochs=1), seed=0, validation=validation)
+    for place, there in {
+        ("c", "y", 3e-2, 3e-3, 0): "no layer 'c'; there are 'a', 'b'",
+        ("a", "z", 3e-2, 3e-3, 0): "no target 'z'; there are 'y', 'other'",
+        ("a", "y", 1.0, 3e-3, 0): "no strength 1.0; there are 0.03, 0.001",
+        ("a", "y", 3e-2, 1.0, 0): "no learning rate 1.0; there are 0.003, 0.03",
+        ("a", "y", 3e-2, 3e-3, 2): "no seed 2; there are 0, 1",
+    }.items():
+        for look_up in (found.weights, found.numbers):
+            with pytest.raises(KeyError, match=there):
+                look_up(*place)

@@ -128,3 +128,38 @@ def test_features_without_information_give_finite_scores():
     found = score_probes(result, {"t": (("t", 2),)}, y, draws=100, key=key_for(0, "x"))
     assert all(np.isfinite([s.value, s.low, s.high]).all() for s in found)
     assert pick(found, "t", "t", "balanced_accuracy").value == pytest.approx(0.5)
+
+
+def test_one_class_is_solved_without_a_gap():
+    y, x = np.zeros(60, int), jax.device_put(np.random.default_rng(0).standard_normal((60, 4)).astype(np.float32))
+    result = cross_validate(x, {"t": y}, {"t": 1}, np.arange(60) % 4, y, CONFIG, 0)
+    assert (result.relative_gap == 0).all() and (result.log_probability == 0).all()
+
+
+def test_bad_input_is_refused():
+    x, y, folds = np.random.default_rng(0).standard_normal((60, 4)), np.arange(60) % 2, np.arange(60) // 2 % 4
+    fine = {"features": x, "labels": {"t": y}, "classes": {"t": 2}, "folds": folds, "groups": y}
+    for given, problem in (
+        ({"features": np.where(x > 2, np.nan, x)}, "not all finite"),
+        ({"features": 1e-25 * x}, "too large or too small"),
+        ({"labels": {}}, "at least one layer and one target"),
+        ({"labels": {"t": y + 0.5}}, "'t' must hold whole numbers"),
+        ({"labels": {"t": y - 1}}, "'t' has labels from -1 to 0, but 2 classes"),
+        ({"classes": {"t": 1}}, "'t' has labels from 0 to 1, but 1 classes"),
+        ({"folds": folds + 1}, r"folds must be numbered 0 to 3, got \[1, 2, 3, 4\]"),
+        ({"folds": folds % 3}, r"got \[0, 1, 2\]"),
+        ({"folds": np.where(folds > 2, np.nan, folds)}, "folds must hold whole numbers"),
+        ({"groups": y[:-1]}, "groups has 59 rows"),
+    ):
+        with pytest.raises(ValueError, match=problem):
+            cross_validate(*{**fine, **given}.values(), CONFIG, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("folds", 2), ("l2", ()), ("l2", (0.0, 1.0)), ("l2", 0.1), ("shuffles", -1), ("tolerance", 0.0),
+     ("tolerance", float("nan"))],
+)  # fmt: skip
+def test_settings_out_of_range_are_refused(name, value):
+    with pytest.raises(ValueError, match=name):
+        ProbeConfig(**{name: value})
