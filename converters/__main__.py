@@ -14,6 +14,7 @@ from pathlib import Path
 
 from bias_jax.errors import InputError, run
 from bias_jax.networks import NETWORKS, PRECISIONS, load_checkpoint
+from bias_jax.networks.checkpoint import require_free
 from converters.checkpoint import convert_file, open_weights
 from converters.evaluation import evaluate
 from converters.images import class_folders, image_folder
@@ -62,8 +63,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _convert(arguments: argparse.Namespace) -> int:
     out: Path = arguments.out
-    if out.exists() and any(out.iterdir()):  # before hashing or fetching half a gibibyte
-        raise InputError("directory exists and is not empty", file=out, remedy="choose another --out")
+    require_free(out)  # before hashing or fetching half a gibibyte
     manifest = convert_file(open_weights(arguments.network, arguments.source, arguments.weights), out)
     t = manifest.transform
     print(f"{manifest.network} weights {manifest.weights}, {manifest.classes} classes -> {out}")
@@ -72,6 +72,7 @@ def _convert(arguments: argparse.Namespace) -> int:
         print("the file is none of torchvision's published ones, so the transform is the usual one of this network")
     if manifest.weights.endswith("(unverified)"):
         print(f"timm's file names carry no hash, so --weights was taken at its word; SHA-256 {manifest.source_sha256}")
+        print("the published accuracy is left out: it belongs to a file that is certainly the published one")
     if manifest.untrained:
         print(f"the file holds no valid values for {manifest.untrained}*: a sweep leaves these layers out")
     return 0

@@ -45,12 +45,12 @@ def open_weights(name: str, source: Path | None, claimed: str | None) -> Weights
     Raises:
         InputError: see `download`, `identify` and `read_state_dict`.
     """
-    hub_sha256 = None
+    hub_sha256, downloaded = None, source is None
     if source is None:
         if claimed is None:
             raise InputError("no weights are named", remedy="give --source FILE or --weights ENTRY")
         source, hub_sha256 = download(published(name, claimed))
-    identity = identify(name, source, claimed, hub_sha256)
+    identity = identify(name, source, claimed, hub_sha256, downloaded=downloaded)
     return Weights(name, source, identity, read_state_dict(source))
 
 
@@ -65,7 +65,7 @@ def convert_file(weights: Weights, out: Path) -> Manifest:
         source_sha256=weights.identity.sha256,
         params_sha256=params_digest(params),
         transform=weights.transform,
-        accuracy=entry.accuracy if entry else None,
+        accuracy=weights.identity.accuracy,
         untrained=entry.invalid if entry else None,
     )
     save_checkpoint(out, params, manifest)

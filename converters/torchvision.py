@@ -1,5 +1,6 @@
 """State dicts -> parameters of the Flax networks; all or nothing."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -38,8 +39,8 @@ def convert(name: str, state_dict: Mapping[str, Any], *, invalid: str | None = N
     """
     arrays = torchvision_names(name, state_dict)
     last = ".".join((*network(name).classifier, "bias"))
-    if last not in arrays or arrays[last].ndim != 1:
-        raise InputError(f"no {last!r} among {len(arrays)} arrays", remedy=_REMEDY)
+    if last not in arrays or arrays[last].ndim != 1 or len(arrays[last]) == 0:
+        raise InputError(f"no {last!r} with a number per class among {len(arrays)} arrays", remedy=_REMEDY)
     dropped = DROPPED_PREFIX.get(name)
     unused = {
         key
@@ -58,7 +59,7 @@ def convert(name: str, state_dict: Mapping[str, Any], *, invalid: str | None = N
         if not np.issubdtype(array.dtype, np.floating):
             faults.append(f"{key} holds {array.dtype}, not floating point numbers")
             return np.zeros(leaf.shape, np.float32)
-        if path[-1].key == "kernel":
+        if path[-1].key == "kernel" and array.ndim == len(leaf.shape):
             array = to_flax_layout(array, FLATTENED.get((name, key)))
         if array.shape != leaf.shape:
             faults.append(f"{key} has shape {arrays[key].shape}, which does not become {leaf.shape}")
@@ -79,17 +80,18 @@ def convert(name: str, state_dict: Mapping[str, Any], *, invalid: str | None = N
 def torchvision_names(name: str, state_dict: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """The same arrays under torchvision's names and with its shapes.
 
-    The prefix that data-parallel training puts before every name is removed, timm's names are replaced.
+    The prefix that data-parallel training puts before every name is removed. timm's names are replaced, except where
+    torchvision's name is there too: neither may overwrite the other, so timm's stays and is refused by `convert`.
     """
-    parallel = bool(state_dict) and all(key.startswith(DATA_PARALLEL_PREFIX) for key in state_dict)
-    arrays = {}
-    for key, value in state_dict.items():
-        module, dot, leaf = (key.removeprefix(DATA_PARALLEL_PREFIX) if parallel else key).rpartition(".")
-        array = np.asarray(value)
-        if (renamed := TIMM_NAMES.get(name, {}).get(module)) is not None:
-            module = renamed
-            array = array.reshape(len(array), -1) if array.ndim == 4 else array
-        arrays[f"{module}{dot}{leaf}"] = array
+    parallel = all(key.startswith(DATA_PARALLEL_PREFIX) for key in state_dict)
+    prefix = DATA_PARALLEL_PREFIX if parallel else ""
+    arrays = {key.removeprefix(prefix): np.asarray(value) for key, value in state_dict.items()}
+    for old, new in TIMM_NAMES.get(name, {}).items():
+        for leaf in ("weight", "bias"):
+            if f"{old}.{leaf}" in arrays and f"{new}.{leaf}" not in arrays:
+                array = arrays.pop(f"{old}.{leaf}")
+                grid = array.ndim == 4
+                arrays[f"{new}.{leaf}"] = array.reshape(len(array), math.prod(array.shape[1:])) if grid else array
     return arrays
 
 
@@ -109,6 +111,6 @@ def to_flax_layout(kernel: np.ndarray, flattened: tuple[int, int, int] | None = 
         flattened: (channels, rows, columns) of the grid that torch flattens in this order before a linear layer; the
             result takes it with the channels running fastest.
     """
-    if flattened is not None and kernel[0].size == np.prod(flattened):
-        return kernel.reshape(-1, *flattened).transpose(2, 3, 1, 0).reshape(-1, len(kernel))
+    if flattened is not None and kernel.shape[1:] == (math.prod(flattened),):
+        return kernel.reshape(len(kernel), *flattened).transpose(2, 3, 1, 0).reshape(kernel.shape[::-1])
     return kernel.transpose(2, 3, 1, 0) if kernel.ndim == 4 else kernel.T

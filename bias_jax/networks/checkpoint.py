@@ -42,13 +42,33 @@ def params_digest(params: dict) -> str:
 
 
 def save_checkpoint(directory: str | Path, params: dict, manifest: Manifest) -> None:
-    """Write ``params/`` and then ``manifest.json``; a directory without a manifest is not a checkpoint."""
+    """Write ``params/`` and then ``manifest.json``; a directory without a manifest is not a checkpoint.
+
+    Raises:
+        InputError: the directory is not free or cannot be written.
+    """
+    require_free(directory)
     root = Path(directory).resolve()
-    if root.exists() and any(root.iterdir()):
-        raise InputError("directory exists and is not empty", file=directory, remedy="choose another --out")
-    root.mkdir(parents=True, exist_ok=True)
-    ocp.save(root / "params", params)
-    (root / "manifest.json").write_text(json.dumps(asdict(manifest), indent=2) + "\n")
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        ocp.save(root / "params", params)
+        (root / "manifest.json").write_text(json.dumps(asdict(manifest), indent=2) + "\n")
+    except OSError as error:
+        raise InputError(f"cannot be written ({error})", file=directory, remedy="choose another --out") from None
+
+
+def require_free(directory: str | Path) -> None:
+    """Refuse a place where something is already, or that cannot be a directory."""
+    root, remedy = Path(directory).resolve(), "choose another --out"
+    try:
+        nearest = next(place for place in (root, *root.parents) if place.exists())
+        if not nearest.is_dir():
+            raise InputError(f"cannot be a directory ({nearest} is a file)", file=directory, remedy=remedy)
+        taken = nearest == root and any(root.iterdir())
+    except OSError as error:
+        raise InputError(f"cannot be a directory ({error.strerror})", file=directory, remedy=remedy) from None
+    if taken:
+        raise InputError("directory exists and is not empty", file=directory, remedy=remedy)
 
 
 def load_checkpoint(directory: str | Path) -> tuple[dict, Manifest]:
@@ -66,6 +86,8 @@ def load_checkpoint(directory: str | Path) -> tuple[dict, Manifest]:
         shape = fields.pop("transform")
         transform = Transform(shape["resize"], shape["crop"], tuple(shape["mean"]), tuple(shape["std"]))
         accuracy = fields.pop("accuracy")
+        if not isinstance(fields["network"], str):
+            raise TypeError("its network is not a name")
         manifest = Manifest(**fields, transform=transform, accuracy=tuple(accuracy) if accuracy else None)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise InputError(f"damaged manifest ({error})", file=path, remedy=_REMEDY) from None

@@ -13,6 +13,7 @@ import jax
 import numpy as np
 
 from bias_jax.activations import pool
+from bias_jax.errors import InputError
 from bias_jax.networks import NETWORKS, forward, jit_network, network
 from bias_jax.results import device, versions
 from converters import convert
@@ -29,6 +30,12 @@ class ExtractBenchmark:
     batch_size: int = option(32, "images per forward pass")
     repeats: int = option(3, "rounds, in alternation; the best and the spread are printed")
     precision: Literal["float32", "tf32", "bfloat16"] = option("float32", "arithmetic, of both")
+
+    def __post_init__(self) -> None:
+        if min(self.batch_size, self.repeats) < 1:
+            raise InputError("all numbers must be positive", remedy="see --help")
+        for name in self.networks:
+            network(name)  # refuses unknown ones before anything is measured
 
 
 def run_extract(argv: Sequence[str]) -> int:

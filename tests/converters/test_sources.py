@@ -2,16 +2,18 @@ import dataclasses
 import hashlib
 import sys
 
+import jax
 import ml_dtypes
 import numpy as np
 import pytest
 
 from bias_jax.errors import InputError
 from bias_jax.networks import load_checkpoint
-from converters import checkpoint, download, published, sources
+from converters import checkpoint, convert, download, published, sources
 from converters.__main__ import main
 from converters.published import PUBLISHED
 from converters.sources import identify, read_state_dict
+from tests.reference import torch_oracle as oracle
 
 torch = pytest.importorskip("torch")
 numpy_safetensors = pytest.importorskip("safetensors.numpy")
@@ -40,7 +42,7 @@ def publish(monkeypatch):
     return replace_hash
 
 
-@pytest.mark.parametrize("wrapper", [None, "state_dict", "model"])
+@pytest.mark.parametrize("wrapper", [None, "state_dict", "model", "model_state_dict"])
 @pytest.mark.parametrize("zipped", [True, False])
 def test_pth_files_of_both_serialisations_wrapped_or_not(tmp_path, wrapper, zipped):
     path = tmp_path / "x.pth"
@@ -48,6 +50,19 @@ def test_pth_files_of_both_serialisations_wrapped_or_not(tmp_path, wrapper, zipp
     torch.save(content, path, _use_new_zipfile_serialization=zipped)
     found = read_state_dict(path)
     assert list(found) == list(SMALL) and all((found[k] == SMALL[k]).all() for k in SMALL)
+
+
+@pytest.mark.parametrize("name", ["vgg16", "inception_v3"])
+def test_every_parameter_survives_a_pth_file(name, tmp_path):
+    state_dict = oracle.seeded_state_dict(oracle.frozen(name)[0])
+    path = tmp_path / "x.pth"
+    torch.save(tensors(state_dict), path)
+    weights = checkpoint.open_weights(name, path, None)
+    assert list(weights.state_dict) == list(state_dict)
+    assert all(np.array_equal(weights.state_dict[key], state_dict[key]) for key in state_dict)
+    if name == "inception_v3":  # of VGG16's 138 million parameters, two conversions take half a minute
+        expected = convert(name, state_dict)
+        assert jax.tree.all(jax.tree.map(lambda a, b: bool((a == b).all()), weights.params(), expected))
 
 
 def test_half_precision_and_parameters_become_float32(tmp_path):
@@ -106,8 +121,9 @@ def test_timms_files_are_taken_at_their_word_unless_the_hub_states_a_hash(tmp_pa
     path = tmp_path / "model.safetensors"
     numpy_safetensors.save_file(SMALL, path)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    assert identify("resnet50", path, "tv2_in1k").weights == "tv2_in1k (unverified)"
-    assert identify("resnet50", path, "tv2_in1k", digest).weights == "tv2_in1k"
+    local, hub = identify("resnet50", path, "tv2_in1k"), identify("resnet50", path, "tv2_in1k", digest)
+    assert local.weights == "tv2_in1k (unverified)" and local.accuracy is None
+    assert hub.weights == "tv2_in1k" and hub.accuracy == (80.858, 95.434)
     with pytest.raises(InputError, match="SHA-256 starts with"):
         identify("resnet50", path, "tv2_in1k", "0" * 64)
 

@@ -9,6 +9,7 @@ from converters.checkpoint import open_weights
 from tests.reference import torch_oracle as oracle
 
 SIZES = {"vgg16": (224, 224), "resnet50": (96, 128), "inception_v3": (139, 171)}
+TOLERANCE = {"vgg16": 1e-4, "resnet50": 1e-4, "inception_v3": 5e-4}
 NAMES = {"vgg16": 32, "resnet50": 320, "inception_v3": 566}
 
 
@@ -32,4 +33,4 @@ def test_logits_equal_timms(name, tmp_path, needs_torchvision):
         images = np.asarray(inception_v3.transform_input(jax.numpy.asarray(images)))
     with torch.no_grad():
         expected = model.eval()(torch.from_numpy(images.transpose(0, 3, 1, 2).copy())).numpy()
-    assert np.abs(logits - expected).max() / np.abs(expected).max() < 5e-4
+    assert np.abs(logits - expected).max() / np.abs(expected).max() < TOLERANCE[name]

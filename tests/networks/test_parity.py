@@ -5,21 +5,32 @@ InceptionV3's 94 convolutions without a shortcut.
 """
 
 import dataclasses
+import re
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from jax.extend.core import jaxprs_in_params
 
 import converters.torchvision
 from bias_jax.errors import InputError
-from bias_jax.networks import NETWORKS, forward, inception_v3, jit_network, resnet50
+from bias_jax.networks import NETWORKS, PRECISIONS, forward, inception_v3, jit_network, resnet50
+from bias_jax.networks.convolution import KERNEL_TRANSFORM
 from converters import convert
 from converters.original import original_activations, original_network
 from tests.reference import torch_oracle as oracle
 
 TOLERANCE = {"vgg16": 1e-4, "resnet50": 1e-4, "inception_v3": 5e-4}
+# torchvision's modules that our networks compute together with the next one, or that pass on what they get.
+UNREPORTED = {
+    "vgg16": r"features|features\.(0|2|5|7|10|12|14|17|19|21|24|26|28)|classifier|classifier\.(2|5)",
+    "resnet50": r"(.*\.)?(conv|bn)\d|.*\.downsample(\.\d)?|.*\.relu_2|layer\d",
+    "inception_v3": r".*\.(conv|bn)|dropout",
+}
+REPORTED = {"vgg16": 25, "resnet50": 53, "inception_v3": 110}  # the others, with the logits
+CONVOLUTIONS = {"vgg16": 13, "resnet50": 53, "inception_v3": 94}
 LIVE_SIZE = {"vgg16": (32, 45), "resnet50": (96, 128), "inception_v3": (75, 90)}
 
 
@@ -35,6 +46,12 @@ class Case:
     @property
     def other_size(self) -> tuple[int, int]:
         return oracle.SIZES[self.name][1]
+
+    @property
+    def layers(self) -> list[str]:
+        """Every layer that must be reported, in depth order, then the logits."""
+        names = self.references[self.other_size]
+        return [layer for layer in names if not re.fullmatch(UNREPORTED[self.name], layer)]
 
 
 @pytest.fixture(scope="module", params=list(NETWORKS))
@@ -53,29 +70,44 @@ def run(name, params, images):
 def errors(case, size, params=None) -> dict[str, float]:
     found = run(case.name, case.params if params is None else params, oracle.seeded_images(2, size))
     result = {}
-    assert set(found) <= set(case.references[size])
-    for layer, (shape, largest, expected) in case.references[size].items():  # in depth order, which jit loses
-        if layer not in found:
+    assert set(found) == set(case.layers)
+    for layer in case.layers:
+        value, (shape, largest, expected) = found[layer], case.references[size][layer]
+        if value.shape != shape:
+            result[layer] = np.inf
             continue
-        value = found[layer]
-        assert value.shape == shape, layer
         result[layer] = np.abs(value.reshape(-1)[oracle.sample_positions(layer, value.size)] - expected).max() / largest
     return result
 
 
 def spoiled_error(case, params=None) -> float:
-    """Worst relative error after a mistake; infinite if the mistake already changes a shape or cannot run."""
-    try:
-        return max(errors(case, case.other_size, params).values())
-    except (AssertionError, TypeError, ValueError):
-        return np.inf
+    """Worst relative error after a mistake; infinite if a shape changes, NaN (which no test accepts) if a value is."""
+    return worst(errors(case, case.other_size, params))
+
+
+def worst(found: dict[str, float]) -> float:
+    return np.max(list(found.values()))  # keeps NaN, unlike Python's max
 
 
 @pytest.mark.parametrize("which", [0, 1])
 def test_every_layer_agrees_with_torchvision(case, which):
     found = errors(case, oracle.SIZES[case.name][which])
-    assert set(NETWORKS[case.name].layers) <= set(found)
-    assert max(found.values()) < TOLERANCE[case.name], max(found, key=found.get)
+    assert len(found) == REPORTED[case.name] and set(NETWORKS[case.name].layers) <= set(found)
+    assert worst(found) < TOLERANCE[case.name], max(found, key=found.get)
+
+
+@pytest.mark.parametrize("mistake", ["layer", "logits", "nan"])
+def test_missing_layers_and_nan_fail(case, mistake, monkeypatch):
+    values = {layer: np.zeros(shape) for layer, (shape, *_) in case.references[case.other_size].items()}
+    values = {layer: values[layer] for layer in case.layers}
+    monkeypatch.setitem(globals(), "run", lambda *_: values)
+    if mistake == "nan":
+        values["logits"] = values["logits"] * np.nan
+        assert not spoiled_error(case) < np.inf
+        return
+    del values["logits" if mistake == "logits" else case.layers[3]]
+    with pytest.raises(AssertionError):
+        errors(case, case.other_size)
 
 
 def test_live_against_torchvision_at_its_smallest_size(case):
@@ -83,7 +115,9 @@ def test_live_against_torchvision_at_its_smallest_size(case):
         pytest.skip("torch and torchvision are not both installed")
     images = oracle.seeded_images(2, LIVE_SIZE[case.name])
     logits, original = original_activations(original_network(case.name, case.state_dict), images)
-    for layer, value in run(case.name, case.params, images).items():
+    found = run(case.name, case.params, images)
+    assert set(found) == set(case.layers)
+    for layer, value in found.items():
         reference = {**original, "logits": logits}[layer]
         assert value.shape == reference.shape
         assert np.abs(value - reference).max() / np.abs(reference).max() < TOLERANCE[case.name], layer
@@ -96,8 +130,7 @@ def test_layers_are_in_depth_order(case):
         order.extend(forward(case.name, params, images)[1])
 
     jax.eval_shape(trace, case.params, oracle.seeded_images(1, LIVE_SIZE[case.name]))
-    reported = [layer for layer in case.references[case.other_size] if layer in order]
-    assert reported == order  # the hooks fired in this order
+    assert [*order, "logits"] == case.layers  # the hooks fired in this order
     probed = NETWORKS[case.name].layers
     assert [layer for layer in order if layer in probed] == list(probed)
 
@@ -165,14 +198,41 @@ def test_bfloat16_is_near_float32(case):
 
 def test_every_precision_runs_to_the_logits_in_its_own_arithmetic(case):
     images = oracle.seeded_images(2, LIVE_SIZE[case.name])
-    for precision, dtype in (("float32", jnp.float32), ("tf32", jnp.float32), ("bfloat16", jnp.bfloat16)):
+    arithmetic = {
+        "float32": (jnp.float32, jax.lax.Precision.HIGHEST),
+        "tf32": (jnp.float32, jax.lax.Precision.HIGH),
+        "bfloat16": (jnp.bfloat16, jax.lax.Precision.DEFAULT),
+    }
+    assert list(arithmetic) == list(PRECISIONS)
+    for precision, (dtype, passes) in arithmetic.items():
         traced = jax.make_jaxpr(lambda p, x, mode=precision: forward(case.name, p, x, precision=mode))
         jaxpr = traced(case.params, images)
         assert all(value.dtype == dtype for value in jaxpr.out_avals)
-        products = [e for e in jaxpr.eqns if e.primitive.name in ("conv_general_dilated", "dot_general")]
-        averages = [e for e in products if "dot" in e.primitive.name and e.params["dimension_numbers"][1][0]]
-        products = [e for e in products if e not in averages]  # their sums are float32
-        assert products and all(v.aval.dtype == dtype for e in products for v in e.invars)
+        convolutions = [e for e in every_equation(jaxpr.jaxpr) if e.primitive.name == "conv_general_dilated"]
+        products = [e for e in every_equation(jaxpr.jaxpr) if e.primitive.name == "dot_general"]
+        exact = [e for e in products if averages(e) or transforms_kernel(e)]
+        products = [e for e in products if e not in exact] + convolutions
+        assert len(convolutions) == CONVOLUTIONS[case.name]
+        assert all(v.aval.dtype == dtype for e in products for v in e.invars)
+        assert {p for e in products for p in e.params["precision"]} == {passes}
+        assert {p for e in exact for p in e.params["precision"]} <= {jax.lax.Precision.HIGHEST}
+
+
+def every_equation(jaxpr):
+    """Those of nested programs too, such as the branches of one that is chosen by platform."""
+    for equation in jaxpr.eqns:
+        yield equation
+        for nested in jaxprs_in_params(equation.params):
+            yield from every_equation(nested)
+
+
+def averages(product) -> bool:
+    """Only the products of average-pooling go image by image."""
+    return bool(product.params["dimension_numbers"][1][0])
+
+
+def transforms_kernel(product) -> bool:
+    return any(v.aval.shape == KERNEL_TRANSFORM.shape for v in product.invars)
 
 
 # Mistakes that must show. Each is made in the code or the weights, and the comparison above must then fail.
@@ -197,11 +257,15 @@ def test_padding_excluded_from_averages_shows(case, monkeypatch):
     if case.name != "inception_v3":
         pytest.skip("has no padded average pool")
 
+    calls = []
+
     def excluding(x):
+        calls.append(x.shape)
         return nnx.avg_pool(x, (3, 3), (1, 1), [(1, 1), (1, 1)], count_include_pad=False)
 
     monkeypatch.setattr(inception_v3, "average_pool_3x3", excluding)
     assert spoiled_error(case) > TOLERANCE[case.name]
+    assert len(calls) == 9
 
 
 def test_same_padding_at_stride_2_shows(case, monkeypatch):
@@ -216,7 +280,11 @@ def test_same_padding_at_stride_2_shows(case, monkeypatch):
         return convolution(x, kernel, strides, padding, **options)
 
     monkeypatch.setattr(jax.lax, "conv_general_dilated", same)
-    assert spoiled_error(case) > TOLERANCE[case.name]
+    if case.name == "inception_v3":  # the branches no longer fit together
+        with pytest.raises(TypeError, match="Cannot concatenate arrays with shapes that differ"):
+            spoiled_error(case)
+    else:
+        assert spoiled_error(case) > TOLERANCE[case.name]
     assert changed
 
 
