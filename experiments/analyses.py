@@ -6,6 +6,7 @@ from tqdm import tqdm
 
 from bias_jax.activations import PIXELS, Bank, LayerPlan, MemoryPlan, extract_bank
 from bias_jax.data import FaceDataset
+from bias_jax.errors import InputError
 from bias_jax.probes import cross_validate
 from bias_jax.randomness import stable_hash
 from bias_jax.results import RunDirectory
@@ -77,7 +78,11 @@ def probe(
     classes = {target.name: target.size for target in dataset.targets}
     seed = stable_hash(config.seed, "shuffled labels") % 2**63
     groups = dataset.group_labels
-    return vars(cross_validate(bank[layer.name], labels, classes, folds, groups, config.probes, seed))
+    try:
+        return vars(cross_validate(bank[layer.name], labels, classes, folds, groups, config.probes, seed))
+    except ValueError as error:  # features that no probe can be trained on, such as NaN
+        remedy = "check the weights, or use --precision float32"
+        raise InputError(f"layer {layer.name}: {error}", remedy=remedy) from None
 
 
 def topomap(bank: Bank, layer: LayerPlan, dataset: FaceDataset, config: SweepConfig) -> dict[str, np.ndarray]:
