@@ -22,7 +22,7 @@ import numpy as np
 from jax.scipy.sparse.linalg import cg
 
 from bias_jax.probes.axes import Axes
-from bias_jax.probes.objective import Problems, problem_logits
+from bias_jax.probes.objective import Problems, problem_logits, true_class
 
 VALUES = ("adjusted_balanced_accuracy", "information_bits")  # metrics, see `score_probes`
 SOLVE_TOLERANCE, SOLVE_STEPS = 0.05, 30  # of conjugate gradients; a variance needs few digits
@@ -100,7 +100,7 @@ def _exchange(
     features, spectrum, weights = axes.features, axes.spectrum, problems.weights
     logits = problem_logits(features, coefficients, problems)
     probability = jax.nn.softmax(logits, axis=1)
-    true = jnp.arange(logits.shape[1])[:, None] == problems.labels[:, None]
+    true = true_class(problems)
     residual = probability - true
     slopes = jnp.stack([_correct_slope(logits, true, held), -residual / np.log(2.0)])  # [V, F, C, N]
     slopes = slopes * held[:, None] * shares[:, None, None]

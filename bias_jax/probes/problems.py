@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bias_jax.probes.axes import bank_moments
-from bias_jax.probes.objective import Problems
+from bias_jax.probes.objective import Problems, true_class
 
 
 def check_data(
@@ -117,7 +117,7 @@ def class_problems(labels: np.ndarray, classes: int, training: np.ndarray) -> Pr
 @partial(jax.jit, static_argnames="width")
 def zero_start(problems: Problems, width: int) -> jax.Array:
     """All-zero coefficients [P, C, width]; the biases are the log frequencies of the classes, the optimum for W = 0."""
-    true = problems.labels[:, None] == jnp.arange(problems.present.shape[1])[:, None]
+    true = true_class(problems)
     frequency = jnp.where(true, problems.weights[:, None], 0.0).sum(axis=2)
     bias = jnp.where(problems.present, jnp.log(jnp.where(problems.present, frequency, 1.0)), 0.0)
     return jnp.zeros((*bias.shape, width)).at[:, :, -1].set(bias)

@@ -6,7 +6,7 @@ logits of the direction ``V X'`` and the gradient ``R X``. Everything else is el
 search is free of products, because logits are linear in the step.
 
 Operations of one step: 4 N D P C for the products, about 30 N P C for softmax and line search, 8 M D P C for the memory
-of M past steps. With N = D = 2000 and M = 4 the products are 99 % of the arithmetic. Targets are solved one after the
+of M past steps. With N = D = 2000 and M = 3 the products are 99 % of the arithmetic. Targets are solved one after the
 other: hard ones take several times the steps of easy ones, and the products of one target are large enough.
 """
 
