@@ -3,7 +3,7 @@
 An L2 probe does not change under rotation, so nothing is lost: for D <= N the features are rotated to the eigenvectors
 of their covariance; for D > N they are replaced by their coordinates in the row space, taken from the eigenvectors of
 the N x N Gram matrix. There squaring would cost digits, so the Gram matrix is float64: in float32 all directions weaker
-than 3e-4 of the strongest would drown in rounding. In principal axes the spectrum is a preconditioner for the solver.
+than 3e-4 of the strongest would drown in rounding. In principal axes the Hessian's diagonal is most of it.
 """
 
 from functools import partial
@@ -33,7 +33,6 @@ class Axes(NamedTuple):
     """Principal coordinates of one layer and the way back."""
 
     features: jax.Array  # [N, r + 1]; the last column is all ones and carries the bias
-    spectrum: jax.Array  # [r + 1], mean square of each column
     basis: jax.Array  # [D, r] for D <= N, otherwise [N, N] (see `to_bank`)
     moments: Moments  # of the bank
 
@@ -45,11 +44,11 @@ def principal_axes(bank: jax.Array) -> Axes:
     """
     moments = bank_moments(bank)
     if bank.shape[1] <= bank.shape[0]:
-        features, spectrum, basis = _by_covariance(bank, moments)
+        features, basis = _by_covariance(bank, moments)
     else:
         with jax.enable_x64(True):
-            features, spectrum, basis = _by_gram(bank, moments)
-    return Axes(features, spectrum, basis, moments)
+            features, basis = _by_gram(bank, moments)
+    return Axes(features, basis, moments)
 
 
 def to_bank(axes: Axes, coefficients: jax.Array, bank: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -74,24 +73,22 @@ def _standardised(bank: jax.Array, moments: Moments) -> jax.Array:
     return jnp.where(moments.varies, (bank - moments.mean - moments.remainder) / moments.scale, 0.0)
 
 
-def _with_ones(features: jax.Array, spectrum: jax.Array) -> tuple[jax.Array, jax.Array]:
-    ones = jnp.ones((features.shape[0], 1), features.dtype)
-    return jnp.concatenate([features, ones], axis=1), jnp.append(spectrum, jnp.ones((), spectrum.dtype))
+def _with_ones(features: jax.Array) -> jax.Array:
+    return jnp.concatenate([features, jnp.ones((features.shape[0], 1), features.dtype)], axis=1)
 
 
 @jax.jit
-def _by_covariance(bank: jax.Array, moments: Moments) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Features, spectrum and basis."""
+def _by_covariance(bank: jax.Array, moments: Moments) -> tuple[jax.Array, jax.Array]:
+    """Features and basis."""
     x = _standardised(bank, moments)
     # Only a rotation is taken from here, so float32 does: any orthogonal matrix gives the same probes.
     _, basis = jnp.linalg.eigh(jnp.matmul(x.T, x, precision="highest"))
-    features = jnp.matmul(x, basis, precision="highest")
-    return *_with_ones(features, jnp.square(features).mean(axis=0)), basis
+    return _with_ones(jnp.matmul(x, basis, precision="highest")), basis
 
 
 @jax.jit
-def _by_gram(bank: jax.Array, moments: Moments) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """The same three, by way of float64."""
+def _by_gram(bank: jax.Array, moments: Moments) -> tuple[jax.Array, jax.Array]:
+    """The same two, by way of float64."""
     images, width = bank.shape
 
     def add(gram: jax.Array, start: jax.Array) -> tuple[jax.Array, None]:
@@ -109,8 +106,7 @@ def _by_gram(bank: jax.Array, moments: Moments) -> tuple[jax.Array, jax.Array, j
     kept = values > values[-1] * images * jnp.finfo(jnp.float64).eps
     roots = jnp.sqrt(jnp.where(kept, values, 0.0))
     basis = vectors * jnp.where(kept, 1.0 / jnp.where(kept, roots, 1.0), 0.0)
-    features, spectrum = _with_ones(vectors * roots, jnp.square(roots) / images)
-    return features.astype(jnp.float32), spectrum.astype(jnp.float32), basis.astype(jnp.float32)
+    return _with_ones(vectors * roots).astype(jnp.float32), basis.astype(jnp.float32)
 
 
 @jax.jit

@@ -19,13 +19,21 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.sparse.linalg import cg
 
 from bias_jax.probes.axes import Axes
-from bias_jax.probes.objective import Problems, problem_logits, true_class
+from bias_jax.probes.biases import bias_hessian
+from bias_jax.probes.curvature import bend, newton_direction
+from bias_jax.probes.objective import (
+    Problems,
+    cross_entropy,
+    problem_logits,
+    to_margins,
+    true_class,
+    weighted_probability,
+)
 
 VALUES = ("adjusted_balanced_accuracy", "information_bits")  # metrics, see `score_probes`
-SOLVE_TOLERANCE, SOLVE_STEPS = 0.05, 30  # of conjugate gradients; a variance needs few digits
+REDUCTION, SOLVE_STEPS = 0.05, 30  # of conjugate gradients; a variance needs few digits
 
 
 class Exchange(NamedTuple):
@@ -97,33 +105,29 @@ def _exchange(
     z: jax.Array,
 ) -> Exchange:
     """For one vector z [N]; held [F, N], shares [V, N]. Every image is held out once."""
-    features, spectrum, weights = axes.features, axes.spectrum, problems.weights
+    features, weights = axes.features, problems.weights
     logits = problem_logits(features, coefficients, problems)
-    probability = jax.nn.softmax(logits, axis=1)
     true = true_class(problems)
-    residual = probability - true
+    residual = jax.nn.softmax(logits, axis=1) - true
     slopes = jnp.stack([_correct_slope(logits, true, held), -residual / np.log(2.0)])  # [V, F, C, N]
     slopes = slopes * held[:, None] * shares[:, None, None]
-    curvature = ((probability * (1.0 - probability)) * weights[:, None]).sum(axis=2)
-    penalty = jnp.where(jnp.arange(len(spectrum)) < len(spectrum) - 1, l2[:, None], 0.0)
+    at_optimum = cross_entropy(to_margins(logits, problems), problems).residual
+    by_biases = jnp.linalg.inv(bias_hessian(at_optimum, problems))
+    share = weighted_probability(at_optimum, problems)
 
     def combine(values: jax.Array) -> jax.Array:  # [..., C, N] -> [..., C, D + 1]
         return jnp.einsum("...cn,nd->...cd", values, features, precision="highest")
 
-    def apply(vectors: jax.Array) -> jax.Array:  # and back
-        return jnp.einsum("...cd,nd->...cn", vectors, features, precision="highest")
-
-    def solve(right: jax.Array, p: jax.Array, w: jax.Array, live: jax.Array, bends: jax.Array, ridge: jax.Array):
-        """Inverse Hessian of one probe times a vector [C, D + 1]."""
-        diagonal = jnp.maximum(bends, 1e-8)[:, None] * spectrum + ridge
-
-        def hessian(v: jax.Array) -> jax.Array:
-            change = apply(v)
-            product = combine(w * p * (change - (p * change).sum(axis=0))) + ridge * v
-            return jnp.where(live[:, None], product, 0.0)
-
-        right = jnp.where(live[:, None], right, 0.0)
-        return cg(hessian, right, tol=SOLVE_TOLERANCE, maxiter=SOLVE_STEPS, M=lambda v: v / diagonal)[0]
+    def respond(right: jax.Array) -> jax.Array:
+        """What the logits [F, C, N] change, up to their mean, where the gradients change by minus `right`."""
+        right = jnp.where(problems.present[:, :, None], right, 0.0)
+        biases = jnp.einsum("pcd,pd->pc", by_biases, right[:, :, -1], precision="highest")
+        biases = jnp.broadcast_to(biases[:, :, None], logits.shape)
+        right = right - combine(bend(share, biases, problems))
+        solved = newton_direction(
+            features, problems, share, right, l2, by_biases, reduction=REDUCTION, max_steps=SOLVE_STEPS
+        )
+        return biases + solved.margins
 
     # A probe fits what it was trained on better than what it has not seen. What an image teaches is measured by the
     # residual of a probe without it, on average larger by this factor.
@@ -133,11 +137,9 @@ def _exchange(
 
     towards = weights * (z - (weights * z).sum(axis=1, keepdims=True))  # weights keep their sum
     right = jnp.concatenate([combine(towards[:, None] * residual)[None], combine(z * slopes)])
-    solved = jax.vmap(jax.vmap(solve), (0, None, None, None, None, None))(
-        right, probability, weights, problems.present, curvature, penalty
-    )
-    learned = -(factor * slopes * apply(solved[0])).sum(axis=(1, 2))
-    gains = -weights * (factor * residual * apply(solved[1:])).sum(axis=2)  # [V, F, N]
+    change = jax.vmap(respond)(right)  # slopes and residuals sum to 0 over classes
+    learned = -(factor * slopes * change[0]).sum(axis=(1, 2))
+    gains = -weights * (factor * residual * change[1:]).sum(axis=2)  # [V, F, N]
     return Exchange(learned, (gains - weights * gains.sum(axis=2, keepdims=True)).sum(axis=1))
 
 

@@ -20,29 +20,17 @@ class Problems(NamedTuple):
     present: jax.Array  # whether the class occurs in training, bool [P, C]
 
 
+class Fit(NamedTuple):
+    """Cross-entropy of P problems and its gradient by the margins."""
+
+    loss: jax.Array  # [P]
+    residual: jax.Array  # [P, C, N], weight times probability, for the true class minus the weight
+
+
 def problem_logits(features: jax.Array, coefficients: jax.Array, problems: Problems) -> jax.Array:
     """Logits of all images, [P, C, N]."""
     logits = jnp.einsum("pcd,nd->pcn", coefficients, features, precision="highest")
     return jnp.where(problems.present[:, :, None], logits, ABSENT_CLASS_LOGIT)
-
-
-class Fit(NamedTuple):
-    """Cross-entropy of P problems and its derivatives by the margins."""
-
-    loss: jax.Array  # [P]
-    residual: jax.Array  # [P, C, N]
-    curvature: jax.Array  # [P, C], second derivative by each bias
-
-
-class State(NamedTuple):
-    """Where all problems stand."""
-
-    coefficients: jax.Array  # [P, C, D + 1]
-    margins: jax.Array  # [P, C, N], logits minus the logit of the true class
-    fit: Fit
-    gradient: jax.Array  # [P, C, D + 1]
-    objective: jax.Array  # [P]
-    gap: jax.Array  # [P], estimated
 
 
 def true_class(problems: Problems) -> jax.Array:
@@ -52,11 +40,12 @@ def true_class(problems: Problems) -> jax.Array:
 
 def to_margins(logits: jax.Array, problems: Problems) -> jax.Array:
     """Logits [P, C, N] minus that of the true class."""
-    return logits - jnp.where(true_class(problems), logits, 0.0).sum(axis=1, keepdims=True)
+    true = jnp.maximum(problems.labels, 0)[:, None]  # images of unknown class have no weight
+    return logits - jnp.take_along_axis(logits, true, axis=1)
 
 
 def cross_entropy(margins: jax.Array, problems: Problems) -> Fit:
-    """Weighted loss, its gradient by the margins [P, C, N], and its curvature by each bias.
+    """Weighted loss and residual of margins [P, C, N].
 
     Accurate also where the loss is close to 0: then it is log1p of the other classes' share, and the true class's
     residual is minus that share, neither of which may be had as a difference from 1.
@@ -69,28 +58,15 @@ def cross_entropy(margins: jax.Array, problems: Problems) -> Fit:
     loss = jnp.where(top > 0, top + jnp.log(total), jnp.log1p(rest))
     scale = weights / total
     residual = jnp.where(true, -(scale * rest)[:, None], scale[:, None] * others)
-    size = jnp.abs(residual)  # weight times p, or times 1 - p for the true class
-    curvature = jnp.where(
-        problems.present, (size - jnp.square(size) * inverse_weights(weights)[:, None]).sum(axis=2), 0.0
-    )
-    return Fit((weights * loss).sum(axis=1), residual, curvature)
+    return Fit((weights * loss).sum(axis=1), residual)
 
 
-def inverse_weights(weights: jax.Array) -> jax.Array:
-    """One over the weight; 0 for images that are left out."""
+def inverse_weights(problems: Problems) -> jax.Array:
+    """One over the weight of each image, [P, N]; 0 for images that are left out."""
+    weights = problems.weights
     return jnp.where(weights > 0, 1.0 / jnp.where(weights > 0, weights, 1.0), 0.0)
 
 
-def evaluate(
-    features: jax.Array, problems: Problems, coefficients: jax.Array, margins: jax.Array, fit: Fit, l2: jax.Array
-) -> State:
-    """Objective, gradient and estimated gap; the one product is that of the gradient."""
-    live = problems.present
-    penalised = coefficients.at[:, :, -1].set(0.0)
-    gradient = jnp.einsum("pcn,nd->pcd", fit.residual, features, precision="highest") + l2[:, None, None] * penalised
-    gradient = jnp.where(live[:, :, None], gradient, 0.0)
-    # Each bias alone, at the biases as they are: good enough to steer by; `certify` gives the bound.
-    bias_part = (jnp.square(gradient[:, :, -1]) / jnp.maximum(fit.curvature, 1e-30)).sum(axis=1)
-    gap = jnp.square(gradient[:, :, :-1]).sum(axis=(1, 2)) / (2.0 * l2) + bias_part
-    objective = fit.loss + 0.5 * l2 * jnp.square(penalised).sum(axis=(1, 2))
-    return State(coefficients, margins, fit, gradient, objective, gap)
+def weighted_probability(residual: jax.Array, problems: Problems) -> jax.Array:
+    """Weight times probability, [P, C, N], of the residual of `cross_entropy`."""
+    return jnp.where(true_class(problems), problems.weights[:, None] + residual, residual)

@@ -15,8 +15,9 @@ import numpy as np
 from bias_jax.probes.axes import Axes, principal_axes
 from bias_jax.probes.between_folds import centred_signs, exchange
 from bias_jax.probes.convex import checked_strengths, solve_path
+from bias_jax.probes.objective import Problems, problem_logits
 from bias_jax.probes.problems import check_data, class_problems, whole_numbers, zero_start
-from bias_jax.probes.solver import Problems, Solution, problem_logits, solve
+from bias_jax.probes.solver import Solution, solve
 
 BY_IMAGE = ("predicted", "log_probability", "fitted", "fitted_log_probability", "learned", "taught")
 
@@ -128,7 +129,7 @@ def _probe_target(
     for y in truth:
         problems = class_problems(y, classes, outer)
         start = zero_start(problems, axes.features.shape[1])
-        finals.append(solve(axes.features, axes.spectrum, problems, start, l2, config.tolerance, config.max_steps))
+        finals.append(solve(axes.features, problems, start, l2, config.tolerance, config.max_steps))
         guess, log_p = jax.device_get(_predict(axes.features, finals[-1].coefficients, problems))  # [F, N]
         after = (folds + 1) % number
         values = guess[folds, images], log_p[folds, images], guess[after, images], log_p[after, images]

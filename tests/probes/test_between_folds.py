@@ -36,7 +36,7 @@ def refit(x, y, weights):
 def exact():
     """A variance needs few digits, so linear systems are solved to 5 % in use; here to 0.1 %."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(between_folds, "SOLVE_TOLERANCE", 1e-3)
+        patch.setattr(between_folds, "REDUCTION", 1e-3)
         yield
 
 
@@ -55,7 +55,7 @@ def small():
     problems = class_problems(y, CLASSES, np.stack([folds != f for f in range(FOLDS)]))
     l2 = jax.device_put(np.full(FOLDS, STRENGTH, np.float32))
     start = zero_start(problems, axes.features.shape[1])
-    solution = solve(axes.features, axes.spectrum, problems, start, l2, 1e-7, 500)
+    solution = solve(axes.features, problems, start, l2, 1e-7, 500)
     features = np.asarray(axes.features, float)
     influence, factor = np.zeros((IMAGES, IMAGES)), np.zeros(IMAGES)
     for f in range(FOLDS):
