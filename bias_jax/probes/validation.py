@@ -119,23 +119,26 @@ def _probe_target(
     strengths = checked_strengths(config.l2)
     path = solve_path(axes, problems, strengths, config.tolerance, config.max_steps)
     inner_log_p = [_predict(axes.features, path[strength].coefficients, problems)[1] for strength in strengths]
-    chosen = np.array(strengths)[_choose(np.stack(jax.device_get(inner_log_p)), folds)]  # [F]
+    choice = _choose(np.stack(jax.device_get(inner_log_p)), folds)
+    chosen = np.array(strengths)[choice]  # [F]
+    nearby = _select([path[strength].coefficients for strength in strengths], jax.device_put(choice.astype(np.int32)))
 
-    # Real labels first, then each shuffle; always F probes, so the solver is compiled once per width and target size.
+    # Real labels first, from the inner probes with one fold less, then each shuffle, from nothing; always F probes, so
+    # the solver is compiled once per width and target size.
     outer = np.stack([folds != f for f in range(number)])
     l2 = jax.device_put(chosen.astype(np.float32))
     finals = []
     found: dict[str, list[np.ndarray]] = {name: [] for name in BY_IMAGE}
-    for y in truth:
+    for row, y in enumerate(truth):
         problems = class_problems(y, classes, outer)
-        start = zero_start(problems, axes.features.shape[1])
+        start = zero_start(problems, axes.features.shape[1]) if row else nearby
         finals.append(solve(axes.features, problems, start, l2, config.tolerance, config.max_steps))
         guess, log_p = jax.device_get(_predict(axes.features, finals[-1].coefficients, problems))  # [F, N]
         after = (folds + 1) % number
         values = guess[folds, images], log_p[folds, images], guess[after, images], log_p[after, images]
         exchanged = exchange(axes, problems, finals[-1].coefficients, l2, y, folds, groups, signs)
-        for name, row in zip(BY_IMAGE, (*values, *exchanged), strict=True):
-            found[name].append(row)
+        for name, value in zip(BY_IMAGE, (*values, *exchanged), strict=True):
+            found[name].append(value)
     gap = np.max([_relative_gap(solution) for solution in (*path.values(), *finals)])
     return {name: np.stack(rows) for name, rows in found.items()} | {"l2": chosen, "relative_gap": gap}
 
@@ -164,6 +167,12 @@ def _choose(log_p: np.ndarray, folds: np.ndarray) -> np.ndarray:
         score = log_p[:, f, after].sum(axis=-1) + log_p[:, f - 1, before].sum(axis=-1)
         result[f] = score.argmax()  # ties go to the stronger regularisation
     return result
+
+
+@jax.jit
+def _select(coefficients: list[jax.Array], choice: jax.Array) -> jax.Array:
+    """Of R solutions [F, C, D + 1] the one chosen for each fold."""
+    return jnp.stack(coefficients)[choice, jnp.arange(len(choice))]
 
 
 @jax.jit
