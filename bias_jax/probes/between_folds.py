@@ -22,7 +22,7 @@ import numpy as np
 
 from bias_jax.probes.axes import Axes
 from bias_jax.probes.biases import bias_hessian
-from bias_jax.probes.curvature import bend, newton_direction
+from bias_jax.probes.curvature import bend, combine, newton_direction
 from bias_jax.probes.objective import (
     Problems,
     cross_entropy,
@@ -105,8 +105,8 @@ def _exchange(
     z: jax.Array,
 ) -> Exchange:
     """For one vector z [N]; held [F, N], shares [V, N]. Every image is held out once."""
-    features, weights = axes.features, problems.weights
-    logits = problem_logits(features, coefficients, problems)
+    weights = problems.weights
+    logits = problem_logits(axes.features, coefficients, problems)
     true = true_class(problems)
     residual = jax.nn.softmax(logits, axis=1) - true
     slopes = jnp.stack([_correct_slope(logits, true, held), -residual / np.log(2.0)])  # [V, F, C, N]
@@ -115,17 +115,14 @@ def _exchange(
     by_biases = jnp.linalg.inv(bias_hessian(at_optimum, problems))
     share = weighted_probability(at_optimum, problems)
 
-    def combine(values: jax.Array) -> jax.Array:  # [..., C, N] -> [..., C, D + 1]
-        return jnp.einsum("...cn,nd->...cd", values, features, precision="highest")
-
     def respond(right: jax.Array) -> jax.Array:
         """What the logits [F, C, N] change, up to their mean, where the gradients change by minus `right`."""
         right = jnp.where(problems.present[:, :, None], right, 0.0)
         biases = jnp.einsum("pcd,pd->pc", by_biases, right[:, :, -1], precision="highest")
         biases = jnp.broadcast_to(biases[:, :, None], logits.shape)
-        right = right - combine(bend(share, biases, problems))
+        right = right - combine(axes, bend(share, biases, problems))
         solved = newton_direction(
-            features, problems, share, right, l2, by_biases, reduction=REDUCTION, max_steps=SOLVE_STEPS
+            axes, problems, share, right, l2, by_biases, reduction=REDUCTION, max_steps=SOLVE_STEPS
         )
         return biases + solved.margins
 
@@ -136,7 +133,7 @@ def _exchange(
     factor = jnp.sqrt(unseen / jnp.maximum((squares * weights).sum(axis=1), 1e-30))[:, None, None]
 
     towards = weights * (z - (weights * z).sum(axis=1, keepdims=True))  # weights keep their sum
-    right = jnp.concatenate([combine(towards[:, None] * residual)[None], combine(z * slopes)])
+    right = jnp.concatenate([combine(axes, towards[:, None] * residual)[None], combine(axes, z * slopes)])
     change = jax.vmap(respond)(right)  # slopes and residuals sum to 0 over classes
     learned = -(factor * slopes * change[0]).sum(axis=(1, 2))
     gains = -weights * (factor * residual * change[1:]).sum(axis=2)  # [V, F, N]

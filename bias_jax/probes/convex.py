@@ -140,7 +140,7 @@ def solve_path(
     ordered = sorted(strengths, reverse=True)
     for k, strength in enumerate(ordered):
         l2 = jax.device_put(np.full(len(problems.present), strength, np.float32))
-        solutions[strength] = solve(axes.features, problems, start, l2, tolerance, max_steps)
+        solutions[strength] = solve(axes, problems, start, l2, tolerance, max_steps)
         last = solutions[strength].coefficients
         start = last
         if before is not None and k + 1 < len(ordered):

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from bias_jax.probes.axes import Axes
 from bias_jax.probes.objective import Problems, inverse_weights, to_margins
 
 
@@ -31,13 +32,18 @@ def penalties(l2: jax.Array, width: int) -> jax.Array:
     return jnp.where(jnp.arange(width) < width - 1, l2[:, None], 0.0)[:, None]
 
 
+def combine(axes: Axes, residual: jax.Array) -> jax.Array:
+    """Sum of the images' features weighted by residuals [..., N], [..., D + 1]."""
+    return jnp.einsum("...n,dn->...d", residual, axes.transposed, precision="highest")
+
+
 def bend(share: jax.Array, moved: jax.Array, problems: Problems) -> jax.Array:
     """Change of the residual [P, C, N] where logits or margins move; `share` is `weighted_probability`."""
     return share * (moved - ((share * moved).sum(axis=1) * inverse_weights(problems))[:, None])
 
 
 def newton_direction(
-    features: jax.Array,
+    axes: Axes,
     problems: Problems,
     share: jax.Array,
     right: jax.Array,
@@ -54,7 +60,7 @@ def newton_direction(
     the preconditioner is the Hessian's diagonal, which costs one more product and in principal axes says most.
 
     Args:
-        features: [N, D + 1], the last column all ones.
+        axes: of the layer.
         problems: labels, image weights and present classes.
         share: `weighted_probability` where the Hessian is taken, [P, C, N].
         right: [P, C, D + 1]; the column of the biases counts as 0, and where all is 0, nothing is done.
@@ -64,10 +70,10 @@ def newton_direction(
         max_steps: limit on the number of steps.
         aim: or when the squares of its residual sum to this, [P] or scalar.
     """
-    width, live = features.shape[1], problems.present[:, :, None]
+    width, live = axes.features.shape[1], problems.present[:, :, None]
     penalty, weights = penalties(l2, width), live & (jnp.arange(width) < width - 1)
     curvature = share - jnp.square(share) * inverse_weights(problems)[:, None]
-    diagonal = jnp.einsum("pcn,nd->pcd", curvature, jnp.square(features)) + penalty
+    diagonal = jnp.einsum("pcn,dn->pcd", curvature, jnp.square(axes.transposed)) + penalty
     inverse = jnp.where(weights, 1.0 / jnp.maximum(diagonal, penalty), 0.0)
 
     def unfinished(carry) -> jax.Array:
@@ -75,11 +81,11 @@ def newton_direction(
 
     def body(carry):
         solution, biases, margins, rest, search, size, going, k = carry
-        moved = to_margins(jnp.einsum("pcd,nd->pcn", search, features, precision="highest"), problems)
+        moved = to_margins(jnp.einsum("pcd,nd->pcn", search, axes.features, precision="highest"), problems)
         answer = -jnp.einsum("pcd,pd->pc", by_biases, bend(share, moved, problems).sum(axis=2), precision="highest")
         answer = jnp.where(problems.present, answer, 0.0)
         bent = bend(share, moved + answer[:, :, None], problems)
-        product = jnp.einsum("pcn,nd->pcd", bent, features, precision="highest") + penalty * search
+        product = combine(axes, bent) + penalty * search
         along = dot(search, product)
         going = going & (along > 0)
         step = jnp.where(going, size / jnp.where(going, along, 1.0), 0.0)[:, None, None]

@@ -78,8 +78,9 @@ def score_probes(
     Metrics: ``accuracy``; ``kappa``, Cohen's: accuracy on a scale from 0 (agreement of independent label and guess
     with these frequencies) to 1; ``balanced_accuracy``, the mean recall of the classes that occur;
     ``adjusted_balanced_accuracy``, the same on a scale from 0 (chance) to 1, comparable between targets;
-    ``adjacent_accuracy``, at most one category off, for ordinal attributes; and ``information_bits``, label entropy
-    minus log-loss: what the probe knows about the label (negative if it is worse than knowing the frequencies only).
+    ``adjacent_accuracy``, at most one category off, for ordinal attributes; ``log_loss_bits``, the mean of minus the
+    binary logarithm of the true class's probability; and ``information_bits``, label entropy minus log-loss: what the
+    probe knows about the label (negative if it is worse than knowing the frequencies only).
 
     Args:
         result: of `cross_validate`.
@@ -112,8 +113,7 @@ def score_probes(
         own = numbers[i]
         if metric == "kappa":  # its sum is the agreement by chance; the accuracy comes just before it
             own = (numbers[i - 1] - own) / np.maximum(1.0 - own, 1e-12)
-        # All rates of recognition of a probe share one factor.
-        factor = metric if metric in VALUES else VALUES[0]
+        factor = VALUES[metric.endswith("_bits")]  # all rates of recognition of a probe share one
         for control, column in _controls(own):
             wider = spreads.get((readout.probe, factor, control), 1.0) if readout.split == HELD_OUT else 1.0
             low, high = percentile_interval(column[0] + wider * (column[1:, None] - column[0]))
@@ -153,7 +153,9 @@ def image_values(readout: Readout, ordinal: bool) -> Iterator[tuple[str, float, 
         yield "adjacent_accuracy", float(np.convolve(share, np.ones(3), "same").max()), near / images
     if readout.log_probability is not None:
         entropy = -(share[share > 0] * np.log2(share[share > 0])).sum()
-        yield "information_bits", 0.0, (entropy + readout.log_probability / np.log(2.0)) / images
+        bits = readout.log_probability / np.log(2.0)
+        yield "log_loss_bits", float(entropy), -bits / images
+        yield "information_bits", 0.0, (entropy + bits) / images
 
 
 class Recall(NamedTuple):

@@ -16,8 +16,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bias_jax.probes.axes import Axes
 from bias_jax.probes.biases import minimise_biases
-from bias_jax.probes.curvature import dot, newton_direction, penalties
+from bias_jax.probes.curvature import combine, dot, newton_direction, penalties
 from bias_jax.probes.objective import Fit, Problems, cross_entropy, problem_logits, to_margins, weighted_probability
 
 REDUCTION = 0.2  # of the residual of Newton's equations, at most; or
@@ -57,12 +58,12 @@ class _Best(NamedTuple):
 
 
 def solve(
-    features: jax.Array, problems: Problems, start: jax.Array, l2: jax.Array, tolerance: float, max_steps: int
+    axes: Axes, problems: Problems, start: jax.Array, l2: jax.Array, tolerance: float, max_steps: int
 ) -> Solution:
     """Minimise ``mean -log softmax(x W + b)[y] + l2/2 sum(W^2)`` for all problems.
 
     Args:
-        features: [N, D + 1], rotated to principal axes, the last column all ones.
+        axes: of the layer.
         problems: labels, image weights and present classes.
         start: coefficients to start from, [P, C, D + 1].
         l2: strength of each problem, [P].
@@ -71,24 +72,24 @@ def solve(
 
     The gap is certified by strong convexity: with the biases minimised out, ``f - f* <= |df/dW|^2 / (2 l2)``.
     """
-    return _solve(features, problems, start, l2, *jax.device_put((np.float32(tolerance), np.int32(max_steps))))
+    return _solve(axes, problems, start, l2, *jax.device_put((np.float32(tolerance), np.int32(max_steps))))
 
 
 @jax.jit
 def _solve(
-    features: jax.Array,
+    axes: Axes,
     problems: Problems,
     start: jax.Array,
     l2: jax.Array,
     tolerance: jax.Array,
     max_steps: jax.Array,
 ) -> Solution:
-    penalty = penalties(l2, features.shape[1])
+    penalty = penalties(l2, axes.features.shape[1])
 
     def evaluate(coefficients: jax.Array, margins: jax.Array) -> _Point:
         biases = minimise_biases(margins, problems, tolerance)
         coefficients = coefficients.at[:, :, -1].add(biases.added)
-        gradient = jnp.einsum("pcn,nd->pcd", biases.fit.residual, features, precision="highest")
+        gradient = combine(axes, biases.fit.residual)
         gradient = jnp.where(problems.present[:, :, None], gradient + penalty * coefficients, 0.0)
         objective = biases.fit.loss + 0.5 * dot(penalty * coefficients, coefficients)
         gap = jnp.square(gradient[:, :, :-1]).sum(axis=(1, 2)) / (2.0 * l2) + biases.excess
@@ -99,7 +100,7 @@ def _solve(
         downhill = jnp.where(active[:, None, None], -point.gradient, 0.0)
         aim = AIM * tolerance * point.objective * 2.0 * l2
         direction = newton_direction(
-            features, problems, weighted_probability(point.fit.residual, problems), downhill, l2, point.by_biases,
+            axes, problems, weighted_probability(point.fit.residual, problems), downhill, l2, point.by_biases,
             reduction=REDUCTION, max_steps=left - 1, aim=aim,
         )  # fmt: skip
         length = _line_search(point, direction.coefficients, direction.margins, problems, penalty)[:, None, None]
@@ -126,7 +127,7 @@ def _solve(
         return coefficients, margins, best, point.objective, point.gap, steps + taken, go_on
 
     nothing = jnp.zeros_like(l2)
-    margins = to_margins(problem_logits(features, start, problems), problems)
+    margins = to_margins(problem_logits(axes.features, start, problems), problems)
     best = _Best(nothing + jnp.inf, nothing + jnp.inf, jnp.zeros(l2.shape, jnp.int32))
     loop = start, margins, best, nothing, nothing, jnp.int32(0), True
     coefficients, _, _, objective, gap, steps, _ = jax.lax.while_loop(lambda loop: loop[-1], body, loop)

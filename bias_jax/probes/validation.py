@@ -132,7 +132,7 @@ def _probe_target(
     for row, y in enumerate(truth):
         problems = class_problems(y, classes, outer)
         start = zero_start(problems, axes.features.shape[1]) if row else nearby
-        finals.append(solve(axes.features, problems, start, l2, config.tolerance, config.max_steps))
+        finals.append(solve(axes, problems, start, l2, config.tolerance, config.max_steps))
         guess, log_p = jax.device_get(_predict(axes.features, finals[-1].coefficients, problems))  # [F, N]
         after = (folds + 1) % number
         values = guess[folds, images], log_p[folds, images], guess[after, images], log_p[after, images]

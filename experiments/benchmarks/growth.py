@@ -74,7 +74,7 @@ def measure(images: int, features: int, probes: int, config: GrowthBenchmark) ->
     def run() -> Iterator[tuple[int, float]]:
         for _ in range(config.repeats + 1):
             begin = time.perf_counter()
-            found = solve(axes.features, problems, start, l2, config.tolerance, 2000)
+            found = solve(axes, problems, start, l2, config.tolerance, 2000)
             jax.block_until_ready(found)
             yield int(found.steps), time.perf_counter() - begin
 

@@ -55,7 +55,7 @@ def small():
     problems = class_problems(y, CLASSES, np.stack([folds != f for f in range(FOLDS)]))
     l2 = jax.device_put(np.full(FOLDS, STRENGTH, np.float32))
     start = zero_start(problems, axes.features.shape[1])
-    solution = solve(axes.features, problems, start, l2, 1e-7, 500)
+    solution = solve(axes, problems, start, l2, 1e-7, 500)
     features = np.asarray(axes.features, float)
     influence, factor = np.zeros((IMAGES, IMAGES)), np.zeros(IMAGES)
     for f in range(FOLDS):

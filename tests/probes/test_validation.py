@@ -73,6 +73,9 @@ def test_metrics_against_scikit_learn(planted):
         share = np.bincount(true) / len(true)
         bits = -(share * np.log2(share)).sum() + result.log_probability[0, t].mean() / np.log(2)
         assert pick(found, target, target, "information_bits").value == pytest.approx(bits, abs=1e-6)
+        lost = pick(found, target, target, "log_loss_bits")
+        assert lost.value == pytest.approx(-result.log_probability[0, t].mean() / np.log(2), abs=1e-6)
+        assert lost.low < lost.value < lost.high and lost.chance == pytest.approx(bits + lost.value, abs=1e-6)
     joint = result.predicted[0, 2]
     assert pick(found, "race x gender", "race", "accuracy").value == pytest.approx(
         accuracy_score(labels["race"], joint // 2)

@@ -1,0 +1,48 @@
+"""Probes of drawn faces, 200 sets of them: intervals cover what further sets give, and chance where all is noise."""
+
+import io
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.stats import binom
+
+from bias_jax.data import CalibrationConfig, calibration_faces
+from bias_jax.probes import ProbeConfig, cross_validate, score_probes
+from bias_jax.randomness import key_for
+
+REPEATS, SIZE, GRID = 200, 48, 8
+SIZES = {"race": 4, "gender": 2, "null": 2}
+METRICS = "balanced_accuracy", "information_bits"
+pytestmark = pytest.mark.slow
+
+
+def colours(faces):
+    """Mean colours of a grid, [N, 192]."""
+    images = [Image.open(io.BytesIO(faces.read_bytes(i))) for i in range(len(faces))]
+    return np.stack([np.asarray(i.resize((GRID, GRID), Image.Resampling.BOX), np.float32).ravel() for i in images])
+
+
+def test_intervals_cover():
+    config, drawn = ProbeConfig(l2=(1e-2, 1e-1, 1.0), shuffles=0), CalibrationConfig(size=SIZE)
+    found = []
+    for seed in range(REPEATS):
+        faces = calibration_faces(drawn, seed)
+        groups = np.repeat(np.arange(24), drawn.per_group)
+        folds = np.arange(len(faces)) % config.folds  # ten of each group, in order
+        labels = {name: faces.labels[name] for name in SIZES}
+        result = cross_validate(jax.device_put(colours(faces)), labels, SIZES, folds, groups, config, seed)
+        shapes = {name: ((name, size),) for name, size in SIZES.items()}
+        scores = score_probes(result, shapes, groups, draws=500, key=key_for(seed, "bootstrap"))
+        found.append({(s.probe, s.metric): s for s in scores if s.split == "held out" and s.metric in METRICS})
+    covered = {}
+    for probe, metric in found[0]:
+        own = [scores[probe, metric] for scores in found]
+        # What the tool estimates: the mean over sets of faces. Its own error is a fourteenth of a set's.
+        truth = own[0].chance if (probe, metric) == ("null", "balanced_accuracy") else np.mean([s.value for s in own])
+        covered[probe, metric] = sum(s.low <= truth <= s.high for s in own)
+    print({k: (v / REPEATS, round(float(np.mean([s[k].value for s in found])), 3)) for k, v in covered.items()})
+    low, high = binom.ppf([0.001, 0.999], REPEATS, 0.95)
+    for (probe, metric), count in covered.items():
+        assert (low if metric == "balanced_accuracy" else low - 8) <= count <= high, (probe, metric, count)
