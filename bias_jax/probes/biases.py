@@ -14,7 +14,7 @@ from bias_jax.probes.objective import (
     weighted_probability,
 )
 
-STEPS = 10
+STEPS = 10  # at most; what is left then is in the excess
 # What may be left, as a share of the gap asked for. Gradients by the weights, whose squares over a small strength are
 # the certificate, move with its root.
 EXCESS = 1e-6
