@@ -5,4 +5,4 @@ Axes everywhere: N images, L layers, D features of one layer, T targets, C class
 R regularisation strengths, F folds, S seeds, U units of a layer, K nodes of a map, P permutations or bootstrap draws.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

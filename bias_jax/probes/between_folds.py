@@ -1,20 +1,10 @@
-"""How held-out values in different folds vary together, because their images train each other's probes.
+"""How images in different folds change each other's held-out values, because they train each other's probes.
 
-Image i is judged by a probe that image j helped to train, and j by one that i helped to train. Where there is little to
-find, both effects come from what the two images happen to share, so the two values err to the same side, and the sum
-over all images varies more than independent images would (the between-fold covariance of Bengio & Grandvalet 2004).
-With a[i, j] the change of image i's value per relative weight of image j in training, centred over the images that
-could have been drawn instead, this adds
-
-    sum over i, j of  a[i, j] a[j, i]
-
-to the variance of the sum. At a certified optimum a[i, j] is an influence function (Koh & Liang 2017), so nothing is
-trained again; and the sum is a trace, of which random signs z give an unbiased estimate (Hutchinson 1990) from the two
-vectors ``learned = A z`` and ``taught = A' z``. Both are linear in the values: differences of metrics between layers,
-targets or models have the differences of these vectors.
+At a certified optimum the change of image i's value per relative weight of image j in training is an influence function
+(Koh & Liang 2017), so nothing is trained again. The matrix of these changes is never formed: its products with a vector
+z, and those of its transpose, are one solution of Newton's equations each (see `statistics.cross_validation` for what
+they are needed for).
 """
-
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -31,34 +21,15 @@ from bias_jax.probes.objective import (
     true_class,
     weighted_probability,
 )
+from bias_jax.statistics import Exchange, deviations
 
 VALUES = ("adjusted_balanced_accuracy", "information_bits")  # metrics, see `score_probes`
 REDUCTION, SOLVE_STEPS = 0.05, 30  # of conjugate gradients; a variance needs few digits
 
 
-class Exchange(NamedTuple):
-    """For one vector z; the mean of ``(learned * taught).sum()`` over z is the between-fold covariance."""
-
-    learned: jax.Array  # what each image's value gains when its training images are weighted by 1 + z, [V, N]
-    taught: jax.Array  # what all other values gain, times z, when this image is weighted more, [V, N]
-
-
 def centred_signs(strata: np.ndarray, repeats: int, rng: np.random.Generator) -> np.ndarray:
     """Random signs float32 [P, N], centred within strata, with the covariance of a stratified draw."""
-    signs = rng.choice((-1.0, 1.0), (repeats, len(strata)))
-    return (_centred(signs, strata) * np.sqrt(_spare(strata))).astype(np.float32)
-
-
-def _centred(values: np.ndarray, strata: np.ndarray) -> np.ndarray:
-    _, number, size = np.unique(strata, return_inverse=True, return_counts=True)
-    members = np.eye(len(size), dtype=values.dtype)[number]  # [N, strata]
-    return values - (values @ members / size) @ members.T
-
-
-def _spare(strata: np.ndarray) -> np.ndarray:
-    """n / (n - 1) of each image's stratum, 1 where it is alone, [N]."""
-    _, number, size = np.unique(strata, return_inverse=True, return_counts=True)
-    return np.where(size > 1, size / np.maximum(size - 1, 1), 1.0)[number]
+    return deviations(rng.choice((-1.0, 1.0), (repeats, len(strata))), strata).astype(np.float32)
 
 
 def exchange(
@@ -68,10 +39,9 @@ def exchange(
     l2: jax.Array,
     labels: np.ndarray,
     folds: np.ndarray,
-    strata: np.ndarray,
     signs: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray]:
-    """`learned` and `taught` [V, P, N] of the F probes of one target, for the metrics in `VALUES`.
+) -> Exchange:
+    """`influence` [V, N], `learned` and `taught` [V, P, N] of the F probes of one target, for the metrics `VALUES`.
 
     Args:
         axes: of the layer.
@@ -80,7 +50,6 @@ def exchange(
         l2: their strengths [F].
         labels: class of each image, int [N].
         folds: fold of each image, int [N].
-        strata: group of each image, int [N]; their sizes count as fixed.
         signs: of `centred_signs`, [P, N].
     """
     counts = np.bincount(labels)
@@ -89,9 +58,10 @@ def exchange(
     shares = np.stack([1.0 / (max(occurring - 1, 1) * counts[labels]), np.full(len(labels), 1.0 / len(labels))])
     held = folds == np.arange(len(l2))[:, None]
     arrays = jax.device_put((held, shares.astype(np.float32)))
-    rows = [_exchange(axes, problems, coefficients, l2, *arrays, z) for z in jax.device_put(list(signs))]
-    learned, taught = (np.stack(values, axis=1) for values in zip(*jax.device_get(rows), strict=True))
-    return (_centred(learned, strata) * _spare(strata)).astype(np.float32), taught
+    vectors = jax.device_put([*signs, np.ones(len(labels), np.float32)])  # of ones, what is taught is the influence
+    rows = jax.device_get([_exchange(axes, problems, coefficients, l2, *arrays, z) for z in vectors])
+    learned, taught = (np.stack(values, axis=1) for values in zip(*rows, strict=True))
+    return Exchange(taught[:, -1], learned[:, :-1], taught[:, :-1])
 
 
 @jax.jit
@@ -103,8 +73,8 @@ def _exchange(
     held: jax.Array,
     shares: jax.Array,
     z: jax.Array,
-) -> Exchange:
-    """For one vector z [N]; held [F, N], shares [V, N]. Every image is held out once."""
+) -> tuple[jax.Array, jax.Array]:
+    """What is learned and taught, [V, N] each, for one vector z [N]; held [F, N] (every image once), shares [V, N]."""
     weights = problems.weights
     logits = problem_logits(axes.features, coefficients, problems)
     true = true_class(problems)
@@ -137,7 +107,7 @@ def _exchange(
     change = jax.vmap(respond)(right)  # slopes and residuals sum to 0 over classes
     learned = -(factor * slopes * change[0]).sum(axis=(1, 2))
     gains = -weights * (factor * residual * change[1:]).sum(axis=2)  # [V, F, N]
-    return Exchange(learned, (gains - weights * gains.sum(axis=2, keepdims=True)).sum(axis=1))
+    return learned, (gains - weights * gains.sum(axis=2, keepdims=True)).sum(axis=1)
 
 
 def _correct_slope(logits: jax.Array, true: jax.Array, held: jax.Array) -> jax.Array:

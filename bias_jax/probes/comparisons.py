@@ -8,9 +8,10 @@ import jax
 import numpy as np
 
 from bias_jax.probes.between_folds import VALUES
-from bias_jax.probes.scores import HELD_OUT, image_values, readouts
+from bias_jax.probes.choice import redraw_choice
+from bias_jax.probes.scores import HELD_OUT, image_values, inner_readouts, readouts
 from bias_jax.probes.validation import OutOfFold
-from bias_jax.statistics import benjamini_hochberg, holm, paired_differences
+from bias_jax.statistics import Exchange, benjamini_hochberg, holm, paired_differences
 
 COMPARED = VALUES  # metrics; the first is comparable between targets
 
@@ -24,11 +25,13 @@ class Probe(NamedTuple):
 
 
 class ImageValues(NamedTuple):
-    """What each image adds to a metric, and what it learned and taught (see `between_folds.Exchange`)."""
+    """What each image adds to a metric, and what makes the metric vary more than that."""
 
     values: np.ndarray  # [N]
-    learned: np.ndarray  # [P, N]
-    taught: np.ndarray  # [P, N]
+    exchange: Exchange  # of these values
+    inner_log_probability: np.ndarray  # by which the strength was chosen, [R, 2, N]
+    inner_values: np.ndarray  # the same metric of inner predictions, [R, N]
+    folds: np.ndarray  # fold of each image, int [N]
 
 
 class Difference(NamedTuple):
@@ -42,7 +45,7 @@ class Difference(NamedTuple):
     versus_layer: str
     versus_target: str
     value: float
-    low: float  # 95 % interval, bootstrap over images, with the covariance between folds
+    low: float  # 95 % interval, bootstrap over images, widened by `cross_validated_spread`
     high: float
     p_value: float  # of no difference, two-sided
     p_holm: float  # corrected for all differences of this call
@@ -63,13 +66,21 @@ def probe_values(
     """
     found, v = {}, VALUES.index(metric)
     for layer, result in results.items():
-        for readout in readouts(result, shapes):
-            if readout.split == HELD_OUT and readout.target == readout.probe:
-                for name, _, values in image_values(readout, ordinal=False):
-                    if name == metric:
-                        t = list(shapes).index(readout.probe)
-                        exchanged = result.learned[0, t, v], result.taught[0, t, v]
-                        found[Probe(model, layer, readout.target)] = ImageValues(values[0], *exchanged)
+        own = {r.target: r for r in readouts(result, shapes) if r.split == HELD_OUT and r.target == r.probe}
+        for t, (target, attributes) in enumerate(shapes.items()):
+            inner = next(inner_readouts(result, t, target, attributes))
+            values, at_strengths = (
+                next(values for name, _, values in image_values(readout, ordinal=False) if name == metric)
+                for readout in (own[target], inner)
+            )
+            log_probability = result.inner_log_probability[t]
+            found[Probe(model, layer, target)] = ImageValues(
+                values[0],
+                Exchange(*(rows[0] for rows in result.exchange(t, v))),
+                log_probability,
+                at_strengths.reshape(log_probability.shape).mean(axis=1),
+                result.folds,
+            )
     return found
 
 
@@ -102,7 +113,7 @@ def compare_probes(
     """Differences of all pairs, with intervals and p-values corrected for their number.
 
     Args:
-        metric: of the values, for the table.
+        metric: of the values.
         values: of `probe_values`; of several models, on the same images in the same order.
         pairs: which to compare.
         groups: intersectional group of each image, int [N].
@@ -113,8 +124,13 @@ def compare_probes(
         return []
     numbers = {probe: i for i, probe in enumerate(values)}
     index = np.array([(numbers[a], numbers[b]) for a, b in pairs])
-    stacked, learned, taught = (np.stack(arrays) for arrays in zip(*values.values(), strict=True))
-    found = paired_differences(stacked, index, groups, draws=draws, key=key, exchanged=(learned, taught))
+    stacked = np.stack([v.values for v in values.values()])
+    exchange = Exchange(*(np.stack(rows) for rows in zip(*(v.exchange for v in values.values()), strict=True)))
+    redrawn = np.concatenate([
+        redraw_choice(v.inner_log_probability, v.inner_values[None], v.folds, groups, draws=draws, key=key)
+        for v in values.values()
+    ])  # fmt: skip
+    found = paired_differences(stacked, index, groups, draws=draws, key=key, exchange=exchange, redrawn=redrawn)
     known = np.isfinite(found.p_value)  # without two images in any group there is none
     p_holm, p_bh = np.full(len(pairs), np.nan), np.full(len(pairs), np.nan)
     p_holm[known], p_bh[known] = holm(found.p_value[known]), benjamini_hochberg(found.p_value[known])

@@ -11,8 +11,15 @@ import jax
 import numpy as np
 
 from bias_jax.probes.between_folds import VALUES
+from bias_jax.probes.choice import redraw_choice
 from bias_jax.probes.validation import OutOfFold
-from bias_jax.statistics import between_fold_spread, percentile_interval, stratified_bootstrap, wilson_interval
+from bias_jax.statistics import (
+    Exchange,
+    cross_validated_spread,
+    percentile_interval,
+    stratified_bootstrap,
+    wilson_interval,
+)
 
 HELD_OUT, TRAINING = "held out", "training"
 SPLITS = (HELD_OUT, TRAINING)
@@ -27,7 +34,7 @@ class Score(NamedTuple):
     metric: str
     control: str  # "none", "shuffled labels", or "selectivity" (none minus shuffled)
     value: float
-    low: float  # 95 % interval, bootstrap over images; of the held-out split with the covariance between folds
+    low: float  # 95 % interval, bootstrap over images; of the held-out split with `cross_validated_spread`
     high: float
     chance: float  # what guessing attains
     images: int
@@ -55,13 +62,30 @@ def readouts(result: OutOfFold, shapes: Mapping[str, tuple[tuple[str, int], ...]
     predictions = ((result.predicted, result.log_probability), (result.fitted, result.fitted_log_probability))
     for split, (predicted, log_probability) in zip(SPLITS, predictions, strict=True):
         for t, (name, attributes) in enumerate(shapes.items()):
-            sizes = tuple(size for _, size in attributes)
-            true, guess = result.truth[:, t], predicted[:, t]
-            yield Readout(name, name, split, int(np.prod(sizes)), true, guess, log_probability[:, t])
-            if len(sizes) > 1:
-                parts = zip(attributes, np.unravel_index(true, sizes), np.unravel_index(guess, sizes), strict=True)
-                for (attribute, size), a, b in parts:
-                    yield Readout(name, attribute, split, size, a, b, None)
+            yield from _read(name, attributes, split, result.truth[:, t], predicted[:, t], log_probability[:, t])
+
+
+def inner_readouts(result: OutOfFold, t: int, name: str, attributes: tuple[tuple[str, int], ...]) -> Iterator[Readout]:
+    """Of target t, as `readouts` does of the held-out split; axis 0 are the inner predictions, [2 R, N]."""
+    flat = (-1, result.truth.shape[-1])
+    inner = result.inner_predicted[t].reshape(flat), result.inner_log_probability[t].reshape(flat)
+    return _read(name, attributes, HELD_OUT, result.truth[:1, t], *inner)
+
+
+def _read(
+    name: str,
+    attributes: tuple[tuple[str, int], ...],
+    split: str,
+    true: np.ndarray,
+    guess: np.ndarray,
+    log_probability: np.ndarray,
+) -> Iterator[Readout]:
+    sizes = tuple(size for _, size in attributes)
+    yield Readout(name, name, split, int(np.prod(sizes)), true, guess, log_probability)
+    if len(sizes) > 1:
+        parts = zip(attributes, np.unravel_index(true, sizes), np.unravel_index(guess, sizes), strict=True)
+        for (attribute, size), a, b in parts:
+            yield Readout(name, attribute, split, size, a, b, None)
 
 
 def score_probes(
@@ -100,29 +124,60 @@ def score_probes(
     drawn = stratified_bootstrap(flat, groups, draws=draws, key=key).reshape(draws, *stacked.shape[:2])
     # The value, then its draws; real labels first, then the shuffled ones: [M, 1 + S, 1 + P].
     numbers = np.concatenate([stacked.sum(axis=2, dtype=np.float64)[None], drawn]).transpose(1, 2, 0)
+    changes = np.zeros_like(numbers[:, 0, 1:])  # by choosing strengths again; only what is held out depends on it
+    changes[: len(heads) // 2] = np.concatenate(
+        [_rechosen(result, t, *item, groups, ordinal, draws, key) for t, item in enumerate(shapes.items())]
+    )
     spreads: dict[tuple[str, str, str], float] = {}
-    for (readout, metric, _), own in zip(heads, numbers, strict=True):
+    for (readout, metric, _), values in zip(heads, stacked, strict=True):
         if readout.split == HELD_OUT and readout.target == readout.probe and metric in VALUES:
             t, v = list(shapes).index(readout.probe), VALUES.index(metric)
-            exchanged = _controls(result.learned[:, t, v]), _controls(result.taught[:, t, v])
-            for (control, column), (_, learned), (_, taught) in zip(_controls(own), *exchanged, strict=True):
-                spread = between_fold_spread(column[1:].var(), learned, taught)
-                spreads[readout.probe, metric, control] = float(spread)
+            for rows in zip(*map(_controls, (values, *result.exchange(t, v))), strict=True):
+                each, *mutual = (own for _, own in rows)
+                spread = cross_validated_spread(each, Exchange(*mutual), groups)
+                spreads[readout.probe, metric, rows[0][0]] = float(spread)
     found = []
     for i, (readout, metric, chance) in enumerate(heads):
-        own = numbers[i]
+        own, change = numbers[i], changes[i]
         if metric == "kappa":  # its sum is the agreement by chance; the accuracy comes just before it
-            own = (numbers[i - 1] - own) / np.maximum(1.0 - own, 1e-12)
+            again = _kappa(numbers[i - 1][0, 1:] + changes[i - 1], own[0, 1:] + change)
+            own = _kappa(numbers[i - 1], own)
+            change = again - own[0, 1:]
         factor = VALUES[metric.endswith("_bits")]  # all rates of recognition of a probe share one
         for control, column in _controls(own):
             wider = spreads.get((readout.probe, factor, control), 1.0) if readout.split == HELD_OUT else 1.0
-            low, high = percentile_interval(column[0] + wider * (column[1:, None] - column[0]))
+            rechosen = 0.0 if control == "shuffled labels" else change  # they follow the choice of the real ones
+            low, high = percentile_interval((column[0] + wider * (column[1:] - column[0]) + rechosen)[:, None])
             guess = 0.0 if control == "selectivity" else chance
             found.append(
                 Score(readout.probe, readout.target, readout.split, metric, control,
                       float(column[0]), float(low[0]), float(high[0]), guess, len(groups))
             )  # fmt: skip
     return found
+
+
+def _rechosen(
+    result: OutOfFold,
+    t: int,
+    name: str,
+    attributes: tuple[tuple[str, int], ...],
+    groups: np.ndarray,
+    ordinal: Collection[str],
+    draws: int,
+    key: jax.Array,
+) -> np.ndarray:
+    """`redraw_choice` of all metrics of target t, [M, B]."""
+    log_probability = result.inner_log_probability[t]
+    values = [
+        values.reshape(log_probability.shape).mean(axis=1)
+        for readout in inner_readouts(result, t, name, attributes)
+        for _, _, values in image_values(readout, readout.target in ordinal)
+    ]
+    return redraw_choice(log_probability, np.stack(values), result.folds, groups, draws=draws, key=key)
+
+
+def _kappa(accuracy: np.ndarray, by_chance: np.ndarray) -> np.ndarray:
+    return (accuracy - by_chance) / np.maximum(1.0 - by_chance, 1e-12)
 
 
 def _controls(values: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:

@@ -1,8 +1,7 @@
 """Out-of-fold predictions of one layer's probes: strength chosen on inner folds, reported on outer folds.
 
-First, for every strength, *inner* probes without folds f and f + 1, each scored on both of these folds. So the
-strength for outer fold f is chosen by two probes that never saw f, and f itself is used for nothing but the reported
-prediction. Then, at the chosen strengths, *outer* probes without fold f, on the real and on shuffled labels.
+First, for every strength, *inner* probes without folds f and f + 1, each scored on both of these folds. Then, at the
+strengths these choose (see `choice`), *outer* probes without fold f, on the real and on shuffled labels.
 """
 
 from collections.abc import Mapping
@@ -14,12 +13,15 @@ import numpy as np
 
 from bias_jax.probes.axes import Axes, principal_axes
 from bias_jax.probes.between_folds import centred_signs, exchange
+from bias_jax.probes.choice import choose_strengths
 from bias_jax.probes.convex import checked_strengths, solve_path
 from bias_jax.probes.objective import Problems, problem_logits
 from bias_jax.probes.problems import check_data, class_problems, whole_numbers, zero_start
 from bias_jax.probes.solver import Solution, solve
+from bias_jax.statistics import Exchange
 
-BY_IMAGE = ("predicted", "log_probability", "fitted", "fitted_log_probability", "learned", "taught")
+BY_IMAGE = ("predicted", "log_probability", "fitted", "fitted_log_probability", *Exchange._fields)
+BY_TARGET = ("inner_predicted", "inner_log_probability", "l2", "relative_gap")
 
 
 @dataclass(frozen=True)
@@ -53,10 +55,18 @@ class OutOfFold:
     log_probability: np.ndarray  # held out, of the true class, nats, float32 [1 + S, T, N]
     fitted: np.ndarray  # training: by the next fold's probe, which was trained on the image, int32 [1 + S, T, N]
     fitted_log_probability: np.ndarray  # training, float32 [1 + S, T, N]
-    learned: np.ndarray  # see `between_folds.Exchange`, float32 [1 + S, T, V, P, N]
+    influence: np.ndarray  # see `statistics.Exchange`, float32 [1 + S, T, V, N]
+    learned: np.ndarray  # float32 [1 + S, T, V, P, N]
     taught: np.ndarray  # the same shape
+    inner_predicted: np.ndarray  # by two inner probes (see `choice`), strongest penalty first, int32 [T, R, 2, N]
+    inner_log_probability: np.ndarray  # of the true class, nats, float32, the same shape
+    folds: np.ndarray  # fold of each image, int [N]
     l2: np.ndarray  # strength chosen for each outer fold, float64 [T, F]
     relative_gap: np.ndarray  # largest certified gap over the objective, of all probes of a target, float32 [T]
+
+    def exchange(self, t: int, v: int) -> Exchange:
+        """What images do to each other's values of target t in metric v; arrays [1 + S, ..., N]."""
+        return Exchange(self.influence[:, t, v], self.learned[:, t, v], self.taught[:, t, v])
 
 
 def cross_validate(
@@ -95,11 +105,12 @@ def cross_validate(
     shuffles = [_shuffle_within_folds(folds, rng) for _ in range(config.shuffles)]
     truth = {t: np.stack([y, *(y[order] for order in shuffles)]) for t, y in labels.items()}
     axes, signs = principal_axes(features), centred_signs(groups, config.signs, rng)
-    results = [_probe_target(axes, truth[t], classes[t], folds, groups, signs, config) for t in labels]
+    results = [_probe_target(axes, truth[t], classes[t], folds, signs, config) for t in labels]
     return OutOfFold(
         truth=np.stack([truth[t] for t in labels], axis=1).astype(np.int32),
         **{name: np.stack([r[name] for r in results], axis=1) for name in BY_IMAGE},
-        **{name: np.stack([r[name] for r in results]) for name in ("l2", "relative_gap")},
+        **{name: np.stack([r[name] for r in results]) for name in BY_TARGET},
+        folds=folds,
     )
 
 
@@ -108,7 +119,6 @@ def _probe_target(
     truth: np.ndarray,
     classes: int,
     folds: np.ndarray,
-    groups: np.ndarray,
     signs: np.ndarray,
     config: ProbeConfig,
 ) -> dict[str, np.ndarray]:
@@ -118,8 +128,10 @@ def _probe_target(
     problems = class_problems(truth[0], classes, inner)
     strengths = checked_strengths(config.l2)
     path = solve_path(axes, problems, strengths, config.tolerance, config.max_steps)
-    inner_log_p = [_predict(axes.features, path[strength].coefficients, problems)[1] for strength in strengths]
-    choice = _choose(np.stack(jax.device_get(inner_log_p)), folds)
+    guessed = jax.device_get([_predict(axes.features, path[s].coefficients, problems) for s in strengths])
+    two = np.stack([folds, (folds - 1) % number])  # the probes that left out an image's fold
+    guess, log_p = (np.stack(part)[:, two, images] for part in zip(*guessed, strict=True))
+    choice = choose_strengths(log_p, folds)
     chosen = np.array(strengths)[choice]  # [F]
     nearby = _select([path[strength].coefficients for strength in strengths], jax.device_put(choice.astype(np.int32)))
 
@@ -133,14 +145,14 @@ def _probe_target(
         problems = class_problems(y, classes, outer)
         start = zero_start(problems, axes.features.shape[1]) if row else nearby
         finals.append(solve(axes, problems, start, l2, config.tolerance, config.max_steps))
-        guess, log_p = jax.device_get(_predict(axes.features, finals[-1].coefficients, problems))  # [F, N]
-        after = (folds + 1) % number
-        values = guess[folds, images], log_p[folds, images], guess[after, images], log_p[after, images]
-        exchanged = exchange(axes, problems, finals[-1].coefficients, l2, y, folds, groups, signs)
+        outer_guess, outer_log_p = jax.device_get(_predict(axes.features, finals[-1].coefficients, problems))  # [F, N]
+        values = [part[probe, images] for probe in (folds, (folds + 1) % number) for part in (outer_guess, outer_log_p)]
+        exchanged = exchange(axes, problems, finals[-1].coefficients, l2, y, folds, signs)
         for name, value in zip(BY_IMAGE, (*values, *exchanged), strict=True):
             found[name].append(value)
     gap = np.max([_relative_gap(solution) for solution in (*path.values(), *finals)])
-    return {name: np.stack(rows) for name, rows in found.items()} | {"l2": chosen, "relative_gap": gap}
+    by_target = dict(zip(BY_TARGET, (guess, log_p, chosen, gap), strict=True))
+    return {name: np.stack(rows) for name, rows in found.items()} | by_target
 
 
 def _relative_gap(solution: Solution) -> np.float32:
@@ -156,17 +168,6 @@ def _shuffle_within_folds(folds: np.ndarray, rng: np.random.Generator) -> np.nda
         members = np.flatnonzero(folds == f)
         order[members] = rng.permutation(members)
     return order
-
-
-def _choose(log_p: np.ndarray, folds: np.ndarray) -> np.ndarray:
-    """Index of the strength with the best inner log-probability, [F], from [R, F, N] of the inner probes."""
-    number = log_p.shape[1]
-    result = np.empty(number, dtype=np.int64)
-    for f in range(number):
-        after, before = folds == (f + 1) % number, folds == (f - 1) % number
-        score = log_p[:, f, after].sum(axis=-1) + log_p[:, f - 1, before].sum(axis=-1)
-        result[f] = score.argmax()  # ties go to the stronger regularisation
-    return result
 
 
 @jax.jit

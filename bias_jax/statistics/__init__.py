@@ -1,9 +1,11 @@
 """Intervals, corrections and variance partitions that analyses share."""
 
-from bias_jax.statistics.bootstrap import between_fold_spread as between_fold_spread
 from bias_jax.statistics.bootstrap import bootstrap_weights as bootstrap_weights
 from bias_jax.statistics.bootstrap import percentile_interval as percentile_interval
 from bias_jax.statistics.bootstrap import stratified_bootstrap as stratified_bootstrap
+from bias_jax.statistics.cross_validation import Exchange as Exchange
+from bias_jax.statistics.cross_validation import cross_validated_spread as cross_validated_spread
+from bias_jax.statistics.cross_validation import deviations as deviations
 from bias_jax.statistics.differences import Differences as Differences
 from bias_jax.statistics.differences import paired_differences as paired_differences
 from bias_jax.statistics.factorial_design import ALL_GROUPS as ALL_GROUPS

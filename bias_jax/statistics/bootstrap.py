@@ -97,18 +97,3 @@ def percentile_interval(draws: np.ndarray, level: float = 0.95) -> tuple[np.ndar
     tail = 100.0 * (1.0 - level) / 2.0
     low, high = np.percentile(draws, (tail, 100.0 - tail), axis=0)
     return low, high
-
-
-def between_fold_spread(variance: np.ndarray, learned: np.ndarray, taught: np.ndarray) -> np.ndarray:
-    """Factor by which a cross-validated sum varies more than its images alone would make it, 1 to the root of 2.
-
-    The covariance cannot exceed the variance: what an image learns from another is a part of what its value varies by,
-    and ``sum a[i, j] a[j, i] <= sum a[i, j]^2``. Estimates beyond these ends are noise.
-
-    Args:
-        variance: of the sum over images that vary independently, [...].
-        learned: see `bias_jax.probes.between_folds`, [..., P, N].
-        taught: the same shape.
-    """
-    covariance = (np.asarray(learned, np.float64) * taught).sum(axis=-1).mean(axis=-1)
-    return np.sqrt(1.0 + np.clip(covariance / np.maximum(variance, 1e-30), 0.0, 1.0))

@@ -6,7 +6,8 @@ import jax
 import numpy as np
 from scipy.special import ndtr
 
-from bias_jax.statistics.bootstrap import between_fold_spread, percentile_interval, stratified_bootstrap
+from bias_jax.statistics.bootstrap import percentile_interval, stratified_bootstrap
+from bias_jax.statistics.cross_validation import Exchange, cross_validated_spread, deviations
 
 
 class Differences(NamedTuple):
@@ -25,7 +26,8 @@ def paired_differences(
     *,
     draws: int,
     key: jax.Array,
-    exchanged: tuple[np.ndarray, np.ndarray] | None = None,
+    exchange: Exchange | None = None,
+    redrawn: np.ndarray | None = None,
 ) -> Differences:
     """Compare statistics that are sums over the same images, pair by pair.
 
@@ -39,28 +41,27 @@ def paired_differences(
         strata: group of each image, int [N]; their sizes count as fixed.
         draws: bootstrap draws.
         key: random key.
-        exchanged: of cross-validated statistics, what images learned and taught, [M, P, N] each: errors and intervals
-            are widened by `between_fold_spread`.
+        exchange: of cross-validated statistics; errors and intervals are widened by `cross_validated_spread`,
+        redrawn: and by what the same draws change by choosing the probes' strengths again, centred, [M, B].
     """
     strata = np.unique(strata, return_inverse=True)[1]
-    sizes = np.bincount(strata)
+    known = (np.bincount(strata) > 1).any()
     sums = stratified_bootstrap(values, strata, draws=draws, key=key)
-    value, p, spread = np.empty(len(pairs)), np.empty(len(pairs)), np.ones(len(pairs))
-    several = np.flatnonzero(sizes > 1)
+    value, p, draws_of = np.empty(len(pairs)), np.empty(len(pairs)), []
     for q, (a, b) in enumerate(pairs):
-        each = np.asarray(values[a], np.float64) - values[b]
-        value[q] = each.sum()
-        mean = np.bincount(strata, each) / sizes
-        square = np.bincount(strata, np.square(each - mean[strata]))
-        variance = (square[several] * sizes[several] / (sizes[several] - 1)).sum()
-        if exchanged is not None:
-            spread[q] = between_fold_spread(variance, *(rows[a] - rows[b] for rows in exchanged))
-        error = spread[q] * np.sqrt(variance)
-        if len(several) == 0:
+        each, drawn = np.asarray(values[a], np.float64) - values[b], sums[:, a] - sums[:, b]
+        value[q], spread, again = each.sum(), 1.0, np.zeros(draws)
+        if exchange is not None and redrawn is not None:
+            spread = float(cross_validated_spread(each, Exchange(*(rows[a] - rows[b] for rows in exchange)), strata))
+            again = redrawn[a] - redrawn[b]
+        variance = spread**2 * np.square(deviations(each, strata)).sum()
+        error = np.sqrt(variance + max((drawn + again).var() - drawn.var(), 0.0))
+        if not known:
             p[q] = np.nan
         elif error > 0:
             p[q] = 2.0 * ndtr(-abs(value[q]) / error)
         else:  # every stratum agrees with itself exactly
             p[q] = 1.0 if abs(value[q]) < 1e-12 else 0.0
-    low, high = percentile_interval(value + spread * (sums[:, pairs[:, 0]] - sums[:, pairs[:, 1]] - value))
+        draws_of.append(value[q] + spread * (drawn - value[q]) + again)
+    low, high = percentile_interval(np.stack(draws_of, axis=1))
     return Differences(value, low, high, p)

@@ -1,4 +1,4 @@
-"""The covariance between folds: influences against refits in float64, its trace, and the spread it leads to."""
+"""What images do to each other's held-out values: influences against refits in float64, and their traces."""
 
 import jax
 import numpy as np
@@ -11,7 +11,7 @@ from bias_jax.probes.axes import principal_axes
 from bias_jax.probes.between_folds import VALUES, centred_signs, exchange
 from bias_jax.probes.problems import class_problems, zero_start
 from bias_jax.probes.solver import solve
-from bias_jax.statistics import between_fold_spread
+from bias_jax.statistics import deviations
 
 IMAGES, CLASSES, FOLDS, STRENGTH = 42, 3, 3, 0.3
 BITS = VALUES.index("information_bits")
@@ -74,30 +74,22 @@ def small():
     return axes, problems, solution, l2, y, folds, factor[:, None] * influence
 
 
-def centred(values, strata):
-    means = np.stack([values[..., strata == s].mean(axis=-1) for s in range(strata.max() + 1)], axis=-1)
-    sizes = np.bincount(strata)
-    return (values - means[..., strata]) * (sizes / (sizes - 1))[strata]
-
-
-def test_learned_and_taught_against_refits(small):
+def test_influences_against_refits(small):
     axes, problems, solution, l2, y, folds, influence = small
     z = centred_signs(y, 3, np.random.default_rng(0))
-    learned, taught = exchange(axes, problems, solution.coefficients, l2, y, folds, y, z)
-    assert learned.shape == taught.shape == (2, 3, IMAGES)
-    expected = centred(z @ influence.T, y)
-    np.testing.assert_allclose(learned[BITS], expected, atol=0.03 * np.abs(expected).max())
-    expected = z @ influence
-    np.testing.assert_allclose(taught[BITS], expected, atol=0.03 * np.abs(expected).max())
+    found = exchange(axes, problems, solution.coefficients, l2, y, folds, z)
+    assert found.learned.shape == found.taught.shape == (2, 3, IMAGES) and found.influence.shape == (2, IMAGES)
+    for values, expected in zip(found, (influence.sum(axis=0), z @ influence.T, z @ influence), strict=True):
+        np.testing.assert_allclose(values[BITS], expected, atol=0.03 * np.abs(expected).max())
 
 
 def test_mean_over_signs_is_the_trace(small):
     """Of the influence matrix centred on both sides; 400 signs, five standard errors."""
     axes, problems, solution, l2, y, folds, influence = small
     z = centred_signs(y, 400, np.random.default_rng(1))
-    learned, taught = exchange(axes, problems, solution.coefficients, l2, y, folds, y, z)
-    products = (learned * taught).sum(axis=-1)[BITS]
-    centring = centred(np.eye(IMAGES), y)
+    _, learned, taught = exchange(axes, problems, solution.coefficients, l2, y, folds, z)
+    products = (deviations(learned, y) * taught).sum(axis=-1)[BITS]
+    centring = deviations(np.eye(IMAGES), y)
     expected = np.trace(centring @ influence @ centring @ influence)
     assert products.mean() == pytest.approx(expected, abs=5 * float(products.std()) / 20)
     assert products.std() / 20 < 0.1 * abs(expected)
@@ -112,11 +104,3 @@ def test_signs_have_the_covariance_of_a_stratified_draw():
         if len(own) > 1:
             expected[np.ix_(own, own)] = (np.eye(len(own)) - 1 / len(own)) * len(own) / (len(own) - 1)
     np.testing.assert_allclose(z.T @ z / 20000, expected, atol=0.04)
-
-
-def test_spread_stays_between_one_and_root_two():
-    ones = np.ones((2, 5))
-    assert between_fold_spread(np.array(10.0), ones, ones) == pytest.approx(np.sqrt(1.5))
-    assert between_fold_spread(np.array(1.0), ones, ones) == pytest.approx(np.sqrt(2.0))
-    assert between_fold_spread(np.array(1.0), ones, -ones) == 1.0
-    assert between_fold_spread(np.array(0.0), 0 * ones, ones) == 1.0

@@ -20,8 +20,10 @@ def predictions(rng, shares, images=120):
 
 def out_of_fold(truth, guess):
     log_p = np.full(truth.shape, -0.5)
-    alone = np.zeros((1, 2, 2, 1, truth.shape[-1]))
-    return OutOfFold(truth, guess, log_p, guess, log_p, alone, alone, np.ones((2, 3)), np.zeros(2))
+    images = truth.shape[-1]
+    alone, inner = np.zeros((1, 2, 2, 1, images)), np.zeros((2, 1, 2, images))
+    fields = truth, guess, log_p, guess, log_p, alone[..., 0, :], alone, alone, inner.astype(int), inner
+    return OutOfFold(*fields, np.arange(images) % 3, np.ones((2, 3)), np.zeros(2))
 
 
 @pytest.fixture(scope="module")

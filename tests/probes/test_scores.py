@@ -23,9 +23,20 @@ def result():
         return np.where(rng.random(truth.shape) < share, truth, wrong).astype(np.int32)
 
     log_p = np.log(rng.uniform(0.05, 0.9, truth.shape)).astype(np.float32)
-    alone = np.zeros((2, 3, 2, 1, 300))
-    fields = truth, guesses(0.4), log_p, guesses(0.8), log_p / 2, alone, alone
-    return OutOfFold(*fields, np.ones((3, 3)), np.zeros(3))
+    alone, inner = np.zeros((2, 3, 2, 1, 300)), np.zeros((3, 1, 2, 300))
+    fields = (
+        truth,
+        guesses(0.4),
+        log_p,
+        guesses(0.8),
+        log_p / 2,
+        alone[..., 0, :],
+        alone,
+        alone,
+        inner.astype(int),
+        inner,
+    )
+    return OutOfFold(*fields, np.arange(300) % 3, np.ones((3, 3)), np.zeros(3))
 
 
 def pick(scores, **wanted):
