@@ -12,6 +12,7 @@ import resource
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import NamedTuple
 from unittest.mock import patch
 
@@ -66,16 +67,16 @@ class PeerFit(NamedTuple):
 def run_probes(argv: Sequence[str]) -> int:
     config = parse(ProbeBenchmark, argv, __doc__ or "")
     if "torch" in config.peers:
-        import_torch()  # its turn comes after hours
+        import_torch()  # their turn comes much later
+    if "sklearn" in config.peers and find_spec("sklearn") is None:
+        raise InputError("scikit-learn is needed as the peer", remedy="pip install 'bias-jax[layouts]'")
     bank, labels, what = benchmark_bank(config.data_dir, config.per_group, config.layers)
     folds = np.random.default_rng(0).permutation(len(next(iter(labels.values())))) % config.folds
-    peak = product_rate(len(folds), 2048, max(int(y.max()) + 1 for y in labels.values()) * config.folds)
     print(f"{what}; {device()}, {threads()} threads, jax {versions()['jax']}")
     print(
         f"{len(labels)} targets x {len(config.l2)} strengths x {config.folds} folds, relative gap {config.tolerance:g}"
     )
-    print(f"float32 matrix products: {peak / 1e9:.0f} GFLOP/s, best of 10")
-    seconds, fits = solve_all(bank, labels, folds, config, peak)
+    seconds, fits = solve_all(bank, labels, folds, config)
     print(f"peak memory {peak_memory() / 2**30:.1f} GiB")
     if "sklearn" in config.peers:
         compare(bank, labels, folds, config, seconds, fits)
@@ -111,18 +112,22 @@ def solve_all(
     labels: Mapping[str, np.ndarray],
     folds: np.ndarray,
     config: ProbeBenchmark,
-    peak: float,
 ) -> tuple[dict[str, float], dict[str, ConvexProbes]]:
     """Seconds and probes of every layer; layers of one width share the time of compiling for it equally.
 
     Compilation and factorisation are timed by themselves: the share of the product rate is that of the solver's loop.
+    The rate is measured before and after every layer, because shared machines drift.
     """
     count = len(labels) * len(config.l2) * config.folds
     classes = {t: int(y.max()) + 1 for t, y in labels.items()}
-    print("seconds of: compiling (once per width), factorising the layer, the solver's loop")
+    print(
+        "seconds of: compiling (once per width), factorising the layer, the solver's loop; GFLOP/s of its products, and"
+    )
+    print("of the larger one alone, float32, best of 10 before and after the layer; the share is the loop's")
     print(f"{'layer':<10}{'D':>6}{'probes':>8}{'steps':>7}{'compile':>9}{'factor':>8}{'loop':>8}"
-          f"{'GFLOP/s':>9}{'of peak':>9}{'worst gap':>11}")  # fmt: skip
-    seconds, fits, spent, work = {}, {}, np.zeros(3), 0.0
+          f"{'GFLOP/s':>9}{'products':>9}{'share':>7}{'worst gap':>11}")  # fmt: skip
+    seconds, fits, spent, work, ideal = {}, {}, np.zeros(3), 0.0, 0.0
+    rows = max(classes.values()) * config.folds
     compiling: dict[int, float] = {}  # seconds by width
 
     def solve(layer: str, max_steps: int) -> tuple[float, ConvexProbes, float]:
@@ -143,15 +148,17 @@ def solve_all(
         start = time.perf_counter()
         jax.block_until_ready(principal_axes(features))
         factor = time.perf_counter() - start
+        before = product_rate(len(folds), 2048, rows)
         whole, fits[layer], worst = solve(layer, 2000)
+        peak = 0.5 * (before + product_rate(len(folds), 2048, rows))
         parts = np.array([compiled, factor, whole - factor])
         seconds[layer] = whole
         steps = {t: sum(fits[layer].steps(layer, t, l2) for l2 in config.l2) for t in labels}
         products = sum(steps[t] * classes[t] for t in labels)
         flops = 4.0 * products * config.folds * len(folds) * (width + 1)
-        spent, work = spent + parts, work + flops
+        spent, work, ideal = spent + parts, work + flops, ideal + flops / peak
         _row(layer, width, count, sum(steps.values()), parts, flops, peak, f"{worst:.1e}")
-    _row("all", "", count * len(bank), "", spent, work, peak, "")
+    _row("all", "", count * len(bank), "", spent, work, work / ideal, "")
     widths = [features.shape[1] for features in bank.values()]
     for layer, features in bank.items():
         seconds[layer] += compiling[features.shape[1]] / widths.count(features.shape[1])
@@ -163,7 +170,7 @@ def _row(
 ) -> None:
     rate = flops / parts[2]
     print(f"{layer:<10}{width:>6}{count:>8}{steps:>7}{parts[0]:>9.1f}{parts[1]:>8.1f}{parts[2]:>8.1f}"
-          f"{rate / 1e9:>9.0f}{rate / peak:>9.0%}{gap:>11}", flush=True)  # fmt: skip
+          f"{rate / 1e9:>9.0f}{peak / 1e9:>9.0f}{rate / peak:>7.0%}{gap:>11}", flush=True)  # fmt: skip
 
 
 def compare(

@@ -53,8 +53,22 @@ def test_probes_are_compared_by_sums_with_compilation(capsys):
     assert ours == pytest.approx(sum(parts) / 2, abs=0.1)
 
 
-def test_missing_torch_is_told_before_anything_is_measured(capsys, monkeypatch):
-    monkeypatch.setitem(sys.modules, "torch", None)
-    assert main(["probes", "--peers", "torch"]) == 2
+@pytest.mark.parametrize(
+    ("peer", "module", "name"), [("torch", "torch", "torch"), ("sklearn", "sklearn", "scikit-learn")]
+)
+def test_a_missing_peer_is_told_before_anything_is_measured(capsys, monkeypatch, peer, module, name):
+    monkeypatch.setitem(sys.modules, module, None)
+    assert main(["probes", "--peers", peer]) == 2
     captured = capsys.readouterr()
-    assert "torch is needed" in captured.err and not captured.out
+    assert f"{name} is needed" in captured.err and not captured.out
+
+
+@pytest.mark.slow
+def test_growth_counts_the_operations_of_a_step(capsys):
+    arguments = "--images 60 --features 8 --probes 3 --usual 50,16,2 --classes 3 --repeats 2"
+    assert main(["growth", *arguments.split()]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines() if re.match(r" +\d+ +\d+ +\d+ ", line)]
+    assert [tuple(map(int, row[:3])) for row in rows] == [(60, 16, 2), (50, 8, 2), (50, 16, 3)]
+    for _, _, size, steps, seconds, *_, step, each, _, peak, _ in rows:
+        assert int(steps) > 1 and float(peak) > 0 and float(step) == pytest.approx(float(each) * int(size), abs=0.01)
+        assert float(seconds) == pytest.approx(1e-3 * float(step) * int(steps), abs=6e-4)
