@@ -9,7 +9,7 @@ import numpy as np
 
 from bias_jax.probes.between_folds import VALUES
 from bias_jax.probes.choice import redraw_choice
-from bias_jax.probes.scores import HELD_OUT, image_values, inner_readouts, readouts
+from bias_jax.probes.readouts import HELD_OUT, image_values, inner_readouts, readouts
 from bias_jax.probes.validation import OutOfFold
 from bias_jax.statistics import Exchange, benjamini_hochberg, holm, paired_differences
 

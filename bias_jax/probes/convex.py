@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from bias_jax.probes.axes import Axes, principal_axes, to_bank
+from bias_jax.probes.checks import check_data, check_training, position, whole_numbers
 from bias_jax.probes.objective import ABSENT_CLASS_LOGIT, Problems
-from bias_jax.probes.problems import check_data, check_training, class_problems, position, whole_numbers, zero_start
+from bias_jax.probes.problems import class_problems, zero_start
 from bias_jax.probes.solver import Solution, solve
 
 

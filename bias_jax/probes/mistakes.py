@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bias_jax.probes.scores import SPLITS, confusion
+from bias_jax.probes.readouts import SPLITS
+from bias_jax.probes.recalls import confusion
 from bias_jax.probes.validation import OutOfFold
 from bias_jax.statistics import wilson_interval
 

@@ -9,7 +9,6 @@ A step costs 4 B D K operations in the products and moves the weights, the gradi
 28 bytes per weight whatever B is. For B = 32 that is 4.6 operations a byte: these arrays have to stay in the cache.
 """
 
-from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -18,14 +17,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from bias_jax.probes.holdout import Labels
-from bias_jax.probes.objective import ABSENT_CLASS_LOGIT
+from bias_jax.probes.problem_rows import Inputs, ProblemRows, epoch_batches, evaluate, initial_model, residuals
 from bias_jax.probes.recipe_config import RecipeConfig
 
 BETAS = 0.9, 0.999  # Adam's, of Kingma & Ba 2015 and of Keras
 EPSILON = 1e-7  # Keras's
-EVALUATED = 512  # images whose features are held at once to evaluate
-
-Inputs = Callable[[jax.Array], jax.Array]  # numbers of images -> their features as trained on, float32 [n, D]
 
 
 class Jobs(NamedTuple):
@@ -50,15 +46,6 @@ class Trained(NamedTuple):
     zeros: jax.Array  # share of weights that are exactly 0, over the classes that occur in training
     epochs: jax.Array  # trained in all, int32 [J, T, p]
     best_epoch: jax.Array  # with the lowest validation loss, from 1; 0: none was a number
-
-
-def epoch_batches(key: jax.Array, images: jax.Array, batch_size: int, filler: int) -> jax.Array:
-    """All images in random order, int32 [steps, B]; `filler` completes the last batch."""
-    return _batches(jax.random.permutation(key, images), batch_size, filler)
-
-
-def _batches(images: jax.Array, size: int, filler: int) -> jax.Array:
-    return jnp.pad(images, (0, -len(images) % size), constant_values=filler).reshape(-1, size)
 
 
 def dropout(key: jax.Array, x: jax.Array, rate: float) -> jax.Array:
@@ -110,84 +97,16 @@ def _standardisation(x: jax.Array, images: jax.Array, inputs: str) -> tuple[jax.
     x = x[images].astype(jnp.float32)
     mean = x.mean(axis=0)
     square = jnp.square(x - mean).mean(axis=0)
-    size = jnp.abs(mean)
-    if inputs == "scaled":
-        square, size = jnp.broadcast_to(square.mean(), mean.shape), jnp.broadcast_to(size.max(), mean.shape)
-    deviation = jnp.sqrt(square)
     # Rounding leaves a little where a column is constant, which Adam would blow up: such an input is 0.
-    constant = deviation <= 1e-6 * size
-    return mean, jnp.where(constant, 0.0, 1.0 / jnp.where(constant, 1.0, deviation))
-
-
-class _Rows(NamedTuple):
-    """Order of the rows of W: target, then grid point, then class."""
-
-    present: tuple[jax.Array, ...]  # per target: whether the class occurs in training, bool [C]
-    points: int  # p
-
-    def spread(self, problems: jax.Array) -> jax.Array:
-        """One value per problem [T, p] -> one per row [K]."""
-        return jnp.concatenate([jnp.repeat(problems[t], len(p)) for t, p in enumerate(self.present)])
-
-    def blocks(self, rows: jax.Array) -> list[jax.Array]:
-        """Values of the rows [n, K] -> per target [n, p, C]."""
-        ends = np.cumsum([self.points * len(present) for present in self.present])
-        parts = jnp.split(rows, ends[:-1], axis=1)
-        return [z.reshape(len(z), self.points, len(p)) for z, p in zip(parts, self.present, strict=True)]
-
-    def logits(self, x: jax.Array, model: tuple[jax.Array, jax.Array]) -> list[jax.Array]:
-        """Logits of images x [n, D], per target [n, p, C]."""
-        parts = self.blocks(jnp.matmul(x, model[0].T, precision="highest") + model[1])
-        return [jnp.where(p, z, ABSENT_CLASS_LOGIT) for z, p in zip(parts, self.present, strict=True)]
-
-
-def _evaluate(
-    inputs: Inputs, images: jax.Array, labels: jax.Array, model: tuple[jax.Array, jax.Array], rows: _Rows
-) -> jax.Array:
-    """Mean cross-entropy and accuracy of all problems, [2, T, p], on `images` [n] with labels [N + 1, T]."""
-    batches = _batches(images, -(-len(images) // -(-len(images) // EVALUATED)), len(labels) - 1)
-
-    def add(sums: jax.Array, batch: jax.Array) -> tuple[jax.Array, None]:
-        new = []
-        for y, logits in zip(labels[batch].T, rows.logits(inputs(batch), model), strict=True):
-            log_p = jnp.take_along_axis(jax.nn.log_softmax(logits), jnp.maximum(y, 0)[:, None, None], axis=2)[..., 0]
-            both = jnp.stack([-log_p, (logits.argmax(axis=2) == y[:, None]).astype(jnp.float32)])
-            new.append(jnp.where((y >= 0)[:, None], both, 0.0).sum(axis=1))
-        return sums + jnp.stack(new, axis=1), None
-
-    sums, _ = jax.lax.scan(add, jnp.zeros((2, len(rows.present), rows.points)), batches)
-    return sums / (labels[images] >= 0).sum(axis=0)[:, None]
-
-
-def _residuals(x: jax.Array, y: jax.Array, model: tuple[jax.Array, jax.Array], rows: _Rows) -> jax.Array:
-    """Derivative [B, K] of every problem's mean cross-entropy by its logits; y [B, T]."""
-    parts = []
-    for t, logits in enumerate(rows.logits(x, model)):
-        known = (y[:, t] >= 0)[:, None, None]
-        true = y[:, t, None, None] == jnp.arange(logits.shape[2])
-        residual = jnp.where(known & rows.present[t], jax.nn.softmax(logits) - true, 0.0)
-        parts.append(residual.reshape(len(x), -1) / jnp.maximum(known.sum(), 1))
-    return jnp.concatenate(parts, axis=1)
-
-
-def _initial(keys: jax.Array, width: int, rows: _Rows, initial: str) -> tuple[jax.Array, jax.Array]:
-    """Weights [K, D] and biases [K] at the start, the same at every grid point."""
-    sizes = [len(p) for p in rows.present]
-    biases = jnp.zeros(rows.points * sum(sizes))
-    if initial == "zeros":
-        return jnp.zeros((len(biases), width)), biases
-    owner = np.repeat(np.arange(len(sizes)), sizes)
-    limit = np.sqrt(6.0 / (width + np.array(sizes)))[owner].astype(np.float32)
-    row_keys = jax.vmap(jax.random.fold_in)(keys[owner], np.concatenate([np.arange(size) for size in sizes]))
-    drawn = jax.vmap(lambda key: jax.random.uniform(key, (width,), minval=-1.0))(row_keys) * limit[:, None]
-    drawn = jnp.where(jnp.concatenate(rows.present)[:, None], drawn, 0.0)
-    parts = jnp.split(drawn, np.cumsum(sizes)[:-1])
-    return jnp.concatenate([jnp.tile(part, (rows.points, 1)) for part in parts]), biases
+    varies = jnp.sqrt(square) > 1e-6 * jnp.abs(mean)
+    if inputs == "scaled":
+        square = jnp.broadcast_to(jnp.where(varies, square, 0.0).mean(), mean.shape)
+    return mean, jnp.where(varies, 1.0 / jnp.sqrt(jnp.where(varies, square, 1.0)), 0.0)
 
 
 def _train_job(inputs: Inputs, labels: Labels, job: Jobs, config: RecipeConfig) -> Trained:
     """One job: epochs of mini-batches until every problem has stopped."""
-    rows = _Rows(labels.present, job.l1.shape[0])
+    rows = ProblemRows(labels.present, job.l1.shape[0])
     everywhere = jnp.ones((len(labels.present), 1))
     l1, rate = rows.spread(everywhere * job.l1)[:, None], rows.spread(everywhere * job.learning_rate)
     steps = -(-labels.images.shape[0] // config.batch_size)
@@ -196,7 +115,7 @@ def _train_job(inputs: Inputs, labels: Labels, job: Jobs, config: RecipeConfig) 
         (weights, biases), first, second, count = state
         images, key = batch
         x = dropout(key, inputs(images), config.dropout)
-        residual = _residuals(x, labels.training[images], (weights, biases), rows)
+        residual = residuals(x, labels.training[images], (weights, biases), rows)
         gradient = jnp.matmul(residual.T, x, precision="highest"), residual.sum(axis=0)
         if config.penalty == "subgradient":
             gradient = gradient[0] + l1 * jnp.sign(weights), gradient[1]
@@ -223,7 +142,7 @@ def _train_job(inputs: Inputs, labels: Labels, job: Jobs, config: RecipeConfig) 
         shuffle, masks = jax.random.split(jax.random.fold_in(job.key, number))
         batches = epoch_batches(shuffle, labels.images, config.batch_size, len(labels.training) - 1)
         state, _ = jax.lax.scan(step, state, (batches, jax.random.split(masks, steps)))
-        new = _evaluate(inputs, labels.held_out, labels.validation, state[0], rows)
+        new = evaluate(inputs, labels.held_out, labels.validation, state[0], rows)
         number += 1
         lower = active & (new[0] < lowest)
         taken = lower if config.keep == "best" else active
@@ -234,14 +153,14 @@ def _train_job(inputs: Inputs, labels: Labels, job: Jobs, config: RecipeConfig) 
         active &= number - best_epoch < config.patience
         return state, kept, scores, lowest, best_epoch, epochs, active, number
 
-    start = _initial(job.initial_keys, inputs(labels.held_out).shape[1], rows, config.initial)
+    start = initial_model(job.initial_keys, inputs(labels.held_out).shape[1], rows, config.initial)
     nothing = [jnp.zeros_like(a) for a in start]
     none = jnp.zeros((len(labels.present), rows.points), jnp.int32)
     scores = jnp.full((2, *none.shape), jnp.nan)
     loop = (start, nothing, nothing, jnp.int32(0)), start, scores, none + jnp.inf, none, none, none == 0, jnp.int32(0)
     loop = jax.lax.while_loop(lambda s: s[6].any() & (s[7] < config.epochs), epoch, loop)
     _, kept, (validation_loss, validation_accuracy), _, best_epoch, epochs, *_ = loop
-    training_loss, training_accuracy = _evaluate(inputs, labels.images, labels.training, kept, rows)
+    training_loss, training_accuracy = evaluate(inputs, labels.images, labels.training, kept, rows)
     zeros = [
         jnp.where(present, share[0], 0.0).sum(axis=1) / present.sum()
         for share, present in zip(rows.blocks((kept[0] == 0.0).mean(axis=1)[None]), labels.present, strict=True)

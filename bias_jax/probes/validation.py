@@ -13,10 +13,11 @@ import numpy as np
 
 from bias_jax.probes.axes import Axes, principal_axes
 from bias_jax.probes.between_folds import centred_signs, exchange
+from bias_jax.probes.checks import check_data, whole_numbers
 from bias_jax.probes.choice import choose_strengths
 from bias_jax.probes.convex import checked_strengths, solve_path
 from bias_jax.probes.objective import Problems, problem_logits
-from bias_jax.probes.problems import check_data, class_problems, whole_numbers, zero_start
+from bias_jax.probes.problems import class_problems, zero_start
 from bias_jax.probes.solver import Solution, solve
 from bias_jax.statistics import Exchange
 

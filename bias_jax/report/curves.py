@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from bias_jax.probes import HELD_OUT, Score
 from bias_jax.probes.comparisons import Difference
-from bias_jax.probes.scores import HELD_OUT, Score
 
 LABELS = {
     "balanced_accuracy": "balanced accuracy",

@@ -10,7 +10,8 @@ from sklearn.linear_model import LogisticRegression
 
 from bias_jax.probes import RecipeConfig, fit_recipe, recipe
 from bias_jax.probes.holdout import draw_held_out
-from bias_jax.probes.training import _standardisation, dropout, epoch_batches
+from bias_jax.probes.problem_rows import epoch_batches
+from bias_jax.probes.training import _standardisation, dropout
 from bias_jax.randomness import key_for
 
 N, D = 90, 12
@@ -211,11 +212,13 @@ def test_many_steps_reach_the_l1_optimum():
 
 
 def test_inputs_are_centred_and_scaled_by_training_images():
-    x = np.random.default_rng(0).standard_normal((30, 4)).astype(np.float32) * [1, 10, 0, 3] + 1e3
+    x = np.random.default_rng(0).standard_normal((30, 4)).astype(np.float32) * [1, 10, 0, 3] + [1e3, 1e3, 1e7, 1e3]
     images = np.arange(20)
     centred = x[:20] - x[:20].mean(0)
-    deviation = np.where(np.arange(4) == 2, np.inf, centred.std(0))  # the constant column becomes 0
-    for inputs, scale in (("standardised", deviation), ("scaled", np.sqrt(np.square(centred).mean()))):
+    constant = np.arange(4) == 2  # becomes 0 whatever it is, and leaves the others as they are
+    rms = np.sqrt(np.square(centred).mean())
+    for inputs, scale in (("standardised", centred.std(0)), ("scaled", rms)):
+        scale = np.where(constant, np.inf, scale)
         shift, factor = _standardisation(x.astype(np.float32), images, inputs)
         np.testing.assert_allclose(shift, x[:20].mean(0), rtol=1e-5)
         np.testing.assert_allclose(factor, np.broadcast_to(1 / scale, 4), rtol=1e-3)

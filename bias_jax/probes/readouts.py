@@ -1,0 +1,87 @@
+"""What is read off a probe's predictions, and what each image adds to each metric.
+
+Every metric here is a sum over images of a value per image, given the group sizes, or a function of two such sums
+(kappa). So one bootstrap of the images serves all of them, and differences are differences of values.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from bias_jax.probes.validation import OutOfFold
+
+HELD_OUT, TRAINING = "held out", "training"
+SPLITS = (HELD_OUT, TRAINING)
+
+
+class Readout(NamedTuple):
+    """A way to judge a probe: true and predicted classes of its target or of one attribute of it."""
+
+    probe: str
+    target: str
+    split: str
+    classes: int
+    true: np.ndarray  # [1 + S, N]
+    predicted: np.ndarray  # [1 + S, N]
+    log_probability: np.ndarray | None  # of the true class, nats [1 + S, N]; only of the probe's own target
+
+
+def readouts(result: OutOfFold, shapes: Mapping[str, tuple[tuple[str, int], ...]]) -> Iterator[Readout]:
+    """For both splits, every probe's own target, then each attribute of an intersectional probe.
+
+    Args:
+        result: of `cross_validate`.
+        shapes: target -> (attribute, number of categories) in mixed-radix order.
+    """
+    predictions = ((result.predicted, result.log_probability), (result.fitted, result.fitted_log_probability))
+    for split, (predicted, log_probability) in zip(SPLITS, predictions, strict=True):
+        for t, (name, attributes) in enumerate(shapes.items()):
+            yield from _read(name, attributes, split, result.truth[:, t], predicted[:, t], log_probability[:, t])
+
+
+def inner_readouts(result: OutOfFold, t: int, name: str, attributes: tuple[tuple[str, int], ...]) -> Iterator[Readout]:
+    """Of target t, as `readouts` does of the held-out split; axis 0 are the inner predictions, [2 R, N]."""
+    flat = (-1, result.truth.shape[-1])
+    inner = result.inner_predicted[t].reshape(flat), result.inner_log_probability[t].reshape(flat)
+    return _read(name, attributes, HELD_OUT, result.truth[:1, t], *inner)
+
+
+def _read(
+    name: str,
+    attributes: tuple[tuple[str, int], ...],
+    split: str,
+    true: np.ndarray,
+    guess: np.ndarray,
+    log_probability: np.ndarray,
+) -> Iterator[Readout]:
+    sizes = tuple(size for _, size in attributes)
+    yield Readout(name, name, split, int(np.prod(sizes)), true, guess, log_probability)
+    if len(sizes) > 1:
+        parts = zip(attributes, np.unravel_index(true, sizes), np.unravel_index(guess, sizes), strict=True)
+        for (attribute, size), a, b in parts:
+            yield Readout(name, attribute, split, size, a, b, None)
+
+
+def image_values(readout: Readout, ordinal: bool) -> Iterator[tuple[str, float, np.ndarray]]:
+    """(metric, chance, values [1 + S, N]); the metric is the sum over images, but for kappa see `score_probes`."""
+    images = readout.true.shape[1]
+    counts = np.bincount(readout.true[0], minlength=readout.classes)  # shuffling keeps them
+    share = counts / images
+    occurring = int((counts > 0).sum())
+    correct = (readout.true == readout.predicted).astype(np.float64)
+    yield "accuracy", float(share.max()), correct / images
+    yield "kappa", 0.0, share[readout.predicted] / images
+    balanced = correct / (occurring * counts[readout.true])
+    yield "balanced_accuracy", 1.0 / occurring, balanced
+    if occurring > 1:
+        room = 1.0 - 1.0 / occurring
+        yield "adjusted_balanced_accuracy", 0.0, (balanced - 1.0 / occurring / images) / room
+    if ordinal:
+        near = (np.abs(readout.true - readout.predicted) <= 1).astype(np.float64)
+        yield "adjacent_accuracy", float(np.convolve(share, np.ones(3), "same").max()), near / images
+    if readout.log_probability is not None:
+        entropy = -(share[share > 0] * np.log2(share[share > 0])).sum()
+        bits = readout.log_probability / np.log(2.0)
+        yield "log_loss_bits", float(entropy), -bits / images
+        yield "information_bits", 0.0, (entropy + bits) / images
