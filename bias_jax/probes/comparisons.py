@@ -68,19 +68,19 @@ def probe_values(
     for layer, result in results.items():
         own = {r.target: r for r in readouts(result, shapes) if r.split == HELD_OUT and r.target == r.probe}
         for t, (target, attributes) in enumerate(shapes.items()):
-            inner = next(inner_readouts(result, t, target, attributes))
-            values, at_strengths = (
-                next(values for name, _, values in image_values(readout, ordinal=False) if name == metric)
-                for readout in (own[target], inner)
+            values, inner_values = (
+                {name: values for name, _, values in image_values(readout, ordinal=False)}
+                for readout in (own[target], next(inner_readouts(result, t, target, attributes)))
             )
-            log_probability = result.inner_log_probability[t]
-            found[Probe(model, layer, target)] = ImageValues(
-                values[0],
-                Exchange(*(rows[0] for rows in result.exchange(t, v))),
-                log_probability,
-                at_strengths.reshape(log_probability.shape).mean(axis=1),
-                result.folds,
-            )
+            if metric in values:  # a single class has no accuracy above chance
+                log_probability = result.inner_log_probability[t]
+                found[Probe(model, layer, target)] = ImageValues(
+                    values[metric][0],
+                    Exchange(*(rows[0] for rows in result.exchange(t, v))),
+                    log_probability,
+                    inner_values[metric].reshape(log_probability.shape).mean(axis=1),
+                    result.folds,
+                )
     return found
 
 

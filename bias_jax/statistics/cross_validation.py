@@ -34,9 +34,10 @@ def deviations(values: np.ndarray, strata: np.ndarray) -> np.ndarray:
     image alone in its stratum deviates by 0.
     """
     _, number, size = np.unique(strata, return_inverse=True, return_counts=True)
-    members = np.eye(len(size), dtype=values.dtype)[number]  # [N, strata]
+    ordered = values[..., np.argsort(number, kind="stable")]
+    means = np.add.reduceat(ordered, np.cumsum(size) - size, axis=-1) / size
     scale = np.sqrt(np.where(size > 1, size / np.maximum(size - 1, 1), 1.0))
-    return (values - (values @ members / size) @ members.T) * scale[number]
+    return (values - means[..., number]) * scale[number]
 
 
 def cross_validated_spread(values: np.ndarray, exchange: Exchange, strata: np.ndarray) -> np.ndarray:

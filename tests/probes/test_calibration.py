@@ -41,6 +41,7 @@ def test_coverage_of_the_best_possible_accuracy(width, separation):
                 truth = 2 * best - 1 if score.metric == "kappa" else best
                 covered[score.metric] += score.low - 1e-6 <= truth <= score.high + 1e-6
     low, high = binom.ppf([0.001, 0.999], REPEATS, 0.95)
+    print(f"{width} features {separation} apart, 2 strengths: covered of {REPEATS}: {covered}")
     assert all(low <= count <= high for count in covered.values()), covered
 
 
@@ -62,6 +63,7 @@ def test_coverage_of_what_probes_find_on_average(width, separation, config):
     for metric, rows in found.items():
         value, low, high = np.transpose(rows)
         coverage = np.mean((low <= value.mean()) & (value.mean() <= high))
+        print(f"{width} features {separation} apart, {len(config.l2)} strengths: {metric} covered in {coverage:.1%}")
         assert 0.85 <= coverage <= (1.0 if separation == 0 else 0.995), (metric, coverage)
 
 

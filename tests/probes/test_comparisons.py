@@ -1,5 +1,7 @@
 """Paired differences: values by hand, and calibration of p-values and intervals."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import binom, kstest, ttest_1samp
@@ -54,6 +56,13 @@ def test_pairs_and_values(results):
         assert row.value == pytest.approx(adjusted[0] - adjusted[1])
         assert row.low <= row.value <= row.high and row.p_holm >= row.p_value
     assert rows[0].p_value < 1e-4 and rows[0].versus_layer == "late"
+
+
+def test_a_single_class_has_nothing_to_compare(results):
+    alone = replace(results["early"], truth=results["early"].truth * np.array([0, 1])[:, None])
+    values = probe_values("m", {"early": alone}, SHAPES, "adjusted_balanced_accuracy")
+    assert [probe.target for probe in values] == ["age"]
+    assert len(probe_values("m", {"early": alone}, SHAPES, "information_bits")) == 2
 
 
 def test_one_stratum_is_the_paired_t_test():
