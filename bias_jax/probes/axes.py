@@ -1,4 +1,4 @@
-"""Features of a layer in principal axes: centred, divided by one scalar, rotated, at most N dimensions.
+"""Features of a layer in principal axes: centred, divided by one scalar, rotated, about N dimensions at most.
 
 An L2 probe does not change under rotation, so nothing is lost: for D <= N the features are rotated to the eigenvectors
 of their covariance; for D > N they are replaced by their coordinates in the row space, taken from the eigenvectors of

@@ -45,7 +45,7 @@ class Difference(NamedTuple):
     versus_layer: str
     versus_target: str
     value: float
-    low: float  # 95 % interval, bootstrap over images, widened by `cross_validated_spread`
+    low: float  # 95 % interval, bootstrap over images, with what images teach each other and the choice
     high: float
     p_value: float  # of no difference, two-sided
     p_holm: float  # corrected for all differences of this call
@@ -114,7 +114,8 @@ def compare_probes(
 
     Args:
         metric: of the values.
-        values: of `probe_values`; of several models, on the same images in the same order.
+        values: of `probe_values`; of several models, on the same images in the same order, cross-validated with the
+            same folds, groups, seed and number of signs.
         pairs: which to compare.
         groups: intersectional group of each image, int [N].
         draws: bootstrap draws.

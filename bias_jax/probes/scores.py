@@ -27,7 +27,7 @@ class Score(NamedTuple):
     metric: str
     control: str  # "none", "shuffled labels", or "selectivity" (none minus shuffled)
     value: float
-    low: float  # 95 % interval, bootstrap over images; of the held-out split with `cross_validated_spread`
+    low: float  # 95 % interval, bootstrap over images; if held out, with what images teach each other and the choice
     high: float
     chance: float  # what guessing attains
     images: int
@@ -84,7 +84,8 @@ def score_probes(
         factor = VALUES[metric.endswith("_bits")]  # all rates of recognition of a probe share one
         for control, column in _controls(own):
             wider = spreads.get((readout.probe, factor, control), 1.0) if readout.split == HELD_OUT else 1.0
-            rechosen = 0.0 if control == "shuffled labels" else change  # they follow the choice of the real ones
+            # At other strengths than those the real labels choose nothing is known of shuffled ones.
+            rechosen = 0.0 if control == "shuffled labels" else change
             low, high = percentile_interval((column[0] + wider * (column[1:] - column[0]) + rechosen)[:, None])
             guess = 0.0 if control == "selectivity" else chance
             found.append(

@@ -43,6 +43,9 @@ class ProbeConfig:
             raise ValueError(f"folds must be at least 3, two of which are left out at a time, got {self.folds}")
         if self.shuffles < 0:
             raise ValueError(f"shuffles must not be negative, got {self.shuffles}")
+        for name in ("max_steps", "signs", "draws"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if not self.tolerance > 0:
             raise ValueError(f"tolerance must be positive, got {self.tolerance}")
 
@@ -105,7 +108,9 @@ def cross_validate(
     rng = np.random.default_rng(seed)
     shuffles = [_shuffle_within_folds(folds, rng) for _ in range(config.shuffles)]
     truth = {t: np.stack([y, *(y[order] for order in shuffles)]) for t, y in labels.items()}
-    axes, signs = principal_axes(features), centred_signs(groups, config.signs, rng)
+    # A generator of their own: differences between runs need the same signs, whatever the number of shuffles.
+    signs = centred_signs(groups, config.signs, np.random.default_rng([seed, 1]))
+    axes = principal_axes(features)
     results = [_probe_target(axes, truth[t], classes[t], folds, signs, config) for t in labels]
     return OutOfFold(
         truth=np.stack([truth[t] for t in labels], axis=1).astype(np.int32),
@@ -159,7 +164,8 @@ def _probe_target(
 def _relative_gap(solution: Solution) -> np.float32:
     """The largest; no objective is below 0, so one of 0, of a single class, is reached for certain."""
     gap, objective = jax.device_get((solution.gap, solution.objective))
-    return np.where(objective > 0, gap / np.where(objective > 0, objective, 1.0), 0.0).max().astype(np.float32)
+    reached = objective <= 0  # what is not a number stays visible
+    return np.where(reached, 0.0, gap / np.where(reached, 1.0, objective)).max().astype(np.float32)
 
 
 def _shuffle_within_folds(folds: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -55,6 +55,7 @@ def cross_validated_spread(values: np.ndarray, exchange: Exchange, strata: np.nd
     # is linear any more, and all influences are then taken to be as much smaller.
     share = np.minimum(1.0, alone / np.maximum(squares, 1e-30))
     whole = np.square(own + np.sqrt(share)[..., None] * influence).sum(axis=-1) - share * (squares + mutual)
-    # Overfitted probes may vary less than without influences, but there these are the least exact.
+    # Overfitted probes may vary less than without influences, but there these are the least exact: never below the
+    # images' own variance and what they do to each other, of which as much can be true.
     total = np.maximum(whole, alone + np.clip(mutual, 0.0, alone))
     return np.sqrt(np.where(alone > 0, total / np.where(alone > 0, alone, 1.0), 1.0))

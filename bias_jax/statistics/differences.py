@@ -41,27 +41,34 @@ def paired_differences(
         strata: group of each image, int [N]; their sizes count as fixed.
         draws: bootstrap draws.
         key: random key.
-        exchange: of cross-validated statistics; errors and intervals are widened by `cross_validated_spread`,
-        redrawn: and by what the same draws change by choosing the probes' strengths again, centred, [M, B].
+        exchange: of cross-validated statistics: errors and intervals are widened by `cross_validated_spread`.
+        redrawn: what the same draws change by choosing the probes' strengths again, centred, [M, B]: both hold it.
     """
+    if not len(pairs):
+        return Differences(*(np.empty(0),) * 4)
     strata = np.unique(strata, return_inverse=True)[1]
     known = (np.bincount(strata) > 1).any()
-    sums = stratified_bootstrap(values, strata, draws=draws, key=key)
+    sums = stratified_bootstrap(values, strata, draws=draws, key=key).astype(np.float64)
+    sizes = np.abs(np.asarray(values, np.float64)).sum(axis=1)
     value, p, draws_of = np.empty(len(pairs)), np.empty(len(pairs)), []
     for q, (a, b) in enumerate(pairs):
         each, drawn = np.asarray(values[a], np.float64) - values[b], sums[:, a] - sums[:, b]
         value[q], spread, again = each.sum(), 1.0, np.zeros(draws)
-        if exchange is not None and redrawn is not None:
+        if exchange is not None:
             spread = float(cross_validated_spread(each, Exchange(*(rows[a] - rows[b] for rows in exchange)), strata))
+        if redrawn is not None:
             again = redrawn[a] - redrawn[b]
         variance = spread**2 * np.square(deviations(each, strata)).sum()
         error = np.sqrt(variance + max((drawn + again).var() - drawn.var(), 0.0))
+        rounding = 1e-9 * max(sizes[a], sizes[b])
         if not known:
             p[q] = np.nan
-        elif error > 0:
+        elif error <= rounding:  # every stratum agrees with itself exactly
+            p[q] = 1.0 if abs(value[q]) <= rounding else 0.0
+        else:
             p[q] = 2.0 * ndtr(-abs(value[q]) / error)
-        else:  # every stratum agrees with itself exactly
-            p[q] = 1.0 if abs(value[q]) < 1e-12 else 0.0
         draws_of.append(value[q] + spread * (drawn - value[q]) + again)
     low, high = percentile_interval(np.stack(draws_of, axis=1))
+    # Sums of draws are float32: where nothing varies, they are off by their rounding.
+    low, high = np.minimum(low, value), np.maximum(high, value)
     return Differences(value, low, high, p)

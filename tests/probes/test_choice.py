@@ -59,3 +59,19 @@ def test_inner_predictions_never_saw_the_image(rng):
     p, q = (np.exp(r.inner_log_probability[..., own]) for r in (a, b))
     np.testing.assert_allclose(p, 1 - q, atol=1e-5)
     np.testing.assert_array_equal(a.l2[0], np.array([1.0, 0.1])[choose_strengths(a.inner_log_probability[0], folds)])
+
+
+def test_signs_do_not_depend_on_shuffles_and_a_single_class_is_finite(rng):
+    """Differences between runs of unequal numbers of shuffles need the same random signs."""
+    y, folds = np.arange(60) % 2, np.arange(60) % 3
+    x = jax.device_put(rng.standard_normal((60, 4)).astype(np.float32))
+    labels, sizes = {"t": y, "one": np.zeros(60, int)}, {"t": 2, "one": 1}
+    a, b = (cross_validate(x, labels, sizes, folds, y, ProbeConfig(l2=(1.0,), folds=3, shuffles=s), 0) for s in (0, 2))
+    np.testing.assert_array_equal(a.learned[0], b.learned[0])
+    assert np.isfinite(b.influence).all() and np.isfinite(b.taught).all()
+
+
+@pytest.mark.parametrize("wrong", [{"signs": 0}, {"draws": 0}, {"max_steps": 0}])
+def test_settings_that_leave_nothing_to_compute(wrong):
+    with pytest.raises(ValueError, match="at least 1"):
+        ProbeConfig(**wrong)

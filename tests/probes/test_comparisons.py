@@ -65,6 +65,16 @@ def test_a_single_class_has_nothing_to_compare(results):
     assert len(probe_values("m", {"early": alone}, SHAPES, "information_bits")) == 2
 
 
+def test_perfect_probes_of_unequal_targets_do_not_differ():
+    """Their values differ image by image, and sums only by rounding."""
+    groups = np.repeat(np.arange(5), (20, 50, 70, 30, 133))
+    values = np.stack([np.full(303, 1 / 303), 1 / (5 * np.bincount(groups)[groups])])
+    found = paired_differences(values, np.array([[0, 1]]), groups, draws=100, key=key_for(0, "x"))
+    assert found.p_value[0] == 1 and found.low[0] <= found.value[0] <= found.high[0]
+    none = paired_differences(values, np.empty((0, 2), int), groups, draws=100, key=key_for(0, "x"))
+    assert len(none.value) == 0
+
+
 def test_one_stratum_is_the_paired_t_test():
     """With one stratum the standard error is that of the mean; at 500 images normal and t agree."""
     values = np.random.default_rng(0).standard_normal((2, 500)) + [[0.1], [0.0]]
