@@ -57,7 +57,13 @@ def read_run(path: str) -> Run:
     if missing or not layers or "targets" not in record:
         what = f"layer {missing[0]} is missing" if missing else "it is not a sweep"
         raise InputError(f"is not finished ({what})", file=path, remedy="run the same sweep again: it continues")
-    results = {layer: OutOfFold(**directory.load_arrays(probes_file(layer))) for layer in layers}
+    results = {}
+    for layer in layers:
+        arrays = directory.load_arrays(probes_file(layer))
+        if arrays.keys() != OutOfFold.__dataclass_fields__.keys():
+            file, remedy = directory.path / probes_file(layer), "run that sweep again, with another --out"
+            raise InputError("written by another version of bias-jax", file=file, remedy=remedy)
+        results[layer] = OutOfFold(**arrays)
     return Run(f"{record['identity']['config']['model']}, {record['weights']}", record, results)
 
 

@@ -25,10 +25,11 @@ def finished_run(path, share, seed=1, sha="data", folds=5, layers=("pixels", "la
         )
         guess = np.where(right, truth, 1 - truth)
         log_p = np.log(np.where(right, 0.7, 0.3)).astype(np.float32)
-        alone = np.zeros((1, 1, 2, 1, IMAGES))  # no covariance between folds
+        alone, inner = np.zeros((1, 1, 2, 1, IMAGES)), np.zeros((1, 1, 2, IMAGES))  # nothing learned, one strength
         directory.save_arrays(probes_file(layer), {
             "truth": truth, "predicted": guess, "log_probability": log_p, "fitted": guess,
-            "fitted_log_probability": log_p, "learned": alone, "taught": alone,
+            "fitted_log_probability": log_p, "influence": alone[..., 0, :], "learned": alone, "taught": alone,
+            "inner_predicted": inner.astype(int), "inner_log_probability": inner, "folds": np.arange(IMAGES) % folds,
             "l2": np.ones((1, 5)), "relative_gap": np.zeros(1)})  # fmt: skip
     return str(path)
 
@@ -53,6 +54,16 @@ def test_runs_that_cannot_be_compared(tmp_path, capsys, change, message):
     runs = [finished_run(tmp_path / "a", 0.9), finished_run(tmp_path / "b", 0.6, **change)]
     assert main(["--first", runs[0], "--second", runs[1], "--out", str(tmp_path / "out")]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_run_of_another_version_is_told(tmp_path, capsys):
+    runs = [finished_run(tmp_path / "a", 0.9), finished_run(tmp_path / "b", 0.6)]
+    directory, _ = RunDirectory.existing(runs[1])
+    arrays = directory.load_arrays(probes_file("late"))
+    directory.save_arrays(probes_file("late"), {name: a for name, a in arrays.items() if name != "influence"})
+    assert main(["--first", runs[0], "--second", runs[1], "--out", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert "late.probes.npz" in error and "another version" in error
 
 
 def test_unfinished_and_absent_runs(tmp_path, capsys):
