@@ -1,45 +1,43 @@
-"""Measure speed: python -m experiments.benchmark NAME [options], with --help for the options of each.
+"""Measure speed: python -m experiments.benchmark NAME [options]; `NAME --help` explains the options of each.
 
 Every benchmark runs its peer in the same process and prints medians or bests with their spread.
 """
 
 import sys
 from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Union
 
-from bias_jax.errors import InputError
-from experiments.benchmarks.association import run_association
-from experiments.benchmarks.extract import run_extract
-from experiments.benchmarks.growth import run_growth
-from experiments.benchmarks.heads import run_heads
-from experiments.benchmarks.loading import run_loading
-from experiments.benchmarks.probes import run_probes
-from experiments.benchmarks.recipe import run_recipe
-from experiments.benchmarks.topomaps import run_topomaps
-from experiments.command_line import run
+import tyro
 
-BENCHMARKS: dict[str, Callable[[Sequence[str]], int]] = {
-    "extract": run_extract,
-    "loading": run_loading,
-    "probes": run_probes,
-    "growth": run_growth,
-    "association": run_association,
-    "topomaps": run_topomaps,
-    "heads": run_heads,
-    "recipe": run_recipe,
+from experiments.benchmarks import association, extract, growth, heads, loading, probes, recipe, topomaps
+from experiments.commands import parse, run
+
+# Configuration, program, and the module whose docstring explains both.
+BENCHMARKS: dict[str, tuple[Any, Callable[[Any], int], Any]] = {
+    "extract": (extract.ExtractBenchmark, extract.run_extract, extract),
+    "loading": (loading.LoadingBenchmark, loading.run_loading, loading),
+    "probes": (probes.ProbeBenchmark, probes.run_probes, probes),
+    "growth": (growth.GrowthBenchmark, growth.run_growth, growth),
+    "recipe": (recipe.RecipeBenchmark, recipe.run_recipe, recipe),
+    "topomaps": (topomaps.TopomapsBenchmark, topomaps.run_topomaps, topomaps),
+    "association": (association.AssociationBenchmark, association.run_association, association),
+    "heads": (heads.HeadsBenchmark, heads.run_heads, heads),
 }
+CHOICE = Union[tuple(  # type: ignore[valid-type]  # noqa: UP007
+    Annotated[config, tyro.conf.subcommand(name, description=module.__doc__, prefix_name=False)]
+    for name, (config, _, module) in BENCHMARKS.items()
+)]  # fmt: skip
+
+
+def benchmark(config: Any) -> int:
+    """Run the benchmark that a configuration belongs to."""
+    program = next(program for kind, program, _ in BENCHMARKS.values() if isinstance(config, kind))
+    return program(config)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit status."""
-
-    def program() -> int:
-        arguments = list(sys.argv[1:] if argv is None else argv)
-        if not arguments or arguments[0] not in BENCHMARKS:
-            given = f"unknown benchmark {arguments[0]!r}" if arguments else "which benchmark?"
-            raise InputError(given, remedy=f"give one of {', '.join(BENCHMARKS)}")
-        return BENCHMARKS[arguments[0]](arguments[1:])
-
-    return run(program)
+    return run(lambda: benchmark(parse(CHOICE, argv, "benchmark", __doc__ or "")))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from bias_jax.data.table import Table, table_rows
 from bias_jax.errors import InputError
 from bias_jax.report import group_counts
 from bias_jax.results import save_columns
-from experiments.command_line import run
+from experiments.commands import run
 
 SHOWN = 5  # examples of each kind of defect
 
@@ -116,7 +116,8 @@ def write_counts(checks: list[SplitCheck], out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     save_columns(out / "counts.parquet", columns)
     assert checks[0].dataset is not None
-    group_counts(out / "counts.png", counts, [(a.name, a.categories) for a in checks[0].dataset.attributes])
+    attributes = [(a.name, a.categories) for a in checks[0].dataset.attributes]
+    group_counts(counts, attributes).savefig(out / "counts.png")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,24 +1,38 @@
-"""The memory plan: how many bytes each layer's bank takes, and which layers are extracted together."""
+"""The memory plan: how many bytes each layer takes, and which layers are extracted together."""
 
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import jax
 
-from bias_jax.activations.pooling import PIXELS, grid_shape, layer_rule
+from bias_jax.activations.pooling import OUTPUT, PIXELS, grid_shape, layer_rule
 from bias_jax.errors import InputError
-from bias_jax.networks import Params, layer_shapes, network
+from bias_jax.networks import Params, class_count, layer_shapes, network
 
 GIB = 2**30
 
 
+class Need(NamedTuple):
+    """What is to be kept of one layer: the activations of N images, or their means over groups."""
+
+    layer: str
+    rule: str  # of `pooling.RULES`
+    groups: int = 0  # number of groups G of which only means are kept; 0: all N activations are
+    owner: str = ""  # whose groups these are
+
+
 @dataclass(frozen=True)
 class LayerPlan:
-    """One layer's bank."""
+    """What one layer takes."""
 
     name: str
     grid: tuple[int, int, int]  # (h, w, U); features D = h * w * U
     bytes: int
+    rule: str = "mean"
+    groups: int = 0  # of which only means are kept; 0: the whole bank
+    owner: str = ""  # whose groups these are
 
     @property
     def features(self) -> int:
@@ -31,7 +45,7 @@ class MemoryPlan:
 
     waves: tuple[tuple[LayerPlan, ...], ...]
     images: int
-    budget: int  # bytes for banks
+    budget: int  # bytes for activations
 
     @property
     def layers(self) -> tuple[LayerPlan, ...]:
@@ -46,20 +60,15 @@ class MemoryPlan:
                 h, w, units = layer.grid
                 lines.append(
                     f"    {layer.name:<14} {h}x{w}x{units} = {layer.features:>7,} features  {layer.bytes / GIB:.3f} GiB"
+                    + (f"  means of {layer.groups} groups" if layer.groups else "")
                 )
         return "\n".join(lines)
 
 
-def layer_grids(
-    name: str, params: Params, layers: tuple[str, ...], rule: str, crop: int
-) -> dict[str, tuple[int, int, int]]:
-    """Grid (h, w, U) of each layer, found by tracing the forward pass without running it."""
-    shapes = {PIXELS: (1, crop, crop, 3), **layer_shapes(name, params, (1, crop, crop, 3))}
-    unknown = [layer for layer in layers if layer not in shapes]
-    if unknown:
-        remedy = f"choose among {', '.join(shapes)}"
-        raise InputError(f"{name} has no layer {unknown[0]!r}", remedy=remedy)
-    return {layer: grid_shape(layer_rule(layer, rule), shape) for layer, shape in shapes.items() if layer in layers}
+def activation_shapes(name: str, params: Params, crop: int) -> dict[str, tuple[int, ...]]:
+    """Shape for one image of `PIXELS`, every activation in depth order, and `OUTPUT`; nothing is run."""
+    shape = (1, crop, crop, 3)
+    return {PIXELS: shape, **layer_shapes(name, params, shape), OUTPUT: (1, class_count(name, params))}
 
 
 def plan_memory(
@@ -72,25 +81,51 @@ def plan_memory(
     crop: int | None = None,
     budget_gib: float | None = None,
 ) -> MemoryPlan:
-    """Pack layers, in depth order, into waves that fit the budget.
+    """Pack the banks of layers (default: the network's), in depth order, into waves that fit the budget.
 
     Raises:
         InputError: if one layer alone does not fit, or a layer does not exist.
     """
     net = network(name)
-    grids = layer_grids(name, params, layers or net.layers, rule, crop or net.image_size)
+    needs = [Need(layer, rule) for layer in layers or net.layers]
+    return pack(activation_shapes(name, params, crop or net.image_size), needs, images, budget_gib, of=name)
+
+
+def pack(
+    shapes: Mapping[str, tuple[int, ...]], needs: Sequence[Need], images: int, budget_gib: float | None, *, of: str
+) -> MemoryPlan:
+    """Pack what is needed, in the order of the layers in `shapes`, into waves that fit the budget.
+
+    Args:
+        shapes: layer -> shape of its activation, [1, H, W, U] or [1, U].
+        needs: what to keep.
+        images: N.
+        budget_gib: memory for all activations of a wave (default: a quarter of the device's).
+        of: name of the network, for messages.
+
+    Raises:
+        InputError: if one layer alone does not fit, or a layer does not exist.
+    """
+    for need in needs:
+        if need.layer not in shapes:
+            raise InputError(f"{of} has no layer {need.layer!r}", remedy=f"choose among {', '.join(shapes)}")
+    order = list(shapes)
     budget = int((budget_gib if budget_gib is not None else default_budget_gib()) * GIB)
     waves: list[list[LayerPlan]] = [[]]
-    for layer, grid in grids.items():
-        plan = LayerPlan(layer, grid, 4 * images * grid[0] * grid[1] * grid[2])
+    for need in sorted(needs, key=lambda need: order.index(need.layer)):
+        grid = grid_shape(layer_rule(need.layer, need.rule), shapes[need.layer])
+        rows = need.groups or images
+        plan = LayerPlan(need.layer, grid, 4 * rows * grid[0] * grid[1] * grid[2], need.rule, need.groups, need.owner)
         if plan.bytes > budget:
-            problem = f"layer {layer} needs {plan.bytes / GIB:.2f} GiB, more than the budget of {budget / GIB:.2f} GiB"
+            problem = (
+                f"layer {need.layer} needs {plan.bytes / GIB:.2f} GiB, more than the budget of {budget / GIB:.2f} GiB"
+            )
             remedy = "lower --per-group, choose --pooling mean, leave the layer out of --layers, or raise --memory-gib"
             raise InputError(problem, remedy=remedy)
         if sum(other.bytes for other in waves[-1]) + plan.bytes > budget:
             waves.append([])
         waves[-1].append(plan)
-    return MemoryPlan(tuple(tuple(wave) for wave in waves), images, budget)
+    return MemoryPlan(tuple(tuple(wave) for wave in waves if wave), images, budget)
 
 
 def default_budget_gib() -> float:

@@ -11,6 +11,7 @@ import numpy as np
 from bias_jax.networks.layers import adaptive_windows, window_average
 
 PIXELS = "pixels"  # the control without a network: the normalised image, in the place of a layer
+OUTPUT = "output"  # what the network itself says, its logits, in the place of a layer
 MAX_SIDE = 8  # grid sides of Krug & Stober 2025 are at most this
 EQUAL_WIDTH = 8192  # features per layer that `equal` aims at
 
@@ -30,7 +31,11 @@ def layer_rule(layer: str, rule: str) -> str:
 
 
 def grid_shape(rule: str, shape: tuple[int, ...]) -> tuple[int, int, int]:
-    """(h, w, U) that `pool` makes of an activation of shape [N, H, W, U] or [N, U]."""
+    """(h, w, U) that `pool` makes of an activation of shape [N, H, W, U] or [N, U].
+
+    >>> grid_shape("grid", (32, 56, 56, 256)), grid_shape("mean", (32, 7, 7, 2048)), grid_shape("grid", (32, 1000))
+    ((8, 8, 256), (1, 1, 2048), (1, 1, 1000))
+    """
     if len(shape) == 2:
         return (1, 1, shape[1])
     _, height, width, units = shape

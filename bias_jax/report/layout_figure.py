@@ -2,23 +2,22 @@
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
 
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
+from bias_jax.report.elements import Row, bar_length, common_legend, fitted, layer_axis, layer_width, plain_text, room
 from bias_jax.report.topomap_figure import GAP, SCALE, symmetric_limit
 
 STYLES = {"none": "-", "long": "--", "short": ":"}
 
 
-def topomap_sequence(path: Path, images: np.ndarray, names: Sequence[str], counts: np.ndarray, title: str) -> None:
+@plain_text
+def topomap_sequence(images: np.ndarray, names: Sequence[str], counts: np.ndarray, title: str) -> Figure:
     """Draw maps in reading order, each with the name of its group: neighbours in the order are neighbours here.
 
     Args:
-        path: image file.
         images: [G, side, side], NaN where there is no unit.
         names: of the groups [G].
         counts: images per group [G].
@@ -29,9 +28,8 @@ def topomap_sequence(path: Path, images: np.ndarray, names: Sequence[str], count
     side, label = images.shape[-1], 42  # pixels below each map for its name
     canvas = np.full((rows * (side + label), columns * (side + GAP) - GAP), np.nan, np.float32)
     size = (max(1.05 * columns, 4.0) + 1.2, 1.45 * rows + 0.9)
-    figure = Figure(figsize=size, layout="compressed")
-    heading = textwrap.fill(title, int(size[0] * 13))
-    figure.suptitle(f"{heading}\nread row by row: likest groups side by side", fontsize=10)
+    figure = Figure(figsize=size, dpi=200, layout="compressed")
+    figure.suptitle(fitted(f"{title}\nread row by row: likest groups side by side", size[0]), fontsize=10)
     axis = figure.subplots()
     for number, (image, name, count) in enumerate(zip(images, names, counts, strict=True)):
         i, j = divmod(number, columns)
@@ -44,15 +42,16 @@ def topomap_sequence(path: Path, images: np.ndarray, names: Sequence[str], count
     background = matplotlib.colormaps["bwr"].with_extremes(bad="0.9")  # shows where a map of small values ends
     drawn = axis.imshow(canvas, cmap=background, vmin=-limit, vmax=limit, interpolation="nearest")
     axis.set_axis_off()
-    figure.colorbar(drawn, ax=axis, shrink=0.5, aspect=30, extend="both").set_label(SCALE, fontsize=8)
-    figure.savefig(path, dpi=200)
+    bar = figure.colorbar(drawn, ax=axis, shrink=bar_length(size[1]), aspect=30, extend="both")
+    bar.set_label(SCALE, fontsize=8)
+    return figure
 
 
-def layout_comparison(path: Path, rows: Sequence[Mapping[str, Any]], shown: Mapping[str, str], title: str) -> None:
+@plain_text
+def layout_comparison(rows: Sequence[Row], shown: Mapping[str, str], title: str) -> Figure:
     """One panel per measure by layer; colour is the layout, line style the force layout.
 
     Args:
-        path: image file.
         rows: each with layer, layout, force and the measures.
         shown: measure -> label of its panel.
         title: figure title.
@@ -60,21 +59,25 @@ def layout_comparison(path: Path, rows: Sequence[Mapping[str, Any]], shown: Mapp
     layers = list(dict.fromkeys(row["layer"] for row in rows))
     kinds = list(dict.fromkeys((row["layout"], row["force"]) for row in rows))
     methods = list(dict.fromkeys(method for method, _ in kinds))
-    columns = 4
-    figure = Figure(figsize=(15, 3.6 * -(-len(shown) // columns) + 0.8), layout="constrained")
-    figure.suptitle(textwrap.fill(title, 150), fontsize=10)
-    panels = figure.subplots(-(-len(shown) // columns), columns, squeeze=False).ravel()
+    columns = min(4, len(shown))
+    lines = -(-len(shown) // columns)
+    width = max(7.4, layer_width(layers, 3.7) * columns)
+    figure = Figure(
+        figsize=(width, (3.0 + room(layers)) * lines + 0.8 + 0.06 * len(kinds)), dpi=150, layout="constrained"
+    )
+    figure.suptitle(fitted(title, width), fontsize=10)
+    panels = figure.subplots(lines, columns, squeeze=False).ravel()
     for panel, (measure, label) in zip(panels, shown.items(), strict=False):
         for method, force in kinds:
-            values = [row[measure] for row in rows if (row["layout"], row["force"]) == (method, force)]
+            mine = [row for row in rows if (row["layout"], row["force"]) == (method, force)]
+            x, values = [layers.index(row["layer"]) for row in mine], [row[measure] for row in mine]
             name = method if force == "none" else f"{method} + {force} force"
-            panel.plot(values, STYLES[force], color=f"C{methods.index(method)}", linewidth=1.2, label=name,
+            panel.plot(x, values, STYLES[force], color=f"C{methods.index(method)}", linewidth=1.2, label=name,
                        marker="o", markersize=2)  # fmt: skip
-        panel.set_title(label, fontsize=9)
-        panel.set_xticks(range(len(layers)), layers, rotation=90, fontsize=6)
+        panel.set_title(fitted(label, width / columns - 0.5, 9), fontsize=9)
+        layer_axis(panel, layers)
         panel.tick_params(axis="y", labelsize=7)
-        panel.grid(alpha=0.3)
     for panel in panels[len(shown) :]:
         panel.set_axis_off()
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=6, fontsize=7)
-    figure.savefig(path, dpi=150)
+    common_legend(figure, width)
+    return figure

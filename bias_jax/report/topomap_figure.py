@@ -1,25 +1,25 @@
 """The topographic maps of all groups of one layer: race x age for each gender, one symmetric colour scale."""
 
-import textwrap
 from collections.abc import Sequence
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from bias_jax.report.elements import bar_length, fitted, plain_text
+
 GAP = 8  # pixels between maps
 SCALE = "mean activation of the group\nminus mean over groups"
 
 
+@plain_text
 def topomap_figure(
-    path: Path, images: np.ndarray, attributes: Sequence[tuple[str, Sequence[str]]], counts: np.ndarray, title: str
-) -> None:
+    images: np.ndarray, attributes: Sequence[tuple[str, Sequence[str]]], counts: np.ndarray, title: str
+) -> Figure:
     """Draw one map per group.
 
     Args:
-        path: image file.
         images: [G, side, side], NaN where there is no unit or the group has no images.
         attributes: (name, categories) in mixed-radix order. The first two span rows and columns; every combination
             of the others gets a block of its own.
@@ -34,14 +34,15 @@ def topomap_figure(
     numbers = counts.reshape(len(rows), len(columns), len(blocks))
     limit = symmetric_limit(images)
     panel = 0.95  # inches per map
+    above = [fitted(name, panel, 8) for name in columns]
     size = (panel * max(len(columns), 4) + 2.6, (panel * len(rows) + 0.8) * len(blocks) + 0.5)
-    figure = Figure(figsize=size, layout="compressed")
-    figure.suptitle(textwrap.fill(title, int(size[0] * 13)), fontsize=10)
+    figure = Figure(figsize=size, dpi=150, layout="compressed")
+    figure.suptitle(fitted(title, size[0]), fontsize=10)
     axes = figure.subplots(len(blocks), 1, squeeze=False)[:, 0]
     for b, ax in enumerate(axes):
         # One mosaic per block: far quicker to draw and to open than a hundred axes.
         drawn = ax.imshow(_mosaic(grid[:, :, b]), cmap="bwr", vmin=-limit, vmax=limit, interpolation="nearest")
-        ax.set_xticks((np.arange(len(columns)) + 0.5) * (side + GAP) - GAP / 2, columns, fontsize=8)
+        ax.set_xticks((np.arange(len(columns)) + 0.5) * (side + GAP) - GAP / 2, above, fontsize=8)
         ax.set_yticks((np.arange(len(rows)) + 0.5) * (side + GAP) - GAP / 2, rows, fontsize=8)
         ax.xaxis.tick_top()
         ax.tick_params(length=0)
@@ -54,8 +55,9 @@ def topomap_figure(
             frame.set_clip_on(False)
             ax.add_patch(frame)
             ax.text(x + side - 3, y + side - 3, f"n={numbers[i, j, b]}", fontsize=4.5, ha="right", va="bottom")
-    figure.colorbar(drawn, ax=axes, shrink=0.5, aspect=30, extend="both").set_label(SCALE, fontsize=8)
-    figure.savefig(path, dpi=150)
+    bar = figure.colorbar(drawn, ax=axes, shrink=bar_length(size[1]), aspect=30, extend="both")
+    bar.set_label(SCALE, fontsize=8)
+    return figure
 
 
 def symmetric_limit(images: np.ndarray) -> float:

@@ -5,7 +5,6 @@ of a network. The values are random; the cost does not depend on them.
 """
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +13,6 @@ from bias_jax.association.sampled import count_hits
 from bias_jax.errors import InputError
 from bias_jax.randomness import key_for
 from bias_jax.results import device, versions
-from experiments.command_line import option, parse
 
 PUBLISHED_SIZES = (35, 6, 6, 8, 6, 10, 7, 4, 7, 9, 6, 10, 6, 40, 40)  # images of X, and of Y, of the 15 tests
 BLOCK = 10_000  # draws that NumPy holds at once: larger blocks leave the cache and are slower
@@ -24,10 +22,10 @@ BLOCK = 10_000  # draws that NumPy holds at once: larger blocks leave the cache 
 class AssociationBenchmark:
     """What is measured."""
 
-    layers: int = option(17, "layers per test")
-    draws: int = option(1_000_000, "relabellings per test and layer")
-    numpy_draws: int = option(50_000, "relabellings of the NumPy versions, which are scaled up to --draws")
-    seed: int = option(0, "of values and draws")
+    layers: int = 17  # layers per test
+    draws: int = 1_000_000  # relabellings per test and layer
+    numpy_draws: int = 50_000  # relabellings of the NumPy versions, which are scaled up to --draws
+    seed: int = 0  # of values and draws
 
     def __post_init__(self) -> None:
         if min(self.layers, self.draws, self.numpy_draws) < 1:
@@ -59,8 +57,7 @@ def numpy_joint(rows: np.ndarray, size: int, draws: int, rng: np.random.Generato
     return own, largest
 
 
-def run_association(argv: Sequence[str] | None) -> int:
-    config = parse(AssociationBenchmark, argv, __doc__ or "")
+def run_association(config: AssociationBenchmark) -> int:
     rng = np.random.default_rng(config.seed)
     tests = [(rng.standard_normal((config.layers, 2 * n)), n) for n in PUBLISHED_SIZES]
     tests = [(rows - rows.mean(axis=1, keepdims=True), n) for rows, n in tests]

@@ -4,11 +4,9 @@ import jax
 import numpy as np
 
 from bias_jax.activations import Bank, extract_bank, plan_memory
-from bias_jax.data import Attribute, Target, all_targets, inspect_images
+from bias_jax.audit import load_subject, look
+from bias_jax.data import Attribute, Target, all_targets, balanced_subset, read_fairface
 from bias_jax.networks import network
-from experiments.config import SweepConfig
-from experiments.datasets import read_dataset
-from experiments.subject import load_subject
 
 FAIRFACE_SIZES = {"race": 7, "age": 9, "gender": 2}
 Banked = tuple[Bank, dict[str, np.ndarray], str]
@@ -38,15 +36,14 @@ def _generated(per_group: int, layers: tuple[str, ...]) -> Banked:
 
 
 def _photographs(data_dir: str, per_group: int, layers: tuple[str, ...]) -> Banked:
-    config = SweepConfig(data="fairface", data_dir=data_dir, per_group=per_group)
-    inspection = inspect_images(read_dataset(config), skip_unreadable=False)
-    dataset = inspection.dataset
-    subject = load_subject("resnet50", "random", dataset, inspection.image_size, config.seed)
+    images, (seen,) = look([balanced_subset(read_fairface(data_dir), per_group, 0)])
+    dataset = seen.dataset
+    subject = load_subject("resnet50", "random", dataset, images.image_size, 0)
     plan = plan_memory("resnet50", subject.params, images=len(dataset), layers=layers, rule="mean",
                        crop=subject.transform.crop, budget_gib=None)  # fmt: skip
     bank: Bank = {}
     for wave in plan.waves:
-        bank |= extract_bank(dataset, inspection.image_size, "resnet50", subject.params, subject.transform, wave)
+        bank |= extract_bank(dataset, images.image_size, "resnet50", subject.params, subject.transform, wave)
     labels = {t.name: t.encode(dataset.labels) for t in dataset.targets}
     return bank, labels, f"untrained ResNet50 of {len(dataset)} photographs, mean-pooled"
 

@@ -4,7 +4,7 @@ The peer is torchvision in eager mode, channels_last, with forward hooks that po
 of the machine, and both get images that are already normalised and on the device.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -19,17 +19,16 @@ from bias_jax.results import device, versions
 from converters import convert
 from converters.original import import_torchvision
 from experiments.benchmarks.timing import alternate, describe, ratio
-from experiments.command_line import option, parse
 
 
 @dataclass(frozen=True)
 class ExtractBenchmark:
     """What is measured."""
 
-    networks: tuple[str, ...] = option(tuple(NETWORKS), "networks to run")
-    batch_size: int = option(32, "images per forward pass")
-    repeats: int = option(3, "rounds, in alternation; the best and the spread are printed")
-    precision: Literal["float32", "tf32", "bfloat16"] = option("float32", "arithmetic, of both")
+    networks: tuple[str, ...] = tuple(NETWORKS)  # networks to run
+    batch_size: int = 32  # images per forward pass
+    repeats: int = 3  # rounds, in alternation; the best and the spread are printed
+    precision: Literal["float32", "tf32", "bfloat16"] = "float32"  # arithmetic, of both
 
     def __post_init__(self) -> None:
         if min(self.batch_size, self.repeats) < 1:
@@ -38,9 +37,8 @@ class ExtractBenchmark:
             network(name)  # refuses unknown ones before anything is measured
 
 
-def run_extract(argv: Sequence[str]) -> int:
+def run_extract(config: ExtractBenchmark) -> int:
     """Print a table of rates and ratios."""
-    config = parse(ExtractBenchmark, argv, __doc__ or "")
     torch = import_torchvision() and __import__("torch")
     print(f"{device()}, jax {versions()['jax']}, torch {torch.__version__}, {torch.get_num_threads()} torch threads")
     for name in config.networks:

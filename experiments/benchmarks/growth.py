@@ -18,21 +18,20 @@ from bias_jax.probes.solver import solve
 from bias_jax.results import device, versions
 from experiments.benchmarks.banks import generated
 from experiments.benchmarks.probes import product_rate
-from experiments.command_line import option, parse
 
 
 @dataclass(frozen=True)
 class GrowthBenchmark:
     """What is measured."""
 
-    images: tuple[int, ...] = option((500, 1000, 2000, 4000, 8000), "numbers of images")
-    features: tuple[int, ...] = option((64, 256, 1024, 2048), "numbers of features")
-    probes: tuple[int, ...] = option((1, 2, 5, 10, 20, 40, 80, 160), "numbers of probes solved together")
-    usual: tuple[int, ...] = option((2000, 1024, 5), "images, features and probes while another one changes")
-    classes: int = option(9, "classes of the target")
-    l2: float = option(1e-2, "strength")
-    tolerance: float = option(1e-4, "relative gap of the objective")
-    repeats: int = option(5, "timed runs after a warm-up; the median and the range are printed")
+    images: tuple[int, ...] = (500, 1000, 2000, 4000, 8000)  # numbers of images
+    features: tuple[int, ...] = (64, 256, 1024, 2048)  # numbers of features
+    probes: tuple[int, ...] = (1, 2, 5, 10, 20, 40, 80, 160)  # numbers of probes solved together
+    usual: tuple[int, ...] = (2000, 1024, 5)  # images, features and probes while another one changes
+    classes: int = 9  # classes of the target
+    l2: float = 1e-2  # strength
+    tolerance: float = 1e-4  # relative gap of the objective
+    repeats: int = 5  # timed runs after a warm-up; the median and the range are printed
 
     def __post_init__(self) -> None:
         sizes = *self.images, *self.features, *self.probes, *self.usual, self.repeats, self.classes - 1
@@ -40,8 +39,7 @@ class GrowthBenchmark:
             raise InputError("numbers must be positive, --usual three, --classes at least 2", remedy="see --help")
 
 
-def run_growth(argv: Sequence[str]) -> int:
-    config = parse(GrowthBenchmark, argv, __doc__ or "")
+def run_growth(config: GrowthBenchmark) -> int:
     images, features, probes = config.usual
     print(f"{device()}, jax {versions()['jax']}; products: GFLOP/s of one of 2,000 x 2,048 x 630, float32, best of 10")
     print(f"{config.classes} classes, l2 {config.l2:g}, relative gap {config.tolerance:g}; principal axes not included")

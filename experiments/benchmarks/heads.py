@@ -5,7 +5,7 @@ initial weights, both on the cores or the accelerator of this machine. Features 
 depend on them. The default widths are those of ResNet50's 17 blocks.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -18,7 +18,6 @@ from bias_jax.disparity.heads import HeadConfig, Heads, initial_weights, minibat
 from bias_jax.errors import InputError
 from bias_jax.results import device, versions
 from experiments.benchmarks.timing import alternate, describe, ratio
-from experiments.command_line import option, parse
 
 WIDTHS = (64, *3 * (256,), *4 * (512,), *6 * (1024,), *3 * (2048,))
 SEED = 0
@@ -28,22 +27,21 @@ SEED = 0
 class HeadsBenchmark:
     """What is measured."""
 
-    widths: tuple[int, ...] = option(WIDTHS, "features of each layer")
-    images: int = option(2000, "training images")
-    classes: int = option(16, "labels per head")
-    epochs: int = option(2, "passes over the images")
-    batch_size: int = option(32, "images per step")
-    learning_rates: tuple[float, ...] = option((0.001, 0.01, 0.1, 1.0), "one head per loss and rate")
-    repeats: int = option(3, "rounds, in alternation; the best and the spread are printed")
+    widths: tuple[int, ...] = WIDTHS  # features of each layer
+    images: int = 2000  # training images
+    classes: int = 16  # labels per head
+    epochs: int = 2  # passes over the images
+    batch_size: int = 32  # images per step
+    learning_rates: tuple[float, ...] = (0.001, 0.01, 0.1, 1.0)  # one head per loss and rate
+    repeats: int = 3  # rounds, in alternation; the best and the spread are printed
 
     def __post_init__(self) -> None:
         if min(*self.widths, self.images, self.classes, self.epochs, self.batch_size, self.repeats) < 1:
             raise InputError("all numbers must be positive", remedy="see --help")
 
 
-def run_heads(argv: Sequence[str]) -> int:
+def run_heads(config: HeadsBenchmark) -> int:
     """Print rates, their ratio and how far the trained weights are apart."""
-    config = parse(HeadsBenchmark, argv, __doc__ or "")
     try:
         import torch
     except ImportError:

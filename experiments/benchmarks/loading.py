@@ -2,7 +2,7 @@
 
 import io
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -13,29 +13,28 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
-from bias_jax.activations import extract_batch, plan_memory
+from bias_jax.activations import plan_memory
+from bias_jax.activations.extraction import Kept, extract_batch
 from bias_jax.data import CalibrationConfig, calibration_faces, image_batches, read_fairface
 from bias_jax.data.dataset import FaceDataset
 from bias_jax.data.decoding import THREADS, decode, decode_with_pil, fast_decoder
 from experiments.benchmarks.timing import alternate, describe
-from experiments.command_line import option, parse
-from experiments.subject import load_subject
+from bias_jax.audit import load_subject
 
 
 @dataclass(frozen=True)
 class LoadingBenchmark:
     """What is measured."""
 
-    data_dir: str = option("", "FairFace folder (default: calibration faces as JPEG)")
-    images: int = option(512, "images to decode")
-    extract: int = option(128, "images to run through ResNet50")
-    batch_size: int = option(32, "images per forward pass")
-    repeats: int = option(5, "rounds of every measurement")
+    data_dir: str = ""  # FairFace folder (default: calibration faces as JPEG)
+    images: int = 512  # images to decode
+    extract: int = 128  # images to run through ResNet50
+    batch_size: int = 32  # images per forward pass
+    repeats: int = 5  # rounds of every measurement
 
 
-def run_loading(argv: Sequence[str]) -> int:
+def run_loading(options: LoadingBenchmark) -> int:
     """Print both tables."""
-    options = parse(LoadingBenchmark, argv, __doc__ or "")
     dataset = _dataset(options)
     encoded = [dataset.read_bytes(i) for i in range(len(dataset))]
     average = sum(map(len, encoded)) / len(encoded)
@@ -88,8 +87,8 @@ def _waiting(dataset: FaceDataset, options: LoadingBenchmark) -> tuple[float, fl
     subject = load_subject("resnet50", "random", images, size, 0)
     plan = plan_memory("resnet50", subject.params, images=len(images))
     rows = -(-len(images) // options.batch_size) * options.batch_size
-    banks = {layer.name: jnp.zeros((rows, layer.features)) for layer in plan.layers}
-    layers = tuple(banks)
+    banks: Any = tuple(jnp.zeros((rows, layer.features)) for layer in plan.layers)
+    wave = tuple(Kept(layer.name, layer.rule, layer.features, 0) for layer in plan.layers)
     waited, begin = 0.0, time.perf_counter()
     before = begin
     for start, batch in image_batches(images, options.batch_size, size):
@@ -99,8 +98,8 @@ def _waiting(dataset: FaceDataset, options: LoadingBenchmark) -> tuple[float, fl
             begin = time.perf_counter()
         pixels, position = jax.device_put((batch, np.int32(start)))
         banks = extract_batch(
-            banks, subject.params, pixels, position,
-            name="resnet50", layers=layers, rule="mean", transform=subject.transform, precision="float32",
+            banks, subject.params, pixels, position, {},
+            name="resnet50", wave=wave, transform=subject.transform, precision="float32",
         )  # fmt: skip
         jax.block_until_ready(banks)
         before = time.perf_counter()

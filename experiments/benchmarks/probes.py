@@ -25,8 +25,7 @@ from bias_jax.probes import ConvexProbes, fit_convex
 from bias_jax.probes.axes import principal_axes
 from bias_jax.results import device, versions
 from experiments.benchmarks.banks import benchmark_bank
-from experiments.benchmarks.recipe import import_torch, run_recipe
-from experiments.command_line import option, parse
+from experiments.benchmarks.recipe import RecipeBenchmark, import_torch, run_recipe
 
 STRENGTHS = tuple(float(f"{10.0 ** (5 * k / 7 - 5):.1e}") for k in range(8))  # 1e-5 to 1
 PEERS = ("sklearn", "torch")
@@ -36,14 +35,14 @@ PEERS = ("sklearn", "torch")
 class ProbeBenchmark:
     """What is measured."""
 
-    data_dir: str = option("", "FairFace's folder (default: generated features of the same shapes)")
-    per_group: int = option(16, "images per intersectional group at most")
-    layers: tuple[str, ...] = option((), "layers of ResNet50 (default: all 17)")
-    l2: tuple[float, ...] = option(STRENGTHS, "strengths")
-    folds: int = option(5, "folds; each probe is trained on all but one")
-    tolerance: float = option(1e-4, "relative gap of the objective, of both")
-    peer_seconds: float = option(300.0, "scikit-learn is cut off after this time per probe, marked >")
-    peers: tuple[str, ...] = option(PEERS, "sklearn for the convex probes, torch for the published recipe")
+    data_dir: str = ""  # FairFace's folder (default: generated features of the same shapes)
+    per_group: int = 16  # images per intersectional group at most
+    layers: tuple[str, ...] = ()  # layers of ResNet50 (default: all 17)
+    l2: tuple[float, ...] = STRENGTHS  # strengths
+    folds: int = 5  # folds; each probe is trained on all but one
+    tolerance: float = 1e-4  # relative gap of the objective, of both
+    peer_seconds: float = 300.0  # scikit-learn is cut off after this time per probe, marked >
+    peers: tuple[str, ...] = PEERS  # sklearn for the convex probes, torch for the published recipe
 
     def __post_init__(self) -> None:
         if self.folds < 2 or self.per_group < 1 or not self.l2 or min(self.l2) <= 0:
@@ -64,8 +63,7 @@ class PeerFit(NamedTuple):
     reached: bool  # the gap; otherwise it was cut off, or float32 rounding ended it
 
 
-def run_probes(argv: Sequence[str]) -> int:
-    config = parse(ProbeBenchmark, argv, __doc__ or "")
+def run_probes(config: ProbeBenchmark) -> int:
     if "torch" in config.peers:
         import_torch()  # their turn comes much later
     if "sklearn" in config.peers and find_spec("sklearn") is None:
@@ -80,7 +78,7 @@ def run_probes(argv: Sequence[str]) -> int:
     print(f"peak memory {peak_memory() / 2**30:.1f} GiB")
     if "sklearn" in config.peers:
         compare(bank, labels, folds, config, seconds, fits)
-    return run_recipe([]) if "torch" in config.peers else 0
+    return run_recipe(RecipeBenchmark()) if "torch" in config.peers else 0
 
 
 def product_rate(images: int, width: int, rows: int) -> float:

@@ -18,24 +18,23 @@ from bias_jax.errors import InputError
 from bias_jax.probes import RecipeConfig, fit_recipe
 from bias_jax.results import device, versions
 from experiments.benchmarks.timing import alternate
-from experiments.command_line import option, parse
 
 
 @dataclass(frozen=True)
 class RecipeBenchmark:
     """What is measured."""
 
-    widths: tuple[int, ...] = option((64, 256, 512, 1024, 2048), "features of the layers (of ResNet50, pooled)")
-    classes: tuple[int, ...] = option((7, 9, 2, 63, 14, 18, 126), "classes of the targets")
-    images: int = option(2000, "images, a tenth of which is held out")
-    l1: int = option(4, "strengths")
-    learning_rates: int = option(3, "learning rates")
-    seeds: int = option(2, "seeds")
-    batch_size: int = option(32, "images per step")
-    epochs: int = option(5, "epochs of this package, whose pass over the training images at the end is included")
-    torch_epochs: int = option(1, "epochs of PyTorch")
-    repeats: int = option(3, "rounds, in alternation; medians are printed")
-    threads: int = option(2, "of PyTorch")
+    widths: tuple[int, ...] = (64, 256, 512, 1024, 2048)  # features of the layers (of ResNet50, pooled)
+    classes: tuple[int, ...] = (7, 9, 2, 63, 14, 18, 126)  # classes of the targets
+    images: int = 2000  # images, a tenth of which is held out
+    l1: int = 4  # strengths
+    learning_rates: int = 3  # learning rates
+    seeds: int = 2  # seeds
+    batch_size: int = 32  # images per step
+    epochs: int = 5  # epochs of this package, whose pass over the training images at the end is included
+    torch_epochs: int = 1  # epochs of PyTorch
+    repeats: int = 3  # rounds, in alternation; medians are printed
+    threads: int = 2  # of PyTorch
 
     def __post_init__(self) -> None:
         sizes = self.l1, self.learning_rates, self.seeds, self.batch_size, self.epochs, self.torch_epochs, self.repeats
@@ -90,9 +89,9 @@ def torch_probe(
     return kept["weight"].numpy().T, kept["bias"].numpy(), best
 
 
-def run_recipe(argv: Sequence[str] | None) -> int:
+def run_recipe(config: RecipeBenchmark) -> int:
     """Print the report."""
-    for line in recipe_table(parse(RecipeBenchmark, argv, __doc__ or "")):
+    for line in recipe_table(config):
         print(line, flush=True)
     return 0
 

@@ -158,8 +158,8 @@ DEFECTS: dict[str, tuple[Callable[[Path], list[str]], str]] = {
     "table without attributes": (table(PAIR), "needs 1 to 6 --attributes"),
     "unknown network": (plain("--models", "alexnet"), "unknown network 'alexnet'"),
     "weights that are no checkpoint": (plain("--per-group", "2", "--weights", "/nowhere"), "is not a checkpoint"),
-    "strength of zero": (plain("--l2", "0"), "--l2 must be positive"),
-    "two folds": (plain("--folds", "2"), "--folds must be at least 3"),
+    "strength of zero": (plain("--probes.l2", "0"), "probes: l2 must be positive"),
+    "two folds": (plain("--probes.folds", "2"), "probes: folds must be at least 3"),
     "more folds than images": (labels(GOOD), "has 2 images, fewer than the 5 folds"),
     "run directory of somebody else": (occupied, "exists and is not a run directory"),
 }

@@ -1,0 +1,153 @@
+"""What an instrument is: how it asks for pictures and layers, measures, and turns what was stored into results.
+
+An instrument is a frozen dataclass, its fields are its options. A run walks every instrument through the same steps:
+
+1. `pictures`: which images must go through the network;
+2. `prepare`: after all were looked at once, the labels, folds or tests that decide what is measured (a `Task`);
+3. `measure`: features of all layers of one width -> arrays to be stored per layer;
+4. `tables`: from what was stored alone;
+5. `illustrate` (only if it has it): once more to single images, with the network, e.g. for attention maps;
+6. `figures`, `findings`: from what was stored alone.
+
+Tables, figures and findings see a `Stored`, which can be opened again without images or network.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, runtime_checkable
+
+import jax
+import numpy as np
+
+from bias_jax.activations import OUTPUT as OUTPUT
+from bias_jax.activations import PIXELS as PIXELS
+from bias_jax.audit.images import Seen
+from bias_jax.data import FaceDataset
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from bias_jax.audit.stored import Stored
+    from bias_jax.audit.subjects import FlaxSubject
+
+# Sources of activations: the network of the run, the same architecture without training, and no network at all.
+NETWORK, UNTRAINED, BASELINE = "network", "untrained network", "no network"
+
+Arrays = Mapping[str, np.ndarray]
+Rows = Sequence[Mapping[str, Any]]  # of a tidy table
+
+
+class Layer(NamedTuple):
+    """One layer as an instrument sees it."""
+
+    name: str
+    grid: tuple[int, int, int]  # (h, w, U); features D = h * w * U, channels fastest
+
+    @property
+    def features(self) -> int:
+        return self.grid[0] * self.grid[1] * self.grid[2]
+
+
+class Groups(NamedTuple):
+    """Asks for mean activations of groups instead of the activations themselves: memory G x D instead of n x D."""
+
+    labels: Mapping[str, np.ndarray]  # layer -> group of each image, int [n]; negative: in no group
+    size: int  # number of groups G
+
+
+@dataclass(frozen=True)
+class Task:
+    """What an instrument measures, on which images."""
+
+    rows: np.ndarray  # of the image set, int [n], in the order of the features that `measure` gets
+    sha256: str  # of the images and labels it was prepared from
+    facts: Mapping[str, Any]  # names of classes and the like, JSON; stored, and part of the instrument's identity
+    arrays: Arrays = field(default_factory=dict)  # labels, folds and the like; stored, and part of the identity
+    notes: tuple[str, ...] = ()  # for the reader, one sentence each
+    groups: Groups | None = None  # `measure` gets `activations.GroupMeans` of these instead of features
+    live: Any = None  # whatever `measure` and `illustrate` need that is not stored
+
+
+class Choice(NamedTuple):
+    """The layers of a run."""
+
+    layers: tuple[str, ...]  # chosen by the user, or the network's default ones, in depth order
+    by_user: bool
+    output: bool = True  # whether there is a valid output
+
+
+class Context(NamedTuple):
+    """What the instruments of a run share."""
+
+    seed: int
+    pooling: str  # the rule of `activations.RULES` by which layers are reduced
+
+
+@runtime_checkable
+class Instrument(Protocol):
+    """One way to look at activations; see the module for what happens when."""
+
+    name: ClassVar[str]  # as users choose it; also its folder in the run directory
+    sources: ClassVar[tuple[str, ...]]  # of `NETWORK` (what is audited), `UNTRAINED` and `BASELINE` (beside it)
+    places: ClassVar[tuple[str, ...]]  # options that say where data lie: their content counts, not their name
+    looks: ClassVar[tuple[str, ...]]  # options that only figures depend on
+
+    def pictures(self, faces: FaceDataset | None, context: Context) -> FaceDataset:
+        """The images it needs, usually the faces of the run themselves.
+
+        Raises:
+            InputError: its options do not fit the data.
+        """
+
+    def choose(self, available: Choice) -> tuple[str, ...]:
+        """Layers it measures, of the available ones and `PIXELS` and `OUTPUT`."""
+
+    def prepare(self, seen: Seen, faces: FaceDataset | None, layers: Mapping[str, tuple[str, ...]],
+                context: Context) -> Task:  # fmt: skip
+        """Everything that decides its numbers, but the activations.
+
+        Args:
+            seen: its pictures, readable ones only.
+            faces: the faces of the run as given, if it has any.
+            layers: source -> names of the layers that will be measured.
+            context: of the run.
+        """
+
+    def measure(
+        self, task: Task, layers: Sequence[Layer], features: Mapping[str, jax.Array], wanted: Sequence[str],
+        context: Context,
+    ) -> Iterator[tuple[str, Arrays]]:  # fmt: skip
+        """Arrays to be stored for each layer; a layer is stored as soon as it is yielded.
+
+        Args:
+            task: of `prepare`.
+            layers: all layers of one width.
+            features: layer -> [n, D] on the device (with `Task.groups`, its `GroupMeans` [G, D]).
+            wanted: the layers that are not stored yet; others need not be yielded.
+            context: of the run.
+        """
+
+    def tables(self, stored: "Stored") -> Iterator[tuple[str, Rows]]:
+        """Tidy tables by name, one row a number."""
+
+    def figures(self, stored: "Stored", tables: Mapping[str, Rows]) -> Iterable[tuple[str, "Callable[[], Figure]"]]:
+        """Figures by name; each is drawn when it is called."""
+
+    def findings(self, stored: "Stored", tables: Mapping[str, Rows]) -> Iterable[str]:
+        """What was found, in words: paragraphs for a terminal."""
+
+
+@runtime_checkable
+class Illustrating(Protocol):
+    """An instrument that looks once more at single images when all layers are measured."""
+
+    def illustrate(
+        self, task: Task, seen: Seen, subject: "FlaxSubject", stored: "Stored", tables: Mapping[str, Rows],
+        context: Context,
+    ) -> Iterator[tuple[str, Arrays]]:  # fmt: skip
+        """Arrays to be stored, by name; `Stored.illustrations` gives them back."""
+
+
+def pooling_of(instrument: Instrument, context: Context) -> str:
+    """The rule by which an instrument's layers are reduced: its own, if it has one, or that of the run."""
+    return getattr(instrument, "pooling", "") or context.pooling

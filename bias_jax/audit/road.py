@@ -1,0 +1,186 @@
+"""The road every run walks: waves of layers -> instruments -> stored arrays.
+
+It knows no instrument by name. Every picture that any instrument needs goes through a network once; what is stored is
+not done again, and an instrument that fails takes nothing of the others with it.
+"""
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import jax
+import numpy as np
+
+from bias_jax.activations import GroupMeans, LayerPlan, MemoryPlan, Need, group_means, pack
+from bias_jax.audit.images import ImageSet, Seen
+from bias_jax.audit.protocol import Context, Instrument, Layer, Task, pooling_of
+from bias_jax.audit.stored import Stored, layer_file
+from bias_jax.audit.subjects import Subject
+from bias_jax.progress import Bar, bar
+
+log = logging.getLogger("bias_jax.audit")
+Kept = Mapping[LayerPlan, jax.Array | GroupMeans]
+
+
+@dataclass(frozen=True)
+class Walk:
+    """How activations are made."""
+
+    images: ImageSet
+    context: Context
+    batch_size: int  # images per forward pass
+    precision: str  # of the network, a key of `networks.PRECISIONS`
+    memory_gib: float | None  # for activations; None: a quarter of the device's
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """What one instrument will measure."""
+
+    instrument: Instrument
+    seen: Seen
+    task: Task
+    layers: Mapping[str, tuple[Layer, ...]]  # source -> layers, in depth order
+
+    def needs(self, source: str, context: Context) -> list[Need]:
+        """What it would have kept, if nobody else wanted anything."""
+        rule, groups = pooling_of(self.instrument, context), self.task.groups
+        layers = self.layers.get(source, ())
+        if groups is None:
+            return [Need(layer.name, rule) for layer in layers]
+        return [Need(layer.name, rule, groups.size, self.instrument.name) for layer in layers]
+
+    def served(self, source: str, context: Context, wave: Sequence[LayerPlan]) -> list[LayerPlan]:
+        """What it can use of a wave: banks, and means of its own groups."""
+        wanted = {(need.layer, need.rule) for need in self.needs(source, context)}
+        return [p for p in wave if (p.name, p.rule) in wanted and p.owner in ("", self.instrument.name)]
+
+
+@dataclass
+class Work:
+    """An assignment on its way."""
+
+    assignment: Assignment
+    stored: Stored
+    failure: Exception | None = None  # what ended it
+
+    def missing(self, source: str) -> set[str]:
+        """Layers of a source that are not stored yet."""
+        if self.failure is not None:
+            return set()
+        layers = self.assignment.layers.get(source, ())
+        return {layer.name for layer in layers if not self.stored.folder.has(layer_file(source, layer.name))}
+
+    def fail(self, error: Exception) -> None:
+        """End this instrument; the others go on."""
+        self.failure = error
+        log.debug("%s failed", self.assignment.instrument.name, exc_info=error)
+
+
+@dataclass
+class Stopwatch:
+    """Adds up the seconds spent in each named stage."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def add(self, stage: str, since: float) -> None:
+        """Count the time from `since`, of `time.perf_counter`, until now."""
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - since
+
+
+def plan_source(walk: Walk, subject: Subject, source: str, assignments: Sequence[Assignment]) -> MemoryPlan:
+    """What must be kept of a source for all instruments that use it, packed into waves.
+
+    A layer that one instrument needs whole is kept once and whole; means of groups are then taken of that bank.
+    """
+    needs = dict.fromkeys(need for one in assignments for need in one.needs(source, walk.context))
+    banks = {(need.layer, need.rule) for need in needs if not need.groups}
+    kept = [need for need in needs if not need.groups or (need.layer, need.rule) not in banks]
+    return pack(subject.shapes, kept, len(walk.images), walk.memory_gib, of=subject.model)
+
+
+def walk_source(
+    walk: Walk, subject: Subject, source: str, plan: MemoryPlan, works: Sequence[Work], watch: Stopwatch
+) -> None:
+    """Extract and measure wave by wave.
+
+    A wave is always extracted whole: a program that computes fewer layers may be compiled to other roundings, and a
+    resumed run must give the same numbers.
+    """
+    for number, wave in enumerate(plan.waves, start=1):
+        served = {work.assignment.instrument.name: work.assignment.served(source, walk.context, wave) for work in works}
+        todo = {
+            work.assignment.instrument.name: work.missing(source)
+            & {plan.name for plan in served[work.assignment.instrument.name]}
+            for work in works
+        }
+        if not any(todo.values()):
+            continue
+        start = time.perf_counter()
+        kept = _extract(walk, subject, wave, works)
+        watch.add("extract", start)
+        with bar(f"measure, wave {number} of {len(plan.waves)}", sum(map(len, todo.values())), "layer") as progress:
+            for width in dict.fromkeys(layer.features for layer in wave):
+                for work in works:
+                    name, start = work.assignment.instrument.name, time.perf_counter()
+                    mine = [p for p in served[name] if p.features == width]
+                    if any(p.name in todo[name] for p in mine):
+                        _measure(walk, work, source, mine, kept, progress)
+                        watch.add(name, start)
+                for layer in [p for p in kept if p.features == width]:
+                    del kept[layer]  # its memory is free for what comes
+
+
+def _extract(
+    walk: Walk, subject: Subject, wave: Sequence[LayerPlan], works: Sequence[Work]
+) -> dict[LayerPlan, jax.Array | GroupMeans]:
+    tasks = {work.assignment.instrument.name: work.assignment.task for work in works}
+    labels = {i: _by_row(tasks[p.owner], p.name, len(walk.images)) for i, p in enumerate(wave) if p.owner}
+    found = subject.extract(walk.images, wave, labels, batch_size=walk.batch_size, precision=walk.precision)
+    return dict(zip(wave, found, strict=True))
+
+
+def _by_row(task: Task, layer: str, images: int) -> np.ndarray:
+    """Groups of an instrument's images as groups of the rows of the image set, int32 [N]; -1 elsewhere."""
+    assert task.groups is not None
+    found = np.full(images, -1, np.int32)
+    found[task.rows] = task.groups.labels[layer]
+    return found
+
+
+def _measure(walk: Walk, work: Work, source: str, plans: Sequence[LayerPlan], kept: Kept, progress: Bar) -> None:
+    """One instrument on all its layers of one width; an error ends this instrument only."""
+    missing, task = work.missing(source), work.assignment.task
+    wanted = [plan.name for plan in plans if plan.name in missing]
+    if not wanted:
+        return
+    try:
+        features = {plan.name: _features(task, plan.name, kept[plan]) for plan in plans}
+        layers = [Layer(plan.name, plan.grid) for plan in plans]
+        for name, arrays in work.assignment.instrument.measure(task, layers, features, wanted, walk.context):
+            if name in wanted:
+                work.stored.folder.save_arrays(layer_file(source, name), arrays)
+                progress.update(1)
+    except Exception as error:
+        work.fail(error)
+
+
+def _features(task: Task, layer: str, kept: jax.Array | GroupMeans) -> jax.Array | GroupMeans:
+    """What an instrument gets of a layer: its own rows of the bank, or means of its groups."""
+    if isinstance(kept, GroupMeans):
+        return kept
+    whole = np.array_equal(task.rows, np.arange(len(kept)))
+    own = kept if whole else _take(kept, jax.device_put(task.rows.astype(np.int32)))
+    if task.groups is None:
+        return own
+    labels = jax.device_put(task.groups.labels[layer].astype(np.int32))
+    return _group_means(own, labels, task.groups.size)
+
+
+@jax.jit
+def _take(bank: jax.Array, rows: jax.Array) -> jax.Array:
+    return bank[rows]
+
+
+_group_means = jax.jit(group_means, static_argnums=2)

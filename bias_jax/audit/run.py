@@ -1,0 +1,250 @@
+"""`audit`: images, a network and instruments in; a run directory with tables, figures and findings out."""
+
+import hashlib
+import json
+import logging
+import shutil
+import time
+import weakref
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, is_dataclass
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any, Literal
+
+import jax
+import numpy as np
+
+from bias_jax.activations import RULES
+from bias_jax.activations.pooling import grid_shape, layer_rule
+from bias_jax.audit.finishing import finish
+from bias_jax.audit.images import ImageSet, look
+from bias_jax.audit.protocol import BASELINE, NETWORK, UNTRAINED, Context, Instrument, Layer, Task, pooling_of
+from bias_jax.audit.result import Audit
+from bias_jax.audit.road import Assignment, Stopwatch, Walk, Work, plan_source, walk_source
+from bias_jax.audit.stored import ABOUT, TASK, Stored
+from bias_jax.audit.subjects import RANDOM, Baseline, FlaxSubject, Subject, load_subject
+from bias_jax.compilation import counted_programs
+from bias_jax.data import FaceDataset
+from bias_jax.errors import InputError
+from bias_jax.networks import network as registered
+from bias_jax.results import Folder, RunDirectory, device, exclusive, versions
+
+log = logging.getLogger("bias_jax.audit")
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """How activations are made, and the seed of a run."""
+
+    layers: tuple[str, ...] = ()  # layers to audit (default: all blocks of the network)
+    pooling: Literal["mean", "grid", "window", "subsample", "equal", "none"] = "mean"  # reduction of feature maps
+    precision: Literal["float32", "tf32", "bfloat16"] = "float32"  # arithmetic of the network
+    batch_size: int = 32  # images per forward pass
+    memory_gib: float | None = None  # memory for activations (default: a quarter of the device's)
+    skip_unreadable: bool = False  # leave out absent and damaged images and say how many
+    seed: int = 0  # of everything random: sampling, folds, random weights, training, maps and bootstrap
+
+    def __post_init__(self) -> None:
+        if self.pooling not in RULES:
+            raise InputError(f"unknown pooling {self.pooling!r}", remedy=f"choose one of {', '.join(RULES)}")
+        if self.batch_size < 1:
+            raise InputError("batch size must be positive", remedy="give the number of images per forward pass")
+
+
+def audit(
+    network: str,
+    instruments: Sequence[Instrument],
+    *,
+    faces: FaceDataset | None = None,
+    weights: str = RANDOM,
+    config: RunConfig | None = None,
+    out: str | Path | None = None,
+) -> Audit:
+    """Audit one network: every picture goes through it once, whatever instruments are chosen.
+
+    Args:
+        network: name of the network.
+        instruments: what is measured; see `bias_jax.instruments`.
+        faces: labelled images, e.g. of `data.read_fairface`; None if no instrument needs any.
+        weights: folder of a checkpoint (see the converters), or ``random``: the untrained control.
+        config: see `RunConfig`.
+        out: run directory; a run that was interrupted there continues. None: a temporary one, which goes with the
+            result.
+
+    Returns:
+        Tables, figures and findings. What failed is in `Audit.failures`; everything else is complete.
+
+    Raises:
+        InputError: bad input that shows before anything is measured.
+    """
+    config = config or RunConfig()
+    registered(network)
+    names = [instrument.name for instrument in instruments]
+    if not names or len(set(names)) < len(names):
+        raise InputError(f"instruments must be chosen once each, got {names}", remedy="see bias_jax.instruments")
+    path = Path(mkdtemp(prefix="bias-jax-") if out is None else out)
+    with counted_programs() as programs, exclusive(path):
+        watch = Stopwatch()
+        works, tables, images = _audit(network, instruments, faces, weights, config, path, watch)
+    found = Audit(
+        path,
+        tuple(instruments),
+        {work.assignment.instrument.name: work.stored for work in works},
+        tables,
+        {work.assignment.instrument.name: work.failure for work in works if work.failure is not None},
+        watch.seconds,
+        programs,
+        images,
+    )
+    if out is None:
+        weakref.finalize(found, shutil.rmtree, path, ignore_errors=True)
+    return found
+
+
+def _audit(
+    network: str, instruments: Sequence[Instrument], faces: FaceDataset | None, weights: str, config: RunConfig,
+    path: Path, watch: Stopwatch,
+) -> tuple[list[Work], dict[str, dict], int]:  # fmt: skip
+    start = time.perf_counter()
+    context = Context(config.seed, config.pooling)
+    asked = [instrument.pictures(faces, context) for instrument in instruments]
+    first = [faces] if faces is not None and any(given is faces for given in asked) else []
+    images, seen = look([*first, *asked], skip_unreadable=config.skip_unreadable)
+    seen = seen[len(first) :]
+    watch.add("read data", start)
+
+    # Random weights are calibrated on the faces if there are any, so that adding an instrument does not change them;
+    # else on the distinct pictures of the first instrument.
+    start = time.perf_counter()
+    of_faces = [mine for mine, given in zip(seen, asked, strict=True) if given is faces]
+    primary = (of_faces or seen)[0]
+    distinct = np.sort(np.unique(primary.rows, return_index=True)[1])
+    calibration = primary.dataset if of_faces else primary.dataset.take(distinct)
+    audited = load_subject(network, weights, calibration, images.image_size, config.seed)
+    subjects = _sources(audited, weights, instruments, calibration, images, config.seed)
+    watch.add("load weights", start)
+
+    assignments = []
+    for instrument, mine in zip(instruments, seen, strict=True):
+        layers = {s: _layers(instrument, subjects[s], s, config, context) for s in _used(instrument, subjects)}
+        names = {source: tuple(layer.name for layer in own) for source, own in layers.items()}
+        assignments.append(Assignment(instrument, mine, instrument.prepare(mine, faces, names, context), layers))
+    walk = Walk(images, context, config.batch_size, config.precision, config.memory_gib)
+    plans = {source: plan_source(walk, subject, source, assignments) for source, subject in subjects.items()}
+
+    identity = {
+        "model": network,
+        "weights_sha256": audited.sha256,
+        "data_sha256": of_faces[0].sha256 if of_faces else None,
+        "activations": {name: getattr(config, name) for name in ("pooling", "precision", "batch_size", "seed")},
+        "versions": versions(),
+        "device": device(),
+    }
+    about = {
+        "model": network,
+        "weights": audited.title,
+        "data": primary.dataset.name,
+        "images": len(primary.dataset),
+        "seed": config.seed,
+    }
+    directory = RunDirectory(path, identity, about if of_faces or not (path / "run.json").exists() else {})
+    works = [_open(directory, one, subjects, {**about, "data": one.seen.dataset.name, "images": len(one.task.rows)},
+                   context) for one in assignments]  # fmt: skip
+    _tell(works, audited, plans[next(iter(plans))])
+    with jax.transfer_guard("disallow"):  # nothing is copied to or from the device by accident
+        for source, subject in subjects.items():
+            walk_source(walk, subject, source, plans[source], works, watch)
+        tables = {w.assignment.instrument.name: finish(w, audited, context, watch) for w in works if w.failure is None}
+    return works, tables, len(images)
+
+
+def _sources(
+    audited: FlaxSubject, weights: str, instruments: Sequence[Instrument], calibration: FaceDataset, images: ImageSet,
+    seed: int,
+) -> dict[str, Subject]:  # fmt: skip
+    """Source -> subject: what is audited first, then what any instrument wants beside it."""
+    subjects: dict[str, Subject] = {UNTRAINED if weights == RANDOM else NETWORK: audited}
+    wanted = {source for instrument in instruments for source in instrument.sources}
+    if UNTRAINED in wanted and UNTRAINED not in subjects:
+        subjects[UNTRAINED] = load_subject(audited.model, RANDOM, calibration, images.image_size, seed)
+    if BASELINE in wanted:
+        subjects[BASELINE] = Baseline()
+    return subjects
+
+
+def _used(instrument: Instrument, subjects: Mapping[str, Subject]) -> list[str]:
+    """The sources of one instrument: what is audited, and what it wants beside it."""
+    first = next(iter(subjects))
+    return [source for source in subjects if source == first or source in instrument.sources]
+
+
+def _layers(
+    instrument: Instrument, subject: Subject, source: str, config: RunConfig, context: Context
+) -> tuple[Layer, ...]:
+    """Layers of a source that an instrument measures, in depth order, each once.
+
+    Raises:
+        InputError: the network has no such layer.
+    """
+    shapes, rule = subject.shapes, pooling_of(instrument, context)
+    choice = subject.choice(config.layers if source != BASELINE else ())
+    names = instrument.choose(choice) if source != BASELINE else choice.layers
+    if unknown := [name for name in names if name not in shapes]:
+        remedy = f"choose among {', '.join(shapes)}"
+        raise InputError(f"{subject.model} has no layer {unknown[0]!r}", remedy=remedy)
+    return tuple(
+        Layer(name, grid_shape(layer_rule(name, rule), shape)) for name, shape in shapes.items() if name in names
+    )
+
+
+def _open(
+    directory: RunDirectory, one: Assignment, subjects: Mapping[str, Subject], run: Mapping[str, Any], context: Context
+) -> Work:
+    """The folder of an instrument, with what decides its numbers."""
+    instrument, task = one.instrument, one.task
+    assert is_dataclass(instrument)
+    options = {k: v for k, v in asdict(instrument).items() if k not in (*instrument.places, *instrument.looks)}
+    identity = {
+        "options": options,
+        "task_sha256": _digest(task),
+        "layers": {source: [[layer.name, layer.grid] for layer in own] for source, own in one.layers.items()},
+        "pooling": pooling_of(instrument, context),
+        "sources": {source: subjects[source].sha256 for source in one.layers},
+    }
+    folder = directory.instrument(instrument.name, identity)
+    if not folder.has(TASK):
+        folder.save_json("layers.json", identity["layers"])
+        folder.save_json("about.json", dict(run))
+        folder.save_json("facts.json", dict(task.facts))
+        folder.save_arrays(TASK, task.arrays)
+    _renew_figures(folder, {name: getattr(instrument, name) for name in instrument.looks})
+    return Work(one, Stored(folder, run, one.layers))
+
+
+def _renew_figures(folder: Folder, looks: Mapping[str, Any]) -> None:
+    """Figures that were drawn with other looks are drawn again."""
+    wanted = json.loads(json.dumps({"looks": dict(looks)}))
+    about = folder.load_json(ABOUT)
+    if about.get("looks", {}) != wanted["looks"]:
+        for figure in (folder.path / "figures").glob("*"):
+            figure.unlink()
+        folder.save_json(ABOUT, {**about, **wanted})
+
+
+def _digest(task: Task) -> str:
+    """SHA-256 of everything that decides what is measured; rows of the image set depend on other instruments too."""
+    digest = hashlib.sha256(json.dumps([task.sha256, dict(task.facts)], sort_keys=True).encode())
+    for name, array in sorted(task.arrays.items()):
+        given = np.ascontiguousarray(array)
+        digest.update(f"{name}{given.shape}{given.dtype}".encode())
+        digest.update(given.tobytes())
+    return digest.hexdigest()
+
+
+def _tell(works: Sequence[Work], subject: FlaxSubject, plan: object) -> None:
+    """What a reader must know before numbers appear."""
+    log.info("%s: %s\n%s", subject.model, subject.title, plan)
+    notes = dict.fromkeys(note for w in works for note in (*w.assignment.seen.dataset.notes, *w.assignment.task.notes))
+    for note in notes:
+        log.info("note: %s", note)

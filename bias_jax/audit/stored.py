@@ -1,0 +1,119 @@
+"""What a run directory holds of one instrument: facts, arrays, tables; opened without images or network."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from bias_jax.audit.protocol import Layer, Rows
+from bias_jax.errors import InputError
+from bias_jax.results import Folder
+
+ABOUT, TASK, TABLES = "instrument.json", "task.arrow", "tables.json"
+
+
+def layer_file(source: str, layer: str) -> str:
+    """Where the arrays of a layer lie."""
+    return f"{source.replace(' ', '-')}/{layer.replace(' ', '-').replace('/', '-')}.arrow"
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Everything an instrument needs for its tables, figures and findings."""
+
+    folder: Folder
+    run: Mapping[str, Any]  # of `run.json`: model, weights, data, images, seed, pooling, ...
+    sources: Mapping[str, tuple[Layer, ...]]  # source -> layers, in depth order
+
+    @cached_property
+    def facts(self) -> Mapping[str, Any]:
+        """`Task.facts`."""
+        return self.folder.load_json("facts.json")
+
+    @cached_property
+    def arrays(self) -> Mapping[str, np.ndarray]:
+        """`Task.arrays`."""
+        return self.folder.load_arrays(TASK)
+
+    @property
+    def source(self) -> str:
+        """The source of activations that is audited: the first."""
+        return next(iter(self.sources))
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """Layers of the audited network."""
+        return self.sources[self.source]
+
+    def load(self, layer: str, source: str | None = None) -> dict[str, np.ndarray]:
+        """Arrays of one layer, as `measure` yielded them."""
+        return self.folder.load_arrays(layer_file(source or self.source, layer))
+
+    def illustrations(self, name: str) -> dict[str, np.ndarray]:
+        """Arrays of one illustration, as `illustrate` yielded them."""
+        return self.folder.load_arrays(f"illustrations/{name}.arrow")
+
+    def illustrated(self) -> list[str]:
+        """Names of the illustrations there are."""
+        return sorted(path.stem for path in (self.folder.path / "illustrations").glob("[!.]*.arrow"))
+
+    @property
+    def common(self) -> dict[str, str]:
+        """First columns of every table."""
+        return {"model": self.run["model"], "weights": self.run["weights"], "data": self.run["data"]}
+
+    @property
+    def title(self) -> str:
+        """What is audited, for figures: network, weights, data."""
+        return f"{self.run['model']} ({self.run['weights']}) on {self.run['data']}, {self.run['images']} images"
+
+    def layer_columns(self) -> dict[str, dict[str, Any]]:
+        """layer -> the first columns of a table with one layer a row."""
+        return {
+            layer.name: {**self.common, "layer": layer.name, "depth": depth, "features": layer.features}
+            for depth, layer in enumerate(self.layers)
+        }
+
+
+def save_tables(stored: Stored, tables: Iterator[tuple[str, Rows]]) -> None:
+    """Write an instrument's tables; `TABLES` appears when all are there."""
+    names = []
+    for name, rows in tables:
+        if rows:
+            stored.folder.save_table(f"{name}.parquet", rows)
+            names.append(name)
+    stored.folder.save_json(TABLES, names)
+
+
+def read_tables(folder: Folder) -> dict[str, pa.Table]:
+    """Tables of a finished instrument.
+
+    Raises:
+        InputError: it is not finished.
+    """
+    if not folder.has(TABLES):
+        raise InputError("has no tables yet", file=folder.path, remedy="run the same command again: it continues")
+    return {name: folder.load_table(f"{name}.parquet") for name in folder.load_json(TABLES)}
+
+
+def as_rows(tables: Mapping[str, pa.Table]) -> dict[str, Rows]:
+    """Tables as one mapping a row."""
+    return {name: table.to_pylist() for name, table in tables.items()}
+
+
+def open_stored(run: Mapping[str, Any], folder: str | Path) -> Stored:
+    """An instrument's folder in a run that is there already.
+
+    Raises:
+        InputError: nothing of it was finished.
+    """
+    found = Folder(folder)
+    if not found.has("layers.json"):
+        raise InputError("holds nothing of this instrument", file=folder, remedy="run it first: --instruments")
+    sources = found.load_json("layers.json")
+    layers = {source: tuple(Layer(name, tuple(grid)) for name, grid in own) for source, own in sources.items()}
+    return Stored(found, run, layers)

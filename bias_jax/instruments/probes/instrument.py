@@ -1,0 +1,99 @@
+"""Cross-validated linear probes as an instrument."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import jax
+import numpy as np
+from matplotlib.figure import Figure
+
+from bias_jax.audit import NETWORK, PIXELS, Arrays, Choice, Context, Layer, Rows, Seen, Stored, Task
+from bias_jax.data import FaceDataset, stratified_folds
+from bias_jax.errors import InputError
+from bias_jax.instruments.faces import require_faces
+from bias_jax.instruments.probes.figures import probe_figures
+from bias_jax.instruments.probes.findings import probe_findings
+from bias_jax.instruments.probes.tables import probe_tables
+from bias_jax.probes import ProbeConfig, cross_validate
+from bias_jax.randomness import stable_hash
+
+
+@dataclass(frozen=True)
+class Probes(ProbeConfig):
+    """Certified softmax probes of every layer for every combination of attributes, reported out of fold."""
+
+    name: ClassVar[str] = "probes"
+    sources: ClassVar[tuple[str, ...]] = (NETWORK,)
+    places: ClassVar[tuple[str, ...]] = ()
+    looks: ClassVar[tuple[str, ...]] = ()
+
+    def __post_init__(self) -> None:
+        try:
+            super().__post_init__()
+        except ValueError as error:
+            raise InputError(f"probes: {error}", remedy="see --help") from None
+        if self.draws < 100:
+            raise InputError("probes: draws must be at least 100", remedy="see --help")
+
+    def pictures(self, faces: FaceDataset | None, context: Context) -> FaceDataset:
+        return require_faces(self.name, faces)
+
+    def choose(self, available: Choice) -> tuple[str, ...]:
+        return (PIXELS, *available.layers)
+
+    def prepare(
+        self, seen: Seen, faces: FaceDataset | None, layers: Mapping[str, tuple[str, ...]], context: Context
+    ) -> Task:
+        dataset = seen.dataset
+        if len(dataset) < self.folds:
+            problem = f"has {len(dataset)} images, fewer than the {self.folds} folds"
+            raise InputError(problem, file=dataset.source, remedy="add images")
+        facts = {
+            "categories": {a.name: a.categories for a in (*dataset.attributes, *dataset.solo_attributes)},
+            "ordinal": [a.name for a in (*dataset.attributes, *dataset.solo_attributes) if a.ordinal],
+            "targets": {t.name: [a.name for a in t.attributes] for t in dataset.targets},
+            "groups": dataset.groups.name,
+        }
+        labels = {f"labels of {t.name}": t.encode(dataset.labels) for t in dataset.targets}
+        folds = stratified_folds(dataset, self.folds, context.seed)
+        return Task(seen.rows, seen.sha256, facts, {**labels, "folds": folds}, fold_notes(dataset, self.folds))
+
+    def measure(
+        self, task: Task, layers: Sequence[Layer], features: Mapping[str, jax.Array], wanted: Sequence[str],
+        context: Context,
+    ) -> Iterator[tuple[str, Arrays]]:  # fmt: skip
+        targets, sizes = task.facts["targets"], {n: len(c) for n, c in task.facts["categories"].items()}
+        labels = {target: task.arrays[f"labels of {target}"] for target in targets}
+        classes = {target: int(np.prod([sizes[name] for name in parts])) for target, parts in targets.items()}
+        groups, seed = labels[task.facts["groups"]], stable_hash(context.seed, "shuffled labels") % 2**63
+        for layer in wanted:
+            try:
+                found = cross_validate(features[layer], labels, classes, task.arrays["folds"], groups, self, seed)
+            except ValueError as error:  # features that no probe can be trained on, such as NaN
+                remedy = "check the weights, or use --precision float32"
+                raise InputError(f"layer {layer}: {error}", remedy=remedy) from None
+            yield layer, vars(found)
+
+    def tables(self, stored: Stored) -> Iterator[tuple[str, Rows]]:
+        return probe_tables(stored, self, stored.run["seed"])
+
+    def figures(self, stored: Stored, tables: Mapping[str, Rows]) -> Iterable[tuple[str, Callable[[], Figure]]]:
+        return probe_figures(stored, tables["probes"])
+
+    def findings(self, stored: Stored, tables: Mapping[str, Rows]) -> Iterable[str]:
+        return probe_findings(stored, tables["probes"])
+
+
+def fold_notes(dataset: FaceDataset, folds: int) -> tuple[str, ...]:
+    """What a reader must know about groups that are empty or smaller than the number of folds."""
+    counts = np.bincount(dataset.group_labels, minlength=dataset.groups.size)
+    notes = []
+    for what, chosen in (
+        ("have no images", counts == 0),
+        (f"have fewer images than the {folds} folds, so some folds lack them", (counts > 0) & (counts < folds)),
+    ):
+        if chosen.any():
+            first = dataset.groups.classes[int(np.flatnonzero(chosen)[0])]
+            notes.append(f"{chosen.sum()} of {len(counts)} groups {what}, the first {first!r}")
+    return tuple(notes)

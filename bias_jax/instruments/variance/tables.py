@@ -1,0 +1,52 @@
+"""From the variance partitions of the layers to one table and a few lines of text."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from bias_jax.audit import Stored
+from bias_jax.statistics import ALL_GROUPS, LEVELS, VariancePartition, max_t
+
+
+def variance_rows(stored: Stored, images: int) -> list[dict[str, Any]]:
+    """One row per layer, level and term; p-values are also corrected for all layers and terms of a level."""
+    common = stored.layer_columns()
+    found = {layer: VariancePartition(**stored.load(layer)) for layer in common}
+    ratios = np.stack([result.ratio for result in found.values()])  # [L, 2, T]
+    null = np.stack([result.null_ratio for result in found.values()], axis=1)  # [P, L, 2, T]
+    corrected = np.full(ratios.shape, np.nan)
+    for level in range(len(LEVELS)):
+        adjusted = max_t(ratios[:, level].ravel(), null[:, :, level].reshape(len(null), -1))
+        corrected[:, level] = adjusted.reshape(len(found), -1)
+    rows = []
+    for (layer, result), p_max_t in zip(found.items(), corrected, strict=True):
+        numbers = {name: array for name, array in vars(result).items() if name not in ("terms", "null_ratio")}
+        for level, term in np.ndindex(result.ratio.shape):
+            values = {name: array[level, term].item() for name, array in numbers.items()}
+            rows.append({
+                **common[layer],
+                "level": LEVELS[level],
+                "term": str(result.terms[term]),
+                **values,
+                "omega_squared_per_degree": values["omega_squared"] / max(values["degrees_of_freedom"], 1),
+                "p_max_t": p_max_t[level, term].item(),
+                "images": images,
+                "groups": result.degrees_of_freedom[level, -1].item() + 1,
+            })  # fmt: skip
+    return rows
+
+
+def variance_verdict(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The share of each term in the distance between group means, the median of the layers where there is any."""
+    lines = ["share of the distance between group means, noise removed, % (median of the layers where groups differ)"]
+    means = [row for row in rows if row["level"] == LEVELS[1]]
+    differ = {row["layer"] for row in means if row["term"] == ALL_GROUPS and row["p_value"] <= 0.05}
+    if not differ:
+        return lines[0] + "\n  groups differ in no layer"
+    for term in dict.fromkeys(row["term"] for row in means if row["term"] != ALL_GROUPS):
+        picked = [row for row in means if row["term"] == term and row["layer"] in differ]
+        share = np.median([row["omega_squared"] for row in picked])
+        significant = sum(row["p_max_t"] <= 0.05 for row in picked)
+        lines.append(f"  {term:<24} {100 * share:6.1f}   significant in {significant} of {len(picked)} layers")
+    return "\n".join(lines)

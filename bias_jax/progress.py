@@ -1,0 +1,59 @@
+"""Progress of long work: a hook that programs may set. The library itself prints nothing."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Protocol, TypeVar
+
+Item = TypeVar("Item")
+
+
+class Bar(Protocol):
+    """What shows how far a piece of work is."""
+
+    def update(self, done: int = 1, /) -> object:
+        """So many more units are done."""
+
+    def close(self) -> object:
+        """Nothing more will come."""
+
+
+class _Silent:
+    def update(self, done: int = 1, /) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+Display = Callable[[str, int | None, str], Bar]  # (text, total, unit) -> bar
+_displays: list[Display] = [lambda text, total, unit: _Silent()]
+
+
+@contextmanager
+def shown_by(display: Display) -> Iterator[None]:
+    """Show all progress by `display` while the block runs, e.g. by tqdm; in all threads."""
+    _displays.append(display)
+    try:
+        yield
+    finally:
+        _displays.remove(display)
+
+
+@contextmanager
+def bar(text: str, total: int | None, unit: str) -> Iterator[Bar]:
+    """A bar for work that tells by itself how far it is."""
+    shown = _displays[-1](text, total, unit)
+    try:
+        yield shown
+    finally:
+        shown.close()
+
+
+def track(items: Iterable[Item], text: str, total: int | None = None, unit: str = "it") -> Iterator[Item]:
+    """The items, with a bar that grows as they are taken."""
+    if total is None and hasattr(items, "__len__"):
+        total = len(items)  # type: ignore[arg-type]
+    with bar(text, total, unit) as shown:
+        for item in items:
+            yield item
+            shown.update(1)

@@ -1,0 +1,64 @@
+"""What `sweep`, `ieat`, `topomaps` and `disparity` do with their options: one audit for each network."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bias_jax.audit import RANDOM, Audit, Instrument, RunConfig, audit
+from bias_jax.compilation import use_cache
+from bias_jax.data import FaceDataset
+from bias_jax.errors import InputError
+from bias_jax.networks import NETWORKS
+from experiments.commands import tell_failures
+
+MODELS = ", ".join(NETWORKS)
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Which networks, and where results go."""
+
+    models: tuple[str, ...] = ("resnet50",)  # networks to audit, see python -m converters list
+    weights: tuple[str, ...] = (RANDOM,)  # checkpoint folder of each network, or random (untrained control)
+    out: str = ""  # run directory (default: runs/<model>-<data>)
+    cache: str = ""  # folder for compiled programs (default: ~/.cache/bias-jax/programs), or off
+
+    def __post_init__(self) -> None:
+        if not self.models:
+            raise InputError("--models must name at least one network", remedy=f"choose of {MODELS}")
+        if len(self.weights) not in (1, len(self.models)):
+            raise InputError("--weights must be given once per model", remedy="see --help")
+
+
+def run_audits(
+    networks: NetworkConfig, config: RunConfig, faces: FaceDataset | None, instruments: Sequence[Instrument], name: str
+) -> int:
+    """Audit every network, print what was found, and give the exit status.
+
+    Args:
+        networks: which networks, and where results go.
+        config: of every run.
+        faces: labelled images, if there are any.
+        instruments: what is measured.
+        name: of the run directories, behind that of the network.
+    """
+    use_cache(networks.cache)
+    weights = networks.weights * len(networks.models) if len(networks.weights) == 1 else networks.weights
+    status = 0
+    for model, source in zip(networks.models, weights, strict=True):
+        folder, several = f"{model}-{name}", len(networks.models) > 1
+        out = Path(networks.out or "runs") / folder if several or not networks.out else Path(networks.out)
+        found = audit(model, instruments, faces=faces, weights=source, config=config, out=out)
+        tell(found)
+        status = max(status, tell_failures(found.failures))
+    return status
+
+
+def tell(found: Audit) -> None:
+    """Print findings, times and where everything lies."""
+    if found.findings:
+        print(found.findings)
+    print("wall time: " + ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in found.seconds.items()))
+    print(f"compiled: {found.programs}; {found.images} distinct images went through the network")
+    tables = ", ".join(f"{i}/{name}.parquet" for i, own in found.by_instrument.items() for name in own)
+    print(f"results: {found.path}/ (run.json, {tables}, figures in */figures/)")

@@ -1,0 +1,93 @@
+"""What commands have in common: options generated from frozen dataclasses, progress, messages, ends."""
+
+import logging
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TypeVar, get_args, get_origin
+
+import tyro
+from tqdm import tqdm
+from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
+
+from bias_jax.errors import InputError
+from bias_jax.errors import run as end_on_bad_input
+from bias_jax.progress import shown_by
+
+Config = TypeVar("Config")
+_REGISTRY = ConstructorRegistry()
+
+
+@_REGISTRY.primitive_rule
+def _lists(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec | None:
+    """Tuples of text or numbers: ``--layers a,b`` and ``--layers a b`` mean the same."""
+    kinds = get_args(info.type)
+    if get_origin(info.type) is not tuple or len(kinds) != 2 or kinds[1] is not Ellipsis or kinds[0] not in (
+        str, int, float
+    ):  # fmt: skip
+        return None
+    element = kinds[0]
+
+    def parse(texts: list[str]) -> tuple:
+        return tuple(element(part.strip()) for text in texts for part in text.split(",") if part.strip())
+
+    def show(values: tuple) -> list[str]:
+        return [",".join(f"{v:g}" if isinstance(v, float) else str(v) for v in values)] if values else []
+
+    return PrimitiveConstructorSpec(
+        nargs="*",
+        metavar=f"{element.__name__.upper()},..",
+        instance_from_str=parse,
+        is_instance=lambda x: isinstance(x, tuple) and all(isinstance(v, element) for v in x),
+        str_from_instance=show,
+    )
+
+
+def parse(config: type[Config], argv: Sequence[str] | None, program: str, description: str) -> Config:
+    """Build `config` from the command line; its fields are the options, the comments beside them the help."""
+    return tyro.cli(
+        config, args=argv, prog=f"python -m experiments.{program}", description=description, registry=_REGISTRY
+    )
+
+
+def run(program: Callable[[], int]) -> int:
+    """Run a program with progress bars and messages; bad input becomes one line on standard error and status 2."""
+
+    def shown() -> int:
+        with shown_by(lambda text, total, unit: tqdm(desc=text, total=total, unit=unit, leave=False)), messages():
+            return program()
+
+    return end_on_bad_input(shown)
+
+
+@contextmanager
+def messages() -> Iterator[None]:
+    """What the library logs goes to standard output, as it is."""
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger = logging.getLogger("bias_jax")
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+
+
+def tell_failures(failures: Mapping[str, Exception]) -> int:
+    """One line for each instrument that failed; the exit status: 0 if none did, 2 if all for bad input, else 1."""
+    for name, error in failures.items():
+        if isinstance(error, InputError):
+            print(f"error: {name}: {error}", file=sys.stderr)
+            continue
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        notes = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
+        reason = str(error).splitlines()[0] if str(error) else ""
+        print(f"error: {name} failed{notes}: {type(error).__name__}: {reason} at {where.filename}:{where.lineno}. "
+              "Everything else is complete; run the same command again to repeat it", file=sys.stderr)  # fmt: skip
+    if not failures:
+        return 0
+    return 2 if all(isinstance(error, InputError) for error in failures.values()) else 1

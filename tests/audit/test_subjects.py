@@ -1,0 +1,32 @@
+import numpy as np
+import pytest
+
+from bias_jax.activations import LayerPlan
+from bias_jax.audit import FlaxSubject, look
+from bias_jax.audit.subjects import MEAN_COLOUR, RAW_PIXELS, SIDE, Baseline
+from bias_jax.data.decoding import decode
+from bias_jax.errors import InputError
+from bias_jax.networks import NETWORKS, Transform
+from tests.audit.toys import faces, pictures
+
+
+def test_layers_without_valid_weights_are_left_out_or_refused():
+    trained = FlaxSubject("vgg16", {}, Transform(256, 224), "weights", "0")
+    features = FlaxSubject("vgg16", {}, Transform(256, 224), "weights", "0", untrained="classifier.")
+    assert trained.choice(()).layers == NETWORKS["vgg16"].layers and trained.choice(()).output
+    assert trained.choice(("classifier.1",)).layers == ("classifier.1",) and trained.choice(("classifier.1",)).by_user
+    assert features.choice(()).layers == tuple(f"features.{i}" for i in (4, 9, 16, 23, 30))
+    assert not features.choice(()).output
+    with pytest.raises(InputError, match=r"layer 'classifier\.1' has no valid weights"):
+        features.choice(("features.4", "classifier.1"))
+
+
+def test_the_baseline_is_the_centre_square_from_black_to_white():
+    """Pictures of 36 x 36 need no resizing: 2 pixels are cut off on every side."""
+    files = pictures(3, size=36)
+    images, _ = look([faces(files)])
+    wave = [LayerPlan(RAW_PIXELS, (1, 1, SIDE * SIDE * 3), 0), LayerPlan(MEAN_COLOUR, (1, 1, 3), 0)]
+    pixels, colour = Baseline().extract(images, wave, {}, batch_size=2, precision="float32")
+    expected = np.stack([decode(data)[2:34, 2:34] for data in files]) / 127.5 - 1.0
+    np.testing.assert_allclose(pixels, expected.reshape(3, -1), atol=1e-6)
+    np.testing.assert_allclose(colour, expected.mean(axis=(1, 2)), atol=1e-6)
