@@ -33,12 +33,12 @@ def _total() -> Programs:
     """Of this process, from the first call on. JAX keeps its listeners for good, so there is one for all."""
     total = Programs()
 
-    def compiled(event: str, duration: float, **_: object) -> None:
+    def compiled(event: str, duration_secs: float, **_: str | int) -> None:
         if event == COMPILED:
             total.count += 1
-            total.seconds += duration
+            total.seconds += duration_secs
 
-    def happened(event: str, **_: object) -> None:
+    def happened(event: str, **_: str | int) -> None:
         total.cached += event == FROM_CACHE
 
     jax.monitoring.register_event_duration_secs_listener(compiled)
@@ -79,7 +79,7 @@ def use_cache(directory: str) -> None:
         return
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-    if not directory and jax.config.jax_compilation_cache_dir:
+    if not directory and jax.config.values["jax_compilation_cache_dir"]:
         return
     path, remedy = Path(directory) if directory else default_cache(), "choose another --cache, or --cache off"
     try:

@@ -5,7 +5,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TypeVar, get_args, get_origin
+from typing import Any, get_args, get_origin
 
 import tyro
 from tqdm import tqdm
@@ -15,7 +15,6 @@ from bias_jax.errors import InputError
 from bias_jax.errors import run as end_on_bad_input
 from bias_jax.progress import shown_by
 
-Config = TypeVar("Config")
 _REGISTRY = ConstructorRegistry()
 
 
@@ -44,7 +43,7 @@ def _lists(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec | None:
     )
 
 
-def parse(config: type[Config], argv: Sequence[str] | None, program: str, description: str) -> Config:
+def parse(config: Any, argv: Sequence[str] | None, program: str, description: str) -> Any:
     """Build `config` from the command line; its fields are the options, the comments beside them the help."""
     return tyro.cli(
         config, args=argv, prog=f"python -m experiments.{program}", description=description, registry=_REGISTRY

@@ -18,7 +18,7 @@ another experiment. A run that was interrupted continues when the same command i
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from bias_jax.audit import RunConfig
 from bias_jax.instruments import Heads
@@ -33,10 +33,10 @@ FAIRFACE_LABELS = ("age", "race")  # genders are told apart by too few labels to
 class DisparityConfig:
     """Multi-label heads alone."""
 
-    heads: flat(Heads) = Heads()  # type: ignore[valid-type]
-    data: flat(DataConfig) = DataConfig()  # type: ignore[valid-type]
-    networks: flat(NetworkConfig) = NetworkConfig()  # type: ignore[valid-type]
-    run: flat(RunConfig) = RunConfig()  # type: ignore[valid-type]
+    heads: flat(Heads) = field(default_factory=Heads)  # type: ignore[valid-type]
+    data: flat(DataConfig) = field(default_factory=DataConfig)  # type: ignore[valid-type]
+    networks: flat(NetworkConfig) = field(default_factory=NetworkConfig)  # type: ignore[valid-type]
+    run: flat(RunConfig) = field(default_factory=RunConfig)  # type: ignore[valid-type]
 
 
 def disparity(config: DisparityConfig) -> int:

@@ -15,7 +15,7 @@ same command is given.
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bias_jax.audit import RunConfig
 from bias_jax.instruments import Associations
@@ -29,9 +29,9 @@ class IeatConfig:
     """Association tests alone."""
 
     associations: flat(Associations)  # type: ignore[valid-type]
-    data: flat(DataConfig) = DataConfig()  # type: ignore[valid-type]
-    networks: flat(NetworkConfig) = NetworkConfig()  # type: ignore[valid-type]
-    run: flat(RunConfig) = RunConfig()  # type: ignore[valid-type]
+    data: flat(DataConfig) = field(default_factory=DataConfig)  # type: ignore[valid-type]
+    networks: flat(NetworkConfig) = field(default_factory=NetworkConfig)  # type: ignore[valid-type]
+    run: flat(RunConfig) = field(default_factory=RunConfig)  # type: ignore[valid-type]
 
 
 def ieat(config: IeatConfig) -> int:

@@ -29,10 +29,10 @@ SweepConfig = make_dataclass(
     "SweepConfig",
     [
         ("instruments", tuple[str, ...], field(default=DEFAULT)),
-        ("data", flat(DataConfig), field(default=DataConfig())),
-        ("networks", flat(NetworkConfig), field(default=NetworkConfig())),
-        ("run", flat(RunConfig), field(default=RunConfig())),
-        *((name, kind, field(default=kind())) for name, kind in INSTRUMENTS.items()),
+        ("data", flat(DataConfig), field(default_factory=DataConfig)),
+        ("networks", flat(NetworkConfig), field(default_factory=NetworkConfig)),
+        ("run", flat(RunConfig), field(default_factory=RunConfig)),
+        *((name, kind, field(default_factory=kind)) for name, kind in INSTRUMENTS.items()),
     ],
     frozen=True,
 )

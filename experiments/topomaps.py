@@ -10,7 +10,7 @@ the same command is given.
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bias_jax.audit import RunConfig
 from bias_jax.instruments import Maps
@@ -23,10 +23,10 @@ from experiments.datasets import DataConfig, flat, read_faces
 class TopomapsConfig:
     """Maps alone, measured."""
 
-    maps: flat(Maps) = Maps(measure=True)  # type: ignore[valid-type]
-    data: flat(DataConfig) = DataConfig()  # type: ignore[valid-type]
-    networks: flat(NetworkConfig) = NetworkConfig()  # type: ignore[valid-type]
-    run: flat(RunConfig) = RunConfig()  # type: ignore[valid-type]
+    maps: flat(Maps) = field(default_factory=lambda: Maps(measure=True))  # type: ignore[valid-type]
+    data: flat(DataConfig) = field(default_factory=DataConfig)  # type: ignore[valid-type]
+    networks: flat(NetworkConfig) = field(default_factory=NetworkConfig)  # type: ignore[valid-type]
+    run: flat(RunConfig) = field(default_factory=RunConfig)  # type: ignore[valid-type]
 
 
 def topomaps(config: TopomapsConfig) -> int:

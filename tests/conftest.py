@@ -1,4 +1,6 @@
-"""Shared fixtures. Photographs are found through FAIRFACE_DIR, published association tests through IEAT_DIR."""
+"""Shared fixtures. Photographs are found through FAIRFACE_DIR, published association tests through IEAT_DIR, a trained
+network through TRAINED_DIR.
+"""
 
 import atexit
 import os
@@ -6,10 +8,18 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
 from bias_jax.data import Attribute, FaceDataset
+
+# An array that is stretched or widened in silence is a mistake more often than a convenience. Set in the environment
+# too, so that the commands that tests start are as strict.
+STRICT = {"jax_numpy_rank_promotion": "raise", "jax_numpy_dtype_promotion": "strict"}
+for option, value in STRICT.items():
+    os.environ[option.upper()] = value
+    jax.config.update(option, value)
 
 # Most of the time of the tests is compilation: all processes of a run share what they compile.
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
@@ -32,6 +42,14 @@ def ieat_dir() -> Path:
     directory = os.environ.get("IEAT_DIR")
     if not directory:
         pytest.skip("IEAT_DIR is not set")
+    return Path(directory)
+
+
+@pytest.fixture(scope="session")
+def trained_dir() -> Path:
+    directory = os.environ.get("TRAINED_DIR")
+    if not directory:
+        pytest.skip("TRAINED_DIR is not set")
     return Path(directory)
 
 

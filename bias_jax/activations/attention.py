@@ -109,7 +109,7 @@ def occlusion_maps(
 @partial(jit_network, static_argnames=("name", "source", "rule", "precision"))
 def _occlude(params, images, weights, masks, i, *, name: str, source: str | None, rule: str, precision: str):
     image = images[i]
-    batch = jnp.concatenate([image[None], image * masks])
+    batch = jnp.concatenate([image[None], image[None] * masks])
     logits, activations = forward(name, params, batch, precision=precision)
     features = _features(logits, activations, source, rule)
     return jnp.einsum("md,...d->...m", features[:1] - features[1:], weights[i], precision="highest")

@@ -74,8 +74,9 @@ def _count(
         sums = jnp.matmul(rows, unpack(patterns), precision="highest")  # [L, lanes]
         sums = jnp.abs(sums) if two_sided else sums
         wanted = jnp.arange(lanes, dtype=jnp.int32) < draws - start  # the last block is cut
-        own += (sums >= thresholds[:, None]) & wanted
-        largest += (sums.max(axis=0) >= thresholds[:, None]) & wanted
+        own += ((sums >= thresholds[:, None]) & wanted[None]).astype(jnp.int32)
+        reached = sums.max(axis=0, keepdims=True) >= thresholds[:, None]
+        largest += (reached & wanted[None]).astype(jnp.int32)
         return start + lanes, state, own, largest
 
     # One counter per lane: adding up within the loop would cost more than the draws.

@@ -68,7 +68,11 @@ def image_associations(images: ArrayLike, a: ArrayLike, b: ArrayLike) -> np.ndar
 
 
 def cosines(images: ArrayLike, others: ArrayLike) -> np.ndarray:
-    """Cosine of every image [N, D] with every other [M, D], float64 [N, M]."""
+    """Cosine of every image [N, D] with every other [M, D], float64 [N, M].
+
+    >>> cosines([[1, 0], [3, 4]], [[2, 0], [0, 5]]).round(6).tolist()
+    [[1.0, 0.0], [0.6, 0.8]]
+    """
     _check_widths(images, others)
     right = directions(others)
     return np.concatenate([directions(block) @ right.T for block in _blocks(np.asarray(images))])

@@ -23,4 +23,5 @@ from bias_jax.audit.stored import Stored as Stored
 from bias_jax.audit.stored import open_stored as open_stored
 from bias_jax.audit.subjects import RANDOM as RANDOM
 from bias_jax.audit.subjects import FlaxSubject as FlaxSubject
+from bias_jax.audit.subjects import Subject as Subject
 from bias_jax.audit.subjects import load_subject as load_subject

@@ -8,13 +8,13 @@ import pyarrow as pa
 from bias_jax.audit.protocol import Context, Illustrating
 from bias_jax.audit.road import Stopwatch, Work
 from bias_jax.audit.stored import TABLES, as_rows, read_tables, save_tables
-from bias_jax.audit.subjects import FlaxSubject
+from bias_jax.audit.subjects import Subject
 from bias_jax.progress import track
 
 log = logging.getLogger("bias_jax.audit")
 
 
-def finish(work: Work, subject: FlaxSubject, context: Context, watch: Stopwatch) -> dict[str, pa.Table]:
+def finish(work: Work, subject: Subject, context: Context, watch: Stopwatch) -> dict[str, pa.Table]:
     """Write whatever is not there yet of an instrument; gives its tables.
 
     What fails ends this instrument, except for a figure: then the other figures are still drawn.

@@ -98,7 +98,7 @@ def look(datasets: Sequence[FaceDataset], *, skip_unreadable: bool = False) -> t
 
 
 def _looks(dataset: FaceDataset, by_bytes: dict[bytes, _Look | str], skip_unreadable: bool) -> list[_Look | str]:
-    """What is found of every image of a data set; a message where it cannot be decoded. Equal files are decoded once."""
+    """What is found of every image, a message where it cannot be decoded; equal files are decoded once."""
 
     def one(i: int) -> tuple[bytes, _Look | str]:
         try:

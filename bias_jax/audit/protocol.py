@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
-import jax
 import numpy as np
 
 from bias_jax.activations import OUTPUT as OUTPUT
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from bias_jax.audit.stored import Stored
-    from bias_jax.audit.subjects import FlaxSubject
+    from bias_jax.audit.subjects import Subject
 
 # Sources of activations: the network of the run, the same architecture without training, and no network at all.
 NETWORK, UNTRAINED, BASELINE = "network", "untrained network", "no network"
@@ -81,6 +80,7 @@ class Context(NamedTuple):
 
     seed: int
     pooling: str  # the rule of `activations.RULES` by which layers are reduced
+    precision: str = "float32"  # of the network, a key of `networks.PRECISIONS`
 
 
 @runtime_checkable
@@ -114,7 +114,7 @@ class Instrument(Protocol):
         """
 
     def measure(
-        self, task: Task, layers: Sequence[Layer], features: Mapping[str, jax.Array], wanted: Sequence[str],
+        self, task: Task, layers: Sequence[Layer], features: Mapping[str, Any], wanted: Sequence[str],
         context: Context,
     ) -> Iterator[tuple[str, Arrays]]:  # fmt: skip
         """Arrays to be stored for each layer; a layer is stored as soon as it is yielded.
@@ -122,7 +122,7 @@ class Instrument(Protocol):
         Args:
             task: of `prepare`.
             layers: all layers of one width.
-            features: layer -> [n, D] on the device (with `Task.groups`, its `GroupMeans` [G, D]).
+            features: layer -> array [n, D] on the device (with `Task.groups`, its `GroupMeans` [G, D]).
             wanted: the layers that are not stored yet; others need not be yielded.
             context: of the run.
         """
@@ -142,7 +142,7 @@ class Illustrating(Protocol):
     """An instrument that looks once more at single images when all layers are measured."""
 
     def illustrate(
-        self, task: Task, seen: Seen, subject: "FlaxSubject", stored: "Stored", tables: Mapping[str, Rows],
+        self, task: Task, seen: Seen, subject: "Subject", stored: "Stored", tables: Mapping[str, Rows],
         context: Context,
     ) -> Iterator[tuple[str, Arrays]]:  # fmt: skip
         """Arrays to be stored, by name; `Stored.illustrations` gives them back."""

@@ -23,7 +23,7 @@ from bias_jax.audit.protocol import BASELINE, NETWORK, UNTRAINED, Context, Instr
 from bias_jax.audit.result import Audit
 from bias_jax.audit.road import Assignment, Stopwatch, Walk, Work, plan_source, walk_source
 from bias_jax.audit.stored import ABOUT, TASK, Stored
-from bias_jax.audit.subjects import RANDOM, Baseline, FlaxSubject, Subject, load_subject
+from bias_jax.audit.subjects import RANDOM, Baseline, Subject, load_subject
 from bias_jax.compilation import counted_programs
 from bias_jax.data import FaceDataset
 from bias_jax.errors import InputError
@@ -53,7 +53,7 @@ class RunConfig:
 
 
 def audit(
-    network: str,
+    network: str | Subject,
     instruments: Sequence[Instrument],
     *,
     faces: FaceDataset | None = None,
@@ -64,10 +64,10 @@ def audit(
     """Audit one network: every picture goes through it once, whatever instruments are chosen.
 
     Args:
-        network: name of the network.
+        network: name of a network; or anything that turns images into named activations, see `Subject`.
         instruments: what is measured; see `bias_jax.instruments`.
         faces: labelled images, e.g. of `data.read_fairface`; None if no instrument needs any.
-        weights: folder of a checkpoint (see the converters), or ``random``: the untrained control.
+        weights: folder of a checkpoint (see the converters), or ``random``: the untrained control. Of a named network.
         config: see `RunConfig`.
         out: run directory; a run that was interrupted there continues. None: a temporary one, which goes with the
             result.
@@ -79,7 +79,8 @@ def audit(
         InputError: bad input that shows before anything is measured.
     """
     config = config or RunConfig()
-    registered(network)
+    if isinstance(network, str):
+        registered(network)
     names = [instrument.name for instrument in instruments]
     if not names or len(set(names)) < len(names):
         raise InputError(f"instruments must be chosen once each, got {names}", remedy="see bias_jax.instruments")
@@ -103,11 +104,11 @@ def audit(
 
 
 def _audit(
-    network: str, instruments: Sequence[Instrument], faces: FaceDataset | None, weights: str, config: RunConfig,
-    path: Path, watch: Stopwatch,
+    network: str | Subject, instruments: Sequence[Instrument], faces: FaceDataset | None, weights: str,
+    config: RunConfig, path: Path, watch: Stopwatch,
 ) -> tuple[list[Work], dict[str, dict], int]:  # fmt: skip
     start = time.perf_counter()
-    context = Context(config.seed, config.pooling)
+    context = Context(config.seed, config.pooling, config.precision)
     asked = [instrument.pictures(faces, context) for instrument in instruments]
     first = [faces] if faces is not None and any(given is faces for given in asked) else []
     images, seen = look([*first, *asked], skip_unreadable=config.skip_unreadable)
@@ -121,8 +122,11 @@ def _audit(
     primary = (of_faces or seen)[0]
     distinct = np.sort(np.unique(primary.rows, return_index=True)[1])
     calibration = primary.dataset if of_faces else primary.dataset.take(distinct)
-    audited = load_subject(network, weights, calibration, images.image_size, config.seed)
-    subjects = _sources(audited, weights, instruments, calibration, images, config.seed)
+    audited, trained = network, True
+    if isinstance(audited, str):
+        audited = load_subject(audited, weights, calibration, images.image_size, config.seed)
+        trained = weights != RANDOM
+    subjects = _sources(audited, trained, instruments, calibration, images, config.seed)
     watch.add("load weights", start)
 
     assignments = []
@@ -134,7 +138,7 @@ def _audit(
     plans = {source: plan_source(walk, subject, source, assignments) for source, subject in subjects.items()}
 
     identity = {
-        "model": network,
+        "model": audited.model,
         "weights_sha256": audited.sha256,
         "data_sha256": of_faces[0].sha256 if of_faces else None,
         "activations": {name: getattr(config, name) for name in ("pooling", "precision", "batch_size", "seed")},
@@ -142,7 +146,7 @@ def _audit(
         "device": device(),
     }
     about = {
-        "model": network,
+        "model": audited.model,
         "weights": audited.title,
         "data": primary.dataset.name,
         "images": len(primary.dataset),
@@ -160,11 +164,11 @@ def _audit(
 
 
 def _sources(
-    audited: FlaxSubject, weights: str, instruments: Sequence[Instrument], calibration: FaceDataset, images: ImageSet,
+    audited: Subject, trained: bool, instruments: Sequence[Instrument], calibration: FaceDataset, images: ImageSet,
     seed: int,
 ) -> dict[str, Subject]:  # fmt: skip
     """Source -> subject: what is audited first, then what any instrument wants beside it."""
-    subjects: dict[str, Subject] = {UNTRAINED if weights == RANDOM else NETWORK: audited}
+    subjects: dict[str, Subject] = {NETWORK if trained else UNTRAINED: audited}
     wanted = {source for instrument in instruments for source in instrument.sources}
     if UNTRAINED in wanted and UNTRAINED not in subjects:
         subjects[UNTRAINED] = load_subject(audited.model, RANDOM, calibration, images.image_size, seed)
@@ -242,7 +246,7 @@ def _digest(task: Task) -> str:
     return digest.hexdigest()
 
 
-def _tell(works: Sequence[Work], subject: FlaxSubject, plan: object) -> None:
+def _tell(works: Sequence[Work], subject: Subject, plan: object) -> None:
     """What a reader must know before numbers appear."""
     log.info("%s: %s\n%s", subject.model, subject.title, plan)
     notes = dict.fromkeys(note for w in works for note in (*w.assignment.seen.dataset.notes, *w.assignment.task.notes))

@@ -21,8 +21,9 @@ from bias_jax.data.published_tests import PUBLISHED_TESTS as PUBLISHED_TESTS
 from bias_jax.data.sampling import balanced_subset as balanced_subset
 from bias_jax.data.sampling import stratified_folds as stratified_folds
 from bias_jax.data.stimuli import AssociationStimuli as AssociationStimuli
-from bias_jax.data.stimuli import Stimuli as Stimuli
-from bias_jax.data.stimuli import collect as collect
+from bias_jax.data.stimuli import locate_tests as locate_tests
+from bias_jax.data.stimuli import stimulus_pictures as stimulus_pictures
+from bias_jax.data.stimuli import suspicious_pictures as suspicious_pictures
 from bias_jax.data.stimulus_sources import StimulusRequest as StimulusRequest
 from bias_jax.data.stimulus_sources import folder_images as folder_images
 from bias_jax.data.stimulus_sources import folder_tests as folder_tests

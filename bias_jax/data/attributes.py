@@ -23,6 +23,15 @@ class Target:
     """What a probe predicts: a subset of attributes, with the product of their categories as classes.
 
     Class numbers are mixed radix in the order of the attributes, the last one running fastest.
+
+    >>> race, gender = Attribute("race", ("White", "Black")), Attribute("gender", ("Male", "Female"))
+    >>> groups = Target((race, gender))
+    >>> groups.classes
+    ('White / Male', 'White / Female', 'Black / Male', 'Black / Female')
+    >>> groups.encode({"race": np.array([0, 1, 1]), "gender": np.array([1, 0, 1])})
+    array([1, 2, 3], dtype=int32)
+    >>> groups.decode(np.array([2]))
+    {'race': array([1], dtype=int32), 'gender': array([0], dtype=int32)}
     """
 
     attributes: tuple[Attribute, ...]
@@ -58,5 +67,10 @@ class Target:
 
 
 def all_targets(attributes: Sequence[Attribute]) -> tuple[Target, ...]:
-    """Every non-empty subset of the attributes: single ones first, the full intersection last."""
+    """Every non-empty subset of the attributes: single ones first, the full intersection last.
+
+    >>> attributes = [Attribute(name, ("no", "yes")) for name in ("race", "age", "gender")]
+    >>> [target.name for target in all_targets(attributes)]
+    ['race', 'age', 'gender', 'race x age', 'race x gender', 'age x gender', 'race x age x gender']
+    """
     return tuple(Target(subset) for k in range(1, len(attributes) + 1) for subset in combinations(attributes, k))

@@ -123,15 +123,15 @@ def _draw_one(key: jax.Array, latents: jax.Array, size: int) -> jax.Array:
     keys = jax.random.split(key, 3)
     u = jax.random.uniform(keys[0], (6,))
     # Drawn in units of a face of 224 pixels, whatever the size of the image.
-    grid = (jnp.arange(size) + 0.5) * (224.0 / size)
+    grid = (jnp.arange(size, dtype=jnp.float32) + 0.5) * (224.0 / size)
     y, x = grid[:, None], grid[None, :]
     cx, cy = 104.0 + 16.0 * u[0], 104.0 + 16.0 * u[1]
     height = 78.0 + 12.0 * u[2]
     half_width = height * jnp.clip(0.60 + 0.20 * width, 0.15, 1.2)
-    tint = jax.random.uniform(keys[1], (2, 3))
+    tint = jax.random.uniform(keys[1], (2, 3))[:, None, None]
 
     background = 60.0 + 130.0 * tint[0] + 40.0 * (tint[1] - 0.5) * (y / 224.0 - 0.5)[..., None]
-    warm, cool = (jnp.asarray(colour) for colour in _PALETTE)
+    warm, cool = (jnp.asarray(colour)[None, None] for colour in _PALETTE)
     skin = warm + (cool - warm) * (palette / 3.0)
     skin = skin * (1.0 + 0.24 * (u[3] - 0.5) * (x - cx)[..., None] / 224.0)
     # Lines of random direction and phase; their contrast is the texture, their pattern is not.
@@ -143,7 +143,7 @@ def _draw_one(key: jax.Array, latents: jax.Array, size: int) -> jax.Array:
     for number, (dx, dy, rx, ry) in enumerate(_FEATURES):
         opening = ry * jnp.exp(0.3 * mouth) if number == 2 else ry
         feature = _inside(x, y, cx + dx * half_width, cy + dy * height, rx, opening)[..., None]
-        image = image + feature * (jnp.array([45.0, 35.0, 40.0]) - image)
+        image = image + feature * (jnp.array([[[45.0, 35.0, 40.0]]]) - image)
     image = image + 4.0 * jax.random.normal(keys[2], (size, size, 1))
     return jnp.clip(jnp.rint(image), 0, 255).astype(jnp.uint8)
 

@@ -6,11 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
-from tqdm import tqdm
 
 from bias_jax.data.dataset import FaceDataset
 from bias_jax.data.decoding import THREADS, decode
 from bias_jax.errors import InputError
+from bias_jax.progress import track
 
 # Published numbers of images (marginals, in the order of the categories of `fairface`).
 OFFICIAL = {
@@ -62,7 +62,7 @@ def check_split(split: str, read: Callable[..., FaceDataset]) -> SplitCheck:
     unreadable, fingerprints = [], {}
     with ThreadPoolExecutor(THREADS) as pool:
         looks = pool.map(look, range(len(dataset)))
-        for i, (reason, digest) in enumerate(tqdm(looks, f"check {split}", len(dataset), unit="image", leave=False)):
+        for i, (reason, digest) in enumerate(track(looks, f"check {split}", len(dataset), unit="image")):
             name = dataset.image_names[i]
             if digest is None:
                 unreadable.append(name)

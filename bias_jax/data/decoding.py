@@ -11,10 +11,10 @@ from functools import lru_cache
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from bias_jax.data.dataset import FaceDataset
 from bias_jax.errors import InputError
+from bias_jax.progress import track
 
 THREADS = 4
 LARGEST_IMAGE = Image.MAX_IMAGE_PIXELS or 2**26  # pixels; PIL's limit against decompression bombs
@@ -113,7 +113,7 @@ def inspect_images(dataset: FaceDataset, *, skip_unreadable: bool = False) -> In
     digest = hashlib.sha256()
     readable, sizes, unreadable = [], set(), []
     with ThreadPoolExecutor(THREADS) as pool:
-        looks = tqdm(pool.map(look, range(len(dataset))), "check images", len(dataset), unit="image", leave=False)
+        looks = track(pool.map(look, range(len(dataset))), "check images", len(dataset), unit="image")
         for i, (size, result) in enumerate(looks):
             if size is None:
                 if not skip_unreadable:

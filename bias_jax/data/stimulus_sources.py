@@ -19,9 +19,8 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 class Source:
     """One image before it is looked at."""
 
-    name: str  # unique
+    name: str  # unique in its tests; the same wherever their folder lies
     read: Callable[[], bytes]
-    file: Path | str  # for messages
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,11 @@ def folder_tests(directory: str | Path, names: Sequence[str] = ()) -> list[Stimu
         if name not in found:
             raise InputError(f"holds no test {name!r}", file=root, remedy=f"choose among {', '.join(found)}")
     return [
-        StimulusRequest(name, _labels(root, name, found[name]), tuple(folder_images(path) for path in found[name]))
+        StimulusRequest(
+            name,
+            _labels(root, name, found[name]),
+            tuple(folder_images(path, path.relative_to(root).as_posix()) for path in found[name]),
+        )
         for name in (names or found)
     ]
 
@@ -77,8 +80,12 @@ def _labels(root: Path, name: str, paths: tuple[Path, ...]) -> tuple[str, str, s
     return x, y, a, b
 
 
-def folder_images(folder: str | Path) -> tuple[Source, ...]:
+def folder_images(folder: str | Path, name: str) -> tuple[Source, ...]:
     """Images of a folder by their names' suffixes, sorted.
+
+    Args:
+        folder: it alone, not the folders in it.
+        name: of the folder; the images are called ``NAME/FILE``.
 
     Raises:
         InputError: if there is none.
@@ -89,7 +96,7 @@ def folder_images(folder: str | Path) -> tuple[Source, ...]:
     paths = sorted(p for p in root.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
     if not paths:
         raise InputError("holds no image", file=root, remedy=f"put files ending in {', '.join(SUFFIXES)} there")
-    return tuple(Source(str(path.resolve()), path.read_bytes, path) for path in paths)
+    return tuple(Source(f"{name}/{path.name}", path.read_bytes) for path in paths)
 
 
 def group_images(dataset: FaceDataset, group: str, most: int | None = None) -> tuple[Source, ...]:
@@ -109,10 +116,7 @@ def group_images(dataset: FaceDataset, group: str, most: int | None = None) -> t
     rows = [int(row) for row in np.flatnonzero(inside)[:most]]
     if not rows:
         raise InputError(f"group {group!r} has no image", file=dataset.source, remedy="choose a larger group")
-    return tuple(
-        Source(f"{dataset.source}/{dataset.image_names[r]}", partial(dataset.read_bytes, r), dataset.image_names[r])
-        for r in rows
-    )
+    return tuple(Source(f"faces/{dataset.image_names[r]}", partial(dataset.read_bytes, r)) for r in rows)
 
 
 def group_categories(dataset: FaceDataset, group: str) -> dict[str, int]:

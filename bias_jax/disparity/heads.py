@@ -31,15 +31,15 @@ Unverified = Literal["mask", "negative"]
 class HeadConfig:
     """How heads are trained. Every loss gets every combination of learning rate and weight decay."""
 
-    losses: tuple[str, ...] = tuple(LOSSES)
-    learning_rates: tuple[float, ...] = (0.001, 0.01, 0.1, 1.0)
-    weight_decays: tuple[float, ...] = (1e-4, 1e-2)  # added to the gradient as this times the weights, biases free
-    epochs: int = 20
-    batch_size: int = 32  # the last incomplete batch of an epoch is left out
-    optimiser: Literal["nesterov", "adam"] = "nesterov"
+    losses: tuple[str, ...] = tuple(LOSSES)  # losses to compare
+    learning_rates: tuple[float, ...] = (0.001, 0.01, 0.1, 1.0)  # chosen per loss on tuning images
+    weight_decays: tuple[float, ...] = (1e-4, 1e-2)  # chosen likewise; times the weights, added to their gradient
+    epochs: int = 20  # passes over the training images
+    batch_size: int = 32  # training images per step of the heads; an epoch's last incomplete batch is left out
+    optimiser: Literal["nesterov", "adam"] = "nesterov"  # of the heads
     momentum: float = 0.9  # of nesterov
-    schedule: Literal["cosine", "steps", "constant"] = "cosine"  # steps: a tenth after 40 % and after 80 %
-    unverified: Unverified = "mask"  # what a label is that nobody verified: unknown, or absent
+    schedule: Literal["cosine", "steps", "constant"] = "cosine"  # of learning rates; steps: / 10 at 40 % and at 80 %
+    unverified: Unverified = "mask"  # a label that nobody verified is unknown (mask), or absent (negative)
 
     @property
     def heads(self) -> tuple[tuple[str, float, float], ...]:
@@ -194,7 +194,7 @@ def _initial(starts: list[jax.Array], layers: int, config: HeadConfig) -> tuple[
 def _epoch(weights, state, bank, mean, scale, settings, inputs, *, config: HeadConfig):
     """All steps of one epoch; `inputs` are the images, labels and learning-rate factors of each step."""
     optimiser, per_loss = _optimiser(config), len(config.heads) // len(config.losses)
-    rates, decays = (x[:, None] for x in settings)  # [H, 1]
+    rates, decays = (x[None, :, None] for x in settings)  # [1, H, 1]
 
     def total(logits: jax.Array, labels: jax.Array) -> jax.Array:
         """Sum of the losses of all heads; they have no weights in common. Logits [B, H, C]."""
@@ -210,7 +210,9 @@ def _epoch(weights, state, bank, mean, scale, settings, inputs, *, config: HeadC
         slopes = jax.grad(total)(logits, labels).reshape(len(rows), -1)
         gradient = jnp.matmul(x.T, slopes, precision="highest").reshape(w.shape)
         penalised = jnp.arange(len(w))[:, None, None] < len(w) - 1
-        updates, s = optimiser.update(gradient + jnp.where(penalised, decays * w, 0.0), s, w)
+        gradient += jnp.where(penalised, decays * w, 0.0)
+        with jax.numpy_dtype_promotion("standard"):  # Adam in optax raises a float to an integer power
+            updates, s = optimiser.update(gradient, s, w)
         return w + factor * rates * updates, s
 
     over_replicates = jax.vmap(update, in_axes=(0, 0, None, 0, 0, 0, 0, None))
@@ -231,7 +233,7 @@ def _epoch(weights, state, bank, mean, scale, settings, inputs, *, config: HeadC
 
 def _standardise(x: jax.Array, mean: jax.Array, scale: jax.Array) -> jax.Array:
     """Features [n, D] -> [n, D + 1]; the last column is all ones and carries the bias."""
-    return jnp.concatenate([(x - mean) / scale, jnp.ones((len(x), 1), x.dtype)], axis=1)
+    return jnp.concatenate([(x - mean[None]) / scale[None], jnp.ones((len(x), 1), x.dtype)], axis=1)
 
 
 @jax.jit

@@ -26,7 +26,7 @@ def pairwise_softmax(logits: jax.Array, labels: jax.Array) -> jax.Array:
     margin = _log_sum_exp(s, absent)[:, None] - s  # below -1e30 where there are no negatives
     contributes = present & absent.any(axis=1, keepdims=True)
     terms = jnp.where(contributes, jax.nn.softplus(jnp.where(contributes, margin, 0.0)), 0.0)
-    return terms.sum() / jnp.maximum(present.sum(), 1)
+    return terms.sum() / jnp.maximum(present.sum().astype(s.dtype), 1.0)
 
 
 def target_softmax(logits: jax.Array, labels: jax.Array) -> jax.Array:
@@ -39,15 +39,22 @@ def target_softmax(logits: jax.Array, labels: jax.Array) -> jax.Array:
     """
     s, present, _, known = _split(logits, labels)
     log_share = s - _log_sum_exp(s, known)[:, None]
-    terms = -jnp.where(present, log_share, 0.0).sum(axis=1) / jnp.maximum(present.sum(axis=1), 1)
+    terms = -jnp.where(present, log_share, 0.0).sum(axis=1) / jnp.maximum(present.sum(axis=1).astype(s.dtype), 1.0)
     return _mean_over_images(terms, known)
 
 
 def binary_cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
-    """One logistic regression per class: mean over all known entries of  log(1 + exp s) - y s."""
+    """One logistic regression per class: mean over all known entries of  log(1 + exp s) - y s.
+
+    At logits of 0 every known entry costs log 2; the unknown one does not count:
+
+    >>> loss = binary_cross_entropy(jnp.zeros((1, 3)), jnp.array([[1.0, 0.0, jnp.nan]]))
+    >>> f"{loss:.4f}"
+    '0.6931'
+    """
     s, present, _, known = _split(logits, labels)
     terms = jax.nn.softplus(s) - jnp.where(present, s, 0.0)
-    return jnp.where(known, terms, 0.0).sum() / jnp.maximum(known.sum(), 1)
+    return jnp.where(known, terms, 0.0).sum() / jnp.maximum(known.sum().astype(s.dtype), 1.0)
 
 
 def zlpr(logits: jax.Array, labels: jax.Array) -> jax.Array:
@@ -65,8 +72,8 @@ LOSSES: dict[str, Loss] = {f.__name__: f for f in (pairwise_softmax, target_soft
 def _split(logits: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
     """Logits in at least float32, and which entries are present, absent, known."""
     s = jnp.asarray(logits)
-    s = s.astype(jnp.promote_types(s.dtype, jnp.float32))
-    labels = jnp.asarray(labels)
+    s = s.astype(jnp.float64 if s.dtype == jnp.float64 else jnp.float32)
+    labels = jnp.asarray(labels).astype(s.dtype)
     present, absent = labels == 1, labels == 0  # NaN equals nothing
     return s, present, absent, present | absent
 
@@ -86,4 +93,4 @@ def _log_sum_exp(s: jax.Array, chosen: jax.Array, *, one: bool = False) -> jax.A
 def _mean_over_images(terms: jax.Array, known: jax.Array) -> jax.Array:
     """Mean [N] -> scalar over the images with known labels."""
     counted = known.any(axis=1)
-    return jnp.where(counted, terms, 0.0).sum() / jnp.maximum(counted.sum(), 1)
+    return jnp.where(counted, terms, 0.0).sum() / jnp.maximum(counted.sum().astype(terms.dtype), 1.0)

@@ -195,5 +195,5 @@ class InceptionV3(nnx.Module):
 
 def transform_input(x: jax.Array) -> jax.Array:
     """From ImageNet's normalisation to [-1, 1], which the published weights were trained on (``transform_input``)."""
-    mean, std = np.array(IMAGENET_MEAN), np.array(IMAGENET_STD)
+    mean, std = (np.array(v)[None, None, None] for v in (IMAGENET_MEAN, IMAGENET_STD))
     return x * jnp.asarray(std / 0.5, x.dtype) + jnp.asarray((mean - 0.5) / 0.5, x.dtype)

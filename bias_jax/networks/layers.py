@@ -57,13 +57,14 @@ def conv_norm(convolution: nnx.Conv, bn: nnx.BatchNorm, x: jax.Array) -> jax.Arr
     # Folded in the parameters' float32: some variances of the published InceptionV3 are near 1e-14.
     scale = bn.scale[...] * jax.lax.rsqrt(bn.var[...] + bn.epsilon)
     shift = bn.bias[...] - bn.mean[...] * scale
-    return _convolve(convolution, x, convolution.kernel[...] * scale) + shift.astype(x.dtype)
+    kernel = convolution.kernel[...] * scale[None, None, None]
+    return _convolve(convolution, x, kernel) + shift.astype(x.dtype)[None, None, None]
 
 
 def convolve(convolution: nnx.Conv, x: jax.Array) -> jax.Array:
     """Convolution with bias, in the precision of x."""
     assert convolution.bias is not None
-    return _convolve(convolution, x, convolution.kernel[...]) + convolution.bias[...].astype(x.dtype)
+    return _convolve(convolution, x, convolution.kernel[...]) + convolution.bias[...].astype(x.dtype)[None, None, None]
 
 
 def _convolve(convolution: nnx.Conv, x: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -76,7 +77,7 @@ def _convolve(convolution: nnx.Conv, x: jax.Array, kernel: jax.Array) -> jax.Arr
 def linear(layer: nnx.Linear, x: jax.Array) -> jax.Array:
     """Fully connected layer [N, D] -> [N, C], in the precision of x."""
     assert layer.bias is not None
-    return x @ layer.kernel[...].astype(x.dtype) + layer.bias[...].astype(x.dtype)
+    return x @ layer.kernel[...].astype(x.dtype) + layer.bias[...].astype(x.dtype)[None]
 
 
 def max_pool(x: jax.Array, size: int, stride: int, padding: int = 0) -> jax.Array:
@@ -118,7 +119,7 @@ def window_average(x: jax.Array, rows: np.ndarray, columns: np.ndarray) -> jax.A
     down = jnp.broadcast_to(jnp.asarray(rows, jnp.float32), (len(x), *rows.shape))
     sums = product("nph,nhqu->npqu", down, product("nhqw,nhwu->nhqu", across, x))
     sizes = np.outer(rows.sum(axis=1), columns.sum(axis=1))
-    return sums / jnp.asarray(sizes[:, :, None], jnp.float32)
+    return sums / jnp.asarray(sizes[None, :, :, None], jnp.float32)
 
 
 def adaptive_windows(size: int, cells: int) -> np.ndarray:

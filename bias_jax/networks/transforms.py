@@ -37,7 +37,8 @@ class Transform:
 
     def normalise(self, x: jax.Array) -> jax.Array:
         """Grey levels 0 to 255, float32 [..., 3] -> normalised."""
-        return (x / 255.0 - jnp.asarray(self.mean, jnp.float32)) / jnp.asarray(self.std, jnp.float32)
+        mean, std = (jnp.asarray(v, jnp.float32).reshape((1,) * (x.ndim - 1) + (3,)) for v in (self.mean, self.std))
+        return (x / 255.0 - mean) / std
 
     def matrices(self, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
         """Resize and crop of the rows [crop, H] and of the columns [crop, W], int32 in units of 2 ** -`FRACTION`."""
@@ -45,7 +46,11 @@ class Transform:
         return _resize_crop_matrix(height, new_height, self.crop), _resize_crop_matrix(width, new_width, self.crop)
 
     def resized(self, height: int, width: int) -> tuple[int, int]:
-        """(height, width) after resizing; torchvision truncates the longer side."""
+        """(height, width) after resizing; torchvision truncates the longer side.
+
+        >>> Transform(resize=256, crop=224).resized(480, 640)
+        (256, 341)
+        """
         short, long = min(height, width), max(height, width)
         new_long = int(self.resize * long / short)
         return (self.resize, new_long) if height <= width else (new_long, self.resize)

@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bias_jax.probes.axes import Axes
+from bias_jax.probes.axes import Coordinates
 from bias_jax.probes.biases import bias_hessian
-from bias_jax.probes.curvature import bend, combine, newton_direction
+from bias_jax.probes.curvature import newton_direction, penalties, residual_change, weighted_features
 from bias_jax.probes.objective import (
     Problems,
     cross_entropy,
@@ -25,6 +25,7 @@ from bias_jax.statistics import Exchange, deviations
 
 VALUES = ("adjusted_balanced_accuracy", "information_bits")  # metrics, see `score_probes`
 REDUCTION, SOLVE_STEPS = 0.05, 30  # of conjugate gradients; a variance needs few digits
+TOGETHER = 4  # right sides of Newton's equations that are solved at once
 
 
 def centred_signs(strata: np.ndarray, repeats: int, rng: np.random.Generator) -> np.ndarray:
@@ -33,7 +34,7 @@ def centred_signs(strata: np.ndarray, repeats: int, rng: np.random.Generator) ->
 
 
 def exchange(
-    axes: Axes,
+    coordinates: Coordinates,
     problems: Problems,
     coefficients: jax.Array,
     l2: jax.Array,
@@ -44,7 +45,7 @@ def exchange(
     """`influence` [V, N], `learned` and `taught` [V, P, N] of the F probes of one target, for the metrics `VALUES`.
 
     Args:
-        axes: of the layer.
+        coordinates: of the layer.
         problems: F problems, in the order of the fold numbers.
         coefficients: their optima [F, C, D + 1].
         l2: their strengths [F].
@@ -52,62 +53,81 @@ def exchange(
         folds: fold of each image, int [N].
         signs: of `centred_signs`, [P, N].
     """
-    counts = np.bincount(labels)
+    counts, metrics = np.bincount(labels), len(VALUES)
     occurring = (counts > 0).sum()
     # An image's share in each metric: the metric is the sum of shares times recognised or not, or times bits.
     shares = np.stack([1.0 / (max(occurring - 1, 1) * counts[labels]), np.full(len(labels), 1.0 / len(labels))])
     held = folds == np.arange(len(l2))[:, None]
-    arrays = jax.device_put((held, shares.astype(np.float32)))
-    vectors = jax.device_put([*signs, np.ones(len(labels), np.float32)])  # of ones, what is taught is the influence
-    rows = jax.device_get([_exchange(axes, problems, coefficients, l2, *arrays, z) for z in vectors])
-    learned, taught = (np.stack(values, axis=1) for values in zip(*rows, strict=True))
-    return Exchange(taught[:, -1], learned[:, :-1], taught[:, :-1])
+    # What is taught to the value of a metric, for each sign, and for ones, of which it is the influence; and what is
+    # learned, from source 0, the residuals.
+    vectors = np.concatenate([signs, np.ones((1, len(labels)), np.float32)])
+    rows = [(v, z) for v in range(1, metrics + 1) for z in vectors] + [(0, z) for z in signs]
+    count = len(rows)
+    rows += [(0, np.zeros_like(vectors[0]))] * (-count % TOGETHER)
+    sources = np.array([source for source, _ in rows], np.int32).reshape(-1, TOGETHER)
+    directions = np.stack([z for _, z in rows]).reshape(-1, TOGETHER, len(labels))
+    arrays = jax.device_put((held.astype(np.float32), shares.astype(np.float32), sources, directions))
+    learned, taught = jax.device_get(_exchange(coordinates, problems, coefficients, l2, *arrays))
+    taught = taught.reshape(-1, len(labels))[: count - len(signs)].reshape(metrics, -1, len(labels))
+    learned = learned.reshape(-1, metrics, len(labels))[count - len(signs) : count]
+    return Exchange(taught[:, -1], learned.swapaxes(0, 1), taught[:, :-1])
 
 
 @jax.jit
 def _exchange(
-    axes: Axes,
+    coordinates: Coordinates,
     problems: Problems,
     coefficients: jax.Array,
     l2: jax.Array,
     held: jax.Array,
     shares: jax.Array,
-    z: jax.Array,
+    sources: jax.Array,
+    vectors: jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
-    """What is learned and taught, [V, N] each, for one vector z [N]; held [F, N] (every image once), shares [V, N]."""
-    weights = problems.weights
-    logits = problem_logits(axes.features, coefficients, problems)
-    true = true_class(problems)
-    residual = jax.nn.softmax(logits, axis=1) - true
-    slopes = jnp.stack([_correct_slope(logits, true, held), -residual / np.log(2.0)])  # [V, F, C, N]
-    slopes = slopes * held[:, None] * shares[:, None, None]
-    at_optimum = cross_entropy(to_margins(logits, problems), problems).residual
-    by_biases = jnp.linalg.inv(bias_hessian(at_optimum, problems))
-    share = weighted_probability(at_optimum, problems)
+    """What is learned [G, B, V, N] and taught [G, B, N], for vectors [G, B, N] and their sources [G, B].
 
-    def respond(right: jax.Array) -> jax.Array:
-        """What the logits [F, C, N] change, up to their mean, where the gradients change by minus `right`."""
-        right = jnp.where(problems.present[:, :, None], right, 0.0)
-        biases = jnp.einsum("pcd,pd->pc", by_biases, right[:, :, -1], precision="highest")
-        biases = jnp.broadcast_to(biases[:, :, None], logits.shape)
-        right = right - combine(axes, bend(share, biases, problems))
-        solved = newton_direction(
-            axes, problems, share, right, l2, by_biases, reduction=REDUCTION, max_steps=SOLVE_STEPS
-        )
-        return biases + solved.margins
+    A vector changes the weights of the images in training (source 0), which values learn from, or weighs the values of
+    a metric (source 1 to V), which are taught. held [F, N], every image once; shares [V, N].
+    """
+    weights, width = problems.weights, coordinates.features.shape[1]
+    logits = problem_logits(coordinates.features, coefficients, problems)
+    true = true_class(problems)
+    residual = jax.nn.softmax(logits, axis=1) - true.astype(jnp.float32)
+    slopes = jnp.stack([_correct_slope(logits, true, held), -residual / np.float32(np.log(2.0))])  # [V, F, C, N]
+    slopes = slopes * held[None, :, None] * shares[:, None, None]
+    at_optimum = cross_entropy(to_margins(logits, problems), problems).residual
+    inverse_bias_hessian = jnp.linalg.inv(bias_hessian(at_optimum, problems))
+    probability = weighted_probability(at_optimum, problems)
+    pulls = jnp.concatenate([(weights[:, None] * residual)[None], slopes])  # on the logits, [1 + V, F, C, N]
 
     # A probe fits what it was trained on better than what it has not seen. What an image teaches is measured by the
     # residual of a probe without it, on average larger by this factor.
     squares = jnp.square(residual).sum(axis=1)
-    unseen = (squares * held).sum(axis=1) / jnp.maximum(held.sum(axis=1), 1)
+    unseen = (squares * held).sum(axis=1) / jnp.maximum(held.sum(axis=1), 1.0)
     factor = jnp.sqrt(unseen / jnp.maximum((squares * weights).sum(axis=1), 1e-30))[:, None, None]
 
-    towards = weights * (z - (weights * z).sum(axis=1, keepdims=True))  # weights keep their sum
-    right = jnp.concatenate([combine(axes, towards[:, None] * residual)[None], combine(axes, z * slopes)])
-    change = jax.vmap(respond)(right)  # slopes and residuals sum to 0 over classes
-    learned = -(factor * slopes * change[0]).sum(axis=(1, 2))
-    gains = -weights * (factor * residual * change[1:]).sum(axis=2)  # [V, F, N]
-    return learned, (gains - weights * gains.sum(axis=2, keepdims=True)).sum(axis=1)
+    def respond(right: jax.Array) -> jax.Array:
+        """What the logits [B, F, C, N] change, up to their mean, where the gradients change by minus `right`."""
+        right = jnp.where(problems.present[None, :, :, None], right, 0.0)
+        biases = jnp.einsum("pcd,bpd->bpc", inverse_bias_hessian, right[..., -1], precision="highest")
+        moved = jnp.broadcast_to(biases[..., None], (*biases.shape, logits.shape[2]))
+        right = right - weighted_features(coordinates, residual_change(probability, moved, problems))
+        solved = newton_direction(
+            coordinates, problems, probability, right, penalties(l2, width), inverse_bias_hessian,
+            reduction=REDUCTION, max_steps=SOLVE_STEPS,
+        )  # fmt: skip
+        return moved + solved.margins
+
+    def group(of: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        source, z = of[0], of[1][:, None]  # [B, 1, N]
+        mean = jnp.where(source[:, None, None] == 0, (weights[None] * z).sum(axis=2, keepdims=True), 0.0)
+        # Weights keep their sum; slopes and residuals sum to 0 over classes.
+        change = respond(weighted_features(coordinates, (z - mean)[:, :, None] * pulls[source]))  # [B, F, C, N]
+        learned = jnp.stack([-(factor[None] * slope[None] * change).sum(axis=(1, 2)) for slope in slopes], axis=1)
+        gains = -weights[None] * ((factor * residual)[None] * change).sum(axis=2)  # [B, F, N]
+        return learned, (gains - weights[None] * gains.sum(axis=2, keepdims=True)).sum(axis=1)
+
+    return jax.lax.map(group, (sources, vectors))
 
 
 def _correct_slope(logits: jax.Array, true: jax.Array, held: jax.Array) -> jax.Array:
@@ -118,12 +138,11 @@ def _correct_slope(logits: jax.Array, true: jax.Array, held: jax.Array) -> jax.A
     """
     rival = jnp.where(true, -jnp.inf, logits)
     margin = jnp.where(true, logits, 0.0).sum(axis=1) - rival.max(axis=1)
-    margin = jnp.where(jnp.isfinite(margin), margin, 0.0)  # a single class has no rival
-    count = jnp.maximum(held.sum(axis=1), 1)
+    count = jnp.maximum(held.sum(axis=1), 1.0)
     mean = (margin * held).sum(axis=1) / count
     deviation = jnp.sqrt((jnp.square(margin - mean[:, None]) * held).sum(axis=1) / count)
     # Where all margins are equal, no image moves another one's: density 0.
-    width = jnp.where(deviation > 0, 0.53 * deviation * count**-0.2, jnp.inf)
-    density = jnp.exp(-0.5 * jnp.square(margin / width[:, None])) / (width[:, None] * np.sqrt(2.0 * np.pi))
-    best = jnp.arange(logits.shape[1])[:, None] == rival.argmax(axis=1)[:, None]
-    return density[:, None] * (true.astype(logits.dtype) - best)
+    width = jnp.where(deviation > 0, 0.53 * deviation * count**-0.2, jnp.inf)[:, None]
+    density = jnp.exp(-0.5 * jnp.square(margin / width)) / (width * np.float32(np.sqrt(2.0 * np.pi)))
+    best = jnp.arange(logits.shape[1])[None, :, None] == rival.argmax(axis=1)[:, None]
+    return density[:, None] * (true.astype(jnp.float32) - best.astype(jnp.float32))

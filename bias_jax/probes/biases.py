@@ -30,44 +30,60 @@ class BestBiases(NamedTuple):
     inverse: jax.Array  # of `bias_hessian`, [P, C, C]
 
 
+class _Iterate(NamedTuple):
+    """Newton's method under way."""
+
+    added: jax.Array  # [P, C]
+    margins: jax.Array  # [P, C, N]
+    fit: Fit
+    step: jax.Array  # the next one, 0 for problems that have arrived, [P, C]
+    excess: jax.Array  # [P]
+    steps: jax.Array  # taken, scalar
+
+
 def bias_hessian(residual: jax.Array, problems: Problems) -> jax.Array:
     """Second derivatives of the loss by the biases, [P, C, C], made regular.
 
     Absent classes get the identity. Equal biases for all classes change nothing, so that direction may have any
     curvature.
     """
-    live, identity = problems.present, jnp.eye(problems.present.shape[1])
+    present = problems.present
+    identity, count = jnp.eye(present.shape[1])[None], present.sum(axis=1, dtype=jnp.float32)
     probability = weighted_probability(residual, problems)
     rate = probability * jnp.sqrt(inverse_weights(problems))[:, None]
     products = jnp.einsum("pcn,pdn->pcd", rate, rate, precision="highest")
-    hessian = identity * probability.sum(axis=2)[:, None] - products + 1.0 / live.shape[1]
-    return jnp.where(live[:, :, None] & live[:, None], hessian, identity) + 1e-7 * identity
+    hessian = identity * probability.sum(axis=2)[:, None] - products + (1.0 / jnp.maximum(count, 1.0))[:, None, None]
+    return jnp.where(present[:, :, None] & present[:, None], hessian, identity) + 1e-7 * identity
 
 
-def minimise_biases(margins: jax.Array, problems: Problems, tolerance: jax.Array) -> BestBiases:
+def minimise_biases(margins: jax.Array, fit: Fit, problems: Problems, tolerance: jax.Array) -> BestBiases:
     """Minimise the loss over the biases until hardly anything is left of `tolerance` times the loss.
 
     The Hessian is that at the beginning. Steps that change differences of logits by r > 1 at most are taken
     log(1 + r) / r of the way, so that they descend (Bach 2010; Sun & Tran-Dinh 2019).
+
+    Args:
+        margins: without these biases, [P, C, N].
+        fit: of these margins.
+        problems: labels, image weights and present classes.
+        tolerance: of the solver, scalar.
     """
-    fit = cross_entropy(margins, problems)
     inverse = jnp.linalg.inv(bias_hessian(fit.residual, problems))
 
-    def step(fit: Fit) -> tuple[jax.Array, jax.Array]:
-        """Newton's step [P, C], and slope times step, twice what it promises, [P]."""
-        slope = jnp.where(problems.present, fit.residual.sum(axis=2), 0.0)
-        newton = jnp.where(problems.present, -jnp.einsum("pcd,pd->pc", inverse, slope, precision="highest"), 0.0)
-        excess = jnp.maximum(-(newton * slope).sum(axis=1), 0.0)
-        return jnp.where(excess > EXCESS * tolerance * fit.loss, newton.T, 0.0).T, excess
+    def newton(fit: Fit) -> tuple[jax.Array, jax.Array]:
+        """Newton's step [P, C], and gradient times step, twice what it promises, [P]."""
+        gradient = jnp.where(problems.present, fit.residual.sum(axis=2), 0.0)
+        step = jnp.where(problems.present, -jnp.einsum("pcd,pd->pc", inverse, gradient, precision="highest"), 0.0)
+        excess = jnp.maximum(-(step * gradient).sum(axis=1), 0.0)
+        return jnp.where((excess > EXCESS * tolerance * fit.loss)[:, None], step, 0.0), excess
 
-    def body(carry):
-        added, margins, _, newton, _, k = carry
-        reach = (newton.max(axis=1) - newton.min(axis=1))[:, None]
-        newton = newton * jnp.where(reach > 1.0, jnp.log1p(reach) / jnp.maximum(reach, 1.0), 1.0)
-        added, margins = added + newton, to_margins(margins + newton[:, :, None], problems)
+    def body(at: _Iterate) -> _Iterate:
+        reach = (at.step.max(axis=1) - at.step.min(axis=1))[:, None]
+        step = at.step * jnp.where(reach > 1.0, jnp.log1p(reach) / jnp.maximum(reach, 1.0), 1.0)
+        margins = to_margins(at.margins + step[:, :, None], problems)
         fit = cross_entropy(margins, problems)
-        return added, margins, fit, *step(fit), k + 1
+        return _Iterate(at.added + step, margins, fit, *newton(fit), at.steps + 1)
 
-    start = jnp.zeros(problems.present.shape), margins, fit, *step(fit), 0
-    added, margins, fit, _, excess, _ = jax.lax.while_loop(lambda c: (c[3] != 0).any() & (c[5] < STEPS), body, start)
-    return BestBiases(added, margins, fit, excess, inverse)
+    start = _Iterate(jnp.zeros(problems.present.shape), margins, fit, *newton(fit), jnp.int32(0))
+    end = jax.lax.while_loop(lambda at: (at.step != 0).any() & (at.steps < STEPS), body, start)
+    return BestBiases(end.added, end.margins, end.fit, end.excess, inverse)

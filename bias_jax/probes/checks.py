@@ -1,6 +1,6 @@
 """What probes refuse to be trained on."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -57,21 +57,14 @@ def _check_features(layer: str, values: Any) -> jax.Array:
         raise ValueError(f"features of layer {layer!r} must be real numbers, got {values.dtype}")
     with np.errstate(over="ignore"):  # of float64 beyond float32, which is told below
         features = jax.device_put(values)
-    finite, faint, square = jax.device_get(_extent(features))
+    moments = bank_moments(features)
+    finite, faint, square = jax.device_get((moments.finite, moments.faint, moments.mean_square))
     if not finite:
         raise ValueError(f"features of layer {layer!r} are not all finite")
     # Squares that leave float32 say nothing of the layer, and it would pass for a constant one.
     if not np.isfinite(square) or 0 < square < np.finfo(np.float32).tiny or (square == 0 and faint):
         raise ValueError(f"features of layer {layer!r} are too large or too small for float32: rescale them")
     return features
-
-
-@jax.jit
-def _extent(features: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Whether all are finite, whether a column varies below what can be squared, and the centred mean square."""
-    high, low = features.max(axis=0), features.min(axis=0)
-    faint = (high > low) & (jnp.maximum(jnp.abs(high), jnp.abs(low)) < 1e-12)
-    return jnp.isfinite(features).all(), faint.any(), bank_moments(features).mean_square
 
 
 def check_training(labels: Mapping[str, np.ndarray], folds: Sequence[int | None], training: np.ndarray) -> None:
@@ -84,14 +77,3 @@ def check_training(labels: Mapping[str, np.ndarray], folds: Sequence[int | None]
         for fold, own in zip(folds, training, strict=True):
             if not (own & (y >= 0)).any():
                 raise ValueError(f"target {target!r} has no training image with a known label outside fold {fold}")
-
-
-def position(what: str, value: Any, there: Collection[Any]) -> int:
-    """Where a value is among those there are.
-
-    Raises:
-        KeyError: lists them.
-    """
-    if value not in there:
-        raise KeyError(f"no {what} {value!r}; there are {', '.join(map(repr, there))}")
-    return list(there).index(value)

@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from bias_jax.probes.axes import Axes, principal_axes, to_bank
-from bias_jax.probes.checks import check_data, check_training, position, whole_numbers
-from bias_jax.probes.objective import ABSENT_CLASS_LOGIT, Problems
+from bias_jax.probes.axes import Axes, Coordinates, principal_axes, to_bank
+from bias_jax.probes.checks import check_data, check_training, whole_numbers
+from bias_jax.probes.lookup import position
+from bias_jax.probes.objective import Problems
 from bias_jax.probes.problems import class_problems, zero_start
 from bias_jax.probes.solver import Solution, solve
 
@@ -38,9 +38,8 @@ class ConvexProbes:
     def weights(self, layer: str, target: str, l2: float, fold: int | None = None) -> tuple[jax.Array, jax.Array]:
         """(W [D, C], b [C]) in the coordinates of the bank as given: logits are ``bank[layer] @ W + b``."""
         solution, p = self._solution(layer, target, l2), position("fold", fold, self._folds)
-        path, classes = self._paths[layer], self._classes[target]
-        weights, bias = to_bank(path.axes, solution.coefficients[p, :classes], self._bank[layer])
-        return weights, jnp.where(path.problems[target].present[p, :classes], bias, ABSENT_CLASS_LOGIT)
+        path, bank = self._paths[layer], self._bank[layer]
+        return to_bank(path.axes, path.problems[target], solution.coefficients, p, self._classes[target], bank)
 
     def objective(self, layer: str, target: str, l2: float, fold: int | None = None) -> float:
         """Value reached: mean cross-entropy (nats) plus ``l2/2 sum(W^2)`` on the centred, scaled features."""
@@ -92,6 +91,15 @@ def fit_convex(
     Raises:
         ValueError: for shapes that do not fit, labels or folds that are not whole numbers, strengths that are not
             positive, features that float32 cannot hold, or a fold outside which a target has no image to train on.
+
+    >>> import jax.numpy as jnp
+    >>> features = jnp.array([[0.0, 1.0], [1.0, 0.0], [0.0, 0.0], [3.0, 1.0], [4.0, 0.0], [4.0, 1.0]])
+    >>> probes = fit_convex({"conv": features}, {"age": np.array([0, 0, 0, 1, 1, 1])}, l2=[0.01])
+    >>> W, b = probes.weights("conv", "age", 0.01)
+    >>> (features @ W + b[None]).argmax(axis=1).tolist()
+    [0, 0, 0, 1, 1, 1]
+    >>> bool(probes.gap("conv", "age", 0.01) < 1e-5)
+    True
     """
     strengths = checked_strengths(l2)
     arrays, known = check_data(bank, labels)
@@ -108,7 +116,7 @@ def fit_convex(
     paths = {}
     for layer, features in arrays.items():
         axes = principal_axes(features)
-        solutions = {t: solve_path(axes, p, strengths, tolerance, max_steps) for t, p in problems.items()}
+        solutions = {t: solve_path(axes.coordinates, p, strengths, tolerance, max_steps) for t, p in problems.items()}
         paths[layer] = LayerPath(axes, problems, solutions)
     return ConvexProbes(arrays, paths, classes, numbers)
 
@@ -129,7 +137,7 @@ def checked_strengths(l2: Sequence[float]) -> list[float]:
 
 
 def solve_path(
-    axes: Axes, problems: Problems, strengths: Sequence[float], tolerance: float, max_steps: int
+    coordinates: Coordinates, problems: Problems, strengths: Sequence[float], tolerance: float, max_steps: int
 ) -> dict[float, Solution]:
     """Solve from the strongest to the weakest strength.
 
@@ -137,11 +145,11 @@ def solve_path(
     the weak strengths, which take the most steps, then take half as many.
     """
     solutions: dict[float, Solution] = {}
-    start, before = zero_start(problems, axes.features.shape[1]), None
+    start, before = zero_start(problems, coordinates.features.shape[1]), None
     ordered = sorted(strengths, reverse=True)
     for k, strength in enumerate(ordered):
         l2 = jax.device_put(np.full(len(problems.present), strength, np.float32))
-        solutions[strength] = solve(axes, problems, start, l2, tolerance, max_steps)
+        solutions[strength] = solve(coordinates, problems, start, l2, tolerance, max_steps)
         last = solutions[strength].coefficients
         start = last
         if before is not None and k + 1 < len(ordered):

@@ -3,6 +3,8 @@
 The Hessian is never formed. Its product with one direction per problem, V [P C, D], is two matrix products with the
 features, ``V X'`` and ``S X``. Everything else is element-wise, and there is little of it: no exponential, a few passes
 over [P, C, N] and about ten over [P, C, D].
+
+Equations are solved for B right sides of every problem at once, which share the Hessian.
 """
 
 from typing import NamedTuple
@@ -10,99 +12,123 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from bias_jax.probes.axes import Axes
+from bias_jax.probes.axes import Coordinates
 from bias_jax.probes.objective import Problems, inverse_weights, to_margins
 
 
 class Direction(NamedTuple):
     """Where Newton's equations lead."""
 
-    coefficients: jax.Array  # [P, C, D + 1]
-    margins: jax.Array  # what they change of the margins, [P, C, N]
+    coefficients: jax.Array  # [B, P, C, D + 1]
+    margins: jax.Array  # what they change of the margins, [B, P, C, N]
     steps: jax.Array  # taken by conjugate gradients, scalar
 
 
+class _Iterate(NamedTuple):
+    """Conjugate gradients under way."""
+
+    weights: jax.Array  # the solution so far, [B, P, C, D + 1], without the biases
+    biases: jax.Array  # of the solution, [B, P, C]
+    margins: jax.Array  # what the weights change of them, [B, P, C, N]
+    residual: jax.Array  # right side minus product, [B, P, C, D + 1]
+    direction: jax.Array  # the next one, [B, P, C, D + 1]
+    norm: jax.Array  # of the residual, in the norm of the preconditioner, squared, [B, P]
+    active: jax.Array  # which equations are not solved yet, bool [B, P]
+    steps: jax.Array  # scalar
+
+
 def dot(a: jax.Array, b: jax.Array) -> jax.Array:
-    """Sum of products [P] over classes and features or images."""
-    return (a * b).sum(axis=(1, 2))
+    """Sum of products [...] over classes and features, or classes and images."""
+    return (a * b).sum(axis=(-2, -1))
 
 
 def penalties(l2: jax.Array, width: int) -> jax.Array:
     """Strength of each column of coefficients, [P, 1, D + 1]; 0 for the bias."""
-    return jnp.where(jnp.arange(width) < width - 1, l2[:, None], 0.0)[:, None]
+    return jnp.where(jnp.arange(width)[None] < width - 1, l2[:, None], 0.0)[:, None]
 
 
-def combine(axes: Axes, residual: jax.Array) -> jax.Array:
-    """Sum of the images' features weighted by residuals [..., N], [..., D + 1]."""
-    return jnp.einsum("...n,dn->...d", residual, axes.transposed, precision="highest")
+def weighted_features(coordinates: Coordinates, weights: jax.Array) -> jax.Array:
+    """Sum of the images' features weighted by [..., N], such as residuals: [..., D + 1], such as a gradient."""
+    return jnp.einsum("...n,dn->...d", weights, coordinates.transposed, precision="highest")
 
 
-def bend(share: jax.Array, moved: jax.Array, problems: Problems) -> jax.Array:
-    """Change of the residual [P, C, N] where logits or margins move; `share` is `weighted_probability`."""
-    return share * (moved - ((share * moved).sum(axis=1) * inverse_weights(problems))[:, None])
+def residual_change(probability: jax.Array, change: jax.Array, problems: Problems) -> jax.Array:
+    """What residuals change where logits or margins change by [B, P, C, N]: the softmax's Hessian times that.
+
+    `probability` is `weighted_probability`, [P, C, N].
+    """
+    mean = (probability[None] * change).sum(axis=2) * inverse_weights(problems)[None]
+    return probability[None] * (change - mean[:, :, None])
 
 
 def newton_direction(
-    axes: Axes,
+    coordinates: Coordinates,
     problems: Problems,
-    share: jax.Array,
+    probability: jax.Array,
     right: jax.Array,
-    l2: jax.Array,
-    by_biases: jax.Array,
+    penalty: jax.Array,
+    inverse_bias_hessian: jax.Array,
     *,
     reduction: float,
     max_steps: int | jax.Array,
-    aim: float | jax.Array = 0.0,
+    enough: jax.Array | None = None,
 ) -> Direction:
-    """Solve ``H V = right`` roughly, for all problems at once.
+    """Solve ``H V = right`` roughly, for all problems at once, by preconditioned conjugate gradients.
 
-    The biases are eliminated: they answer whatever the weights do, so that no slope of theirs arises. For the weights
-    the preconditioner is the Hessian's diagonal, which costs one more product and in principal axes says most.
+    So far as a step of Newton's method needs it (Dembo & Steihaug 1983; Nocedal & Wright 2006, chapter 7.1).
+
+    The biases are eliminated: they answer whatever the weights do, so that no gradient of theirs arises. For the
+    weights the preconditioner is the Hessian's diagonal, which costs one more product and in principal axes says most.
 
     Args:
-        axes: of the layer.
+        coordinates: of the layer.
         problems: labels, image weights and present classes.
-        share: `weighted_probability` where the Hessian is taken, [P, C, N].
-        right: [P, C, D + 1]; the column of the biases counts as 0, and where all is 0, nothing is done.
-        l2: strength of each problem, [P].
-        by_biases: inverse of `bias_hessian`, [P, C, C].
+        probability: `weighted_probability` where the Hessian is taken, [P, C, N].
+        right: [B, P, C, D + 1]; the column of the biases counts as 0, and where all is 0, nothing is done.
+        penalty: of `penalties`, [P, 1, D + 1].
+        inverse_bias_hessian: inverse of `bias_hessian`, [P, C, C].
         reduction: a problem ends when its residual, in the norm of the preconditioner, has come down to this share.
         max_steps: limit on the number of steps.
-        aim: or when the squares of its residual sum to this, [P] or scalar.
+        enough: or when the squares of its residual sum to this, [P]; default 0.
     """
-    width, live = axes.features.shape[1], problems.present[:, :, None]
-    penalty, weights = penalties(l2, width), live & (jnp.arange(width) < width - 1)
-    curvature = share - jnp.square(share) * inverse_weights(problems)[:, None]
-    diagonal = jnp.einsum("pcn,dn->pcd", curvature, jnp.square(axes.transposed)) + penalty
-    inverse = jnp.where(weights, 1.0 / jnp.maximum(diagonal, penalty), 0.0)
+    penalised = problems.present[:, :, None] & (penalty > 0)
+    enough = jnp.zeros(penalty.shape[0]) if enough is None else enough
+    curvature = probability - jnp.square(probability) * inverse_weights(problems)[:, None]
+    diagonal = jnp.einsum("pcn,dn->pcd", curvature, jnp.square(coordinates.transposed)) + penalty
+    inverse_diagonal = jnp.where(penalised, 1.0 / jnp.maximum(diagonal, penalty), 0.0)[None]
 
-    def unfinished(carry) -> jax.Array:
-        return carry[-2].any() & (carry[-1] < max_steps)
+    def step(at: _Iterate) -> _Iterate:
+        moved = jnp.einsum("bpcd,nd->bpcn", at.direction, coordinates.features, precision="highest")
+        moved = to_margins(moved, problems)
+        by_weights = residual_change(probability, moved, problems).sum(axis=3)
+        answer = -jnp.einsum("pcd,bpd->bpc", inverse_bias_hessian, by_weights, precision="highest")
+        answer = jnp.where(problems.present[None], answer, 0.0)
+        changed = residual_change(probability, moved + answer[..., None], problems)
+        product = weighted_features(coordinates, changed) + penalty[None] * at.direction
+        along = dot(at.direction, product)
+        active = at.active & (along > 0)
+        length = jnp.where(active, at.norm / jnp.where(active, along, 1.0), 0.0)[..., None]
+        residual = at.residual - length[..., None] * product
+        preconditioned = inverse_diagonal * residual
+        norm = dot(residual, preconditioned)
+        conjugation = jnp.where(active, norm / jnp.where(active, at.norm, 1.0), 0.0)[..., None, None]
+        squares = jnp.where(penalised[None], jnp.square(residual), 0.0).sum(axis=(2, 3))
+        active = active & (norm > reduction**2 * first) & (squares > enough[None])
+        return _Iterate(
+            at.weights + length[..., None] * at.direction,
+            at.biases + length * answer,
+            at.margins + length[..., None] * moved,
+            residual,
+            jnp.where(active[..., None, None], preconditioned + conjugation * at.direction, 0.0),
+            norm,
+            active,
+            at.steps + 1,
+        )
 
-    def body(carry):
-        solution, biases, margins, rest, search, size, going, k = carry
-        moved = to_margins(jnp.einsum("pcd,nd->pcn", search, axes.features, precision="highest"), problems)
-        answer = -jnp.einsum("pcd,pd->pc", by_biases, bend(share, moved, problems).sum(axis=2), precision="highest")
-        answer = jnp.where(problems.present, answer, 0.0)
-        bent = bend(share, moved + answer[:, :, None], problems)
-        product = combine(axes, bent) + penalty * search
-        along = dot(search, product)
-        going = going & (along > 0)
-        step = jnp.where(going, size / jnp.where(going, along, 1.0), 0.0)[:, None, None]
-        solution, margins = solution + step * search, margins + step * moved
-        biases, rest = biases + step[:, 0] * answer, rest - step * product
-        scaled = inverse * rest
-        new = dot(rest, scaled)
-        turn = jnp.where(going, new / jnp.where(going, size, 1.0), 0.0)
-        left = jnp.where(weights, jnp.square(rest), 0.0).sum(axis=(1, 2))
-        going = going & (new > reduction**2 * begin) & (left > aim)
-        search = jnp.where(going[:, None, None], scaled + turn[:, None, None] * search, 0.0)
-        return solution, biases, margins, rest, search, new, going, k + 1
-
-    search = inverse * right
-    begin = dot(right, search)
-    nothing = jnp.zeros_like(right), jnp.zeros(live.shape[:2]), jnp.zeros_like(share)
-    loop = *nothing, right, search, begin, begin > 0, jnp.int32(0)
-    solution, biases, margins, *_, steps = jax.lax.while_loop(unfinished, body, loop)
-    margins = to_margins(margins + biases[:, :, None], problems)
-    return Direction(solution.at[:, :, -1].set(biases), margins, steps)
+    direction = inverse_diagonal * right
+    first = dot(right, direction)
+    nothing = jnp.zeros_like(right), jnp.zeros(right.shape[:3]), jnp.zeros((right.shape[0], *probability.shape))
+    start = _Iterate(*nothing, right, direction, first, first > 0, jnp.int32(0))
+    end = jax.lax.while_loop(lambda at: at.active.any() & (at.steps < max_steps), step, start)
+    margins = to_margins(end.margins + end.biases[..., None], problems)
+    return Direction(end.weights.at[..., -1].set(end.biases), margins, end.steps)

@@ -17,7 +17,7 @@ class Problems(NamedTuple):
 
     labels: jax.Array  # class of each image, int32 [P, N]; negative means unknown
     weights: jax.Array  # weight of each image in the mean, float32 [P, N], rows sum to 1
-    present: jax.Array  # whether the class occurs in training, bool [P, C]
+    present: jax.Array  # whether the class occurs in training, bool [P, C]; those at the end only fill the array
 
 
 class Fit(NamedTuple):
@@ -35,13 +35,14 @@ def problem_logits(features: jax.Array, coefficients: jax.Array, problems: Probl
 
 def true_class(problems: Problems) -> jax.Array:
     """Whether a class is the labelled one, bool [P, C, N]."""
-    return jnp.arange(problems.present.shape[1])[:, None] == problems.labels[:, None]
+    return jnp.arange(problems.present.shape[1], dtype=jnp.int32)[None, :, None] == problems.labels[:, None]
 
 
 def to_margins(logits: jax.Array, problems: Problems) -> jax.Array:
-    """Logits [P, C, N] minus that of the true class."""
+    """Logits [..., P, C, N] minus that of the true class."""
     true = jnp.maximum(problems.labels, 0)[:, None]  # images of unknown class have no weight
-    return logits - jnp.take_along_axis(logits, true, axis=1)
+    true = jnp.broadcast_to(true, (*logits.shape[:-3], *true.shape))
+    return logits - jnp.take_along_axis(logits, true, axis=-2)
 
 
 def cross_entropy(margins: jax.Array, problems: Problems) -> Fit:
@@ -53,11 +54,11 @@ def cross_entropy(margins: jax.Array, problems: Problems) -> Fit:
     true, weights = true_class(problems), problems.weights
     top = margins.max(axis=1)  # 0 where the true class is on top
     others = jnp.where(true, 0.0, jnp.exp(margins - top[:, None]))
-    rest = others.sum(axis=1)
-    total = rest + jnp.exp(-top)
-    loss = jnp.where(top > 0, top + jnp.log(total), jnp.log1p(rest))
+    odds = others.sum(axis=1)
+    total = odds + jnp.exp(-top)
+    loss = jnp.where(top > 0, top + jnp.log(total), jnp.log1p(odds))
     scale = weights / total
-    residual = jnp.where(true, -(scale * rest)[:, None], scale[:, None] * others)
+    residual = jnp.where(true, -(scale * odds)[:, None], scale[:, None] * others)
     return Fit((weights * loss).sum(axis=1), residual)
 
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bias_jax.probes.objective import Problems, true_class
+from bias_jax.probes.sizes import padded_classes
 
 
 def class_problems(labels: np.ndarray, classes: int, training: np.ndarray) -> Problems:
@@ -14,12 +15,13 @@ def class_problems(labels: np.ndarray, classes: int, training: np.ndarray) -> Pr
 
     Args:
         labels: class numbers int [P, N] (one row per problem) or [N] (shared); negative means unknown, left out.
-        classes: number of classes.
+        classes: number of classes; some that do not occur are added (see `sizes`).
         training: bool [P, N], the images each problem is trained on.
     """
     y = np.broadcast_to(labels, training.shape).astype(np.int32)
     used = training & (y >= 0)
-    counts = np.stack([np.bincount(row[mask], minlength=classes) for row, mask in zip(y, used, strict=True)])
+    size = padded_classes(classes)
+    counts = np.stack([np.bincount(row[mask], minlength=size) for row, mask in zip(y, used, strict=True)])
     weights = (used / np.maximum(used.sum(axis=1, keepdims=True), 1)).astype(np.float32)
     return Problems(*jax.device_put((y, weights, counts > 0)))
 

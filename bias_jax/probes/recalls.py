@@ -35,5 +35,9 @@ def class_recalls(result: OutOfFold, class_names: Mapping[str, Sequence[str]]) -
 
 
 def confusion(true: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
-    """Counts [C, C]: rows are true, columns predicted classes."""
+    """Counts [C, C]: rows are true, columns predicted classes.
+
+    >>> confusion(np.array([0, 0, 1, 2]), np.array([0, 1, 1, 2]), 3).tolist()
+    [[1, 1, 0], [0, 1, 0], [0, 0, 1]]
+    """
     return np.bincount(true * classes + predicted, minlength=classes * classes).reshape(classes, classes)

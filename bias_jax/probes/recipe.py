@@ -8,8 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bias_jax.probes.checks import check_data, position
+from bias_jax.probes.checks import check_data
 from bias_jax.probes.holdout import draw_held_out, split_labels
+from bias_jax.probes.lookup import position
 from bias_jax.probes.objective import ABSENT_CLASS_LOGIT
 from bias_jax.probes.recipe_config import RecipeConfig
 from bias_jax.probes.training import Jobs, Trained, train

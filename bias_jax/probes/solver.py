@@ -16,15 +16,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bias_jax.probes.axes import Axes
+from bias_jax.probes.axes import Coordinates
 from bias_jax.probes.biases import minimise_biases
-from bias_jax.probes.curvature import combine, dot, newton_direction, penalties
+from bias_jax.probes.curvature import dot, newton_direction, penalties, weighted_features
 from bias_jax.probes.objective import Fit, Problems, cross_entropy, problem_logits, to_margins, weighted_probability
 
 REDUCTION = 0.2  # of the residual of Newton's equations, at most; or
 AIM = 0.5  # until the gap would be this share of the one asked for
 STALL = 5  # Newton steps without a better gap or objective after which a problem has what float32 can give
 ROUNDING = 1e-6  # relative differences of objectives below this are rounding
+DESCENT = 1e-4  # share of what the slope promises that a step must gain (Armijo's condition)
 TRIALS = 20  # of the line search
 
 
@@ -34,19 +35,20 @@ class Solution(NamedTuple):
     coefficients: jax.Array  # [P, C, D + 1], the last column is the bias
     objective: jax.Array  # [P]
     gap: jax.Array  # [P], upper bound of objective minus optimum
+    relative_gap: jax.Array  # [P], the same over the objective; 0 where that is 0, as of a single class
     steps: jax.Array  # number of steps taken, each two matrix products, scalar
 
 
-class _Point(NamedTuple):
-    """Where all problems stand, each with the best biases for its weights."""
+class _Move(NamedTuple):
+    """Where all problems stand, each with the best biases for its weights, and where they go next."""
 
     coefficients: jax.Array  # [P, C, D + 1]
     margins: jax.Array  # [P, C, N]
-    fit: Fit
-    gradient: jax.Array  # [P, C, D + 1]
+    loss: jax.Array  # [P]
     objective: jax.Array  # [P]
-    gap: jax.Array  # [P]
-    by_biases: jax.Array  # inverse of the biases' Hessian, [P, C, C]
+    direction: jax.Array  # of the coefficients, [P, C, D + 1]
+    change: jax.Array  # what it changes of the margins, [P, C, N]
+    slope: jax.Array  # of the objective in the direction, [P]
 
 
 class _Best(NamedTuple):
@@ -57,13 +59,33 @@ class _Best(NamedTuple):
     age: jax.Array  # steps since either fell, [P]
 
 
+class _Iterate(NamedTuple):
+    """Newton's method under way."""
+
+    move: _Move
+    gap: jax.Array  # [P]
+    best: _Best
+    steps: jax.Array  # scalar
+    active: jax.Array  # whether any problem goes on, bool
+
+
+class _Trial(NamedTuple):
+    """A line search under way."""
+
+    length: jax.Array  # [P]
+    fit: Fit  # there
+    shorter: jax.Array  # the length to try next, [P]
+    accepted: jax.Array  # whether all lengths are, bool
+    trials: jax.Array  # made, scalar
+
+
 def solve(
-    axes: Axes, problems: Problems, start: jax.Array, l2: jax.Array, tolerance: float, max_steps: int
+    coordinates: Coordinates, problems: Problems, start: jax.Array, l2: jax.Array, tolerance: float, max_steps: int
 ) -> Solution:
     """Minimise ``mean -log softmax(x W + b)[y] + l2/2 sum(W^2)`` for all problems.
 
     Args:
-        axes: of the layer.
+        coordinates: of the layer.
         problems: labels, image weights and present classes.
         start: coefficients to start from, [P, C, D + 1].
         l2: strength of each problem, [P].
@@ -72,82 +94,88 @@ def solve(
 
     The gap is certified by strong convexity: with the biases minimised out, ``f - f* <= |df/dW|^2 / (2 l2)``.
     """
-    return _solve(axes, problems, start, l2, *jax.device_put((np.float32(tolerance), np.int32(max_steps))))
+    return _solve(coordinates, problems, start, l2, *jax.device_put((np.float32(tolerance), np.int32(max_steps))))
 
 
 @jax.jit
 def _solve(
-    axes: Axes,
+    coordinates: Coordinates,
     problems: Problems,
     start: jax.Array,
     l2: jax.Array,
     tolerance: jax.Array,
     max_steps: jax.Array,
 ) -> Solution:
-    penalty = penalties(l2, axes.features.shape[1])
+    penalty = penalties(l2, coordinates.features.shape[1])
 
-    def evaluate(coefficients: jax.Array, margins: jax.Array) -> _Point:
-        biases = minimise_biases(margins, problems, tolerance)
-        coefficients = coefficients.at[:, :, -1].add(biases.added)
-        gradient = combine(axes, biases.fit.residual)
+    def newton(at: _Iterate) -> _Iterate:
+        length, fit = _line_search(at.move, problems, penalty)
+        along = length[:, None, None]
+        margins = at.move.margins + along * at.move.change
+        biases = minimise_biases(margins, fit, problems, tolerance)
+        coefficients = (at.move.coefficients + along * at.move.direction).at[:, :, -1].add(biases.added)
+        gradient = weighted_features(coordinates, biases.fit.residual)
         gradient = jnp.where(problems.present[:, :, None], gradient + penalty * coefficients, 0.0)
         objective = biases.fit.loss + 0.5 * dot(penalty * coefficients, coefficients)
         gap = jnp.square(gradient[:, :, :-1]).sum(axis=(1, 2)) / (2.0 * l2) + biases.excess
-        return _Point(coefficients, biases.margins, biases.fit, gradient, objective, gap, biases.inverse)
-
-    def advance(point: _Point, active: jax.Array, left: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """Coefficients and margins one Newton step on, and the steps it took."""
-        downhill = jnp.where(active[:, None, None], -point.gradient, 0.0)
-        aim = AIM * tolerance * point.objective * 2.0 * l2
-        direction = newton_direction(
-            axes, problems, weighted_probability(point.fit.residual, problems), downhill, l2, point.by_biases,
-            reduction=REDUCTION, max_steps=left - 1, aim=aim,
-        )  # fmt: skip
-        length = _line_search(point, direction.coefficients, direction.margins, problems, penalty)[:, None, None]
-        coefficients = point.coefficients + length * direction.coefficients
-        return coefficients, point.margins + length * direction.margins, direction.steps + 1
-
-    def body(loop):
-        coefficients, margins, best, _, _, steps, _ = loop
-        point = evaluate(coefficients, margins)
         # At weak strengths the gap starts to shrink long after the objective.
-        gains = (point.gap < 0.9 * best.gap) | (point.objective < (1.0 - ROUNDING) * best.objective)
+        gains = (gap < 0.9 * at.best.gap) | (objective < (1.0 - ROUNDING) * at.best.objective)
         best = _Best(
-            jnp.minimum(best.gap, point.gap),
-            jnp.minimum(best.objective, point.objective),
-            jnp.where(gains, 0, best.age + 1),
+            jnp.minimum(at.best.gap, gap),
+            jnp.minimum(at.best.objective, objective),
+            jnp.where(gains, 0, at.best.age + 1),
         )
-        active = (point.gap > tolerance * point.objective) & (best.age < STALL)
-        go_on = active.any() & (steps < max_steps)
-        coefficients, margins, taken = jax.lax.cond(
-            go_on,
-            lambda: advance(point, active, max_steps - steps),
-            lambda: (point.coefficients, point.margins, 0),
-        )
-        return coefficients, margins, best, point.objective, point.gap, steps + taken, go_on
+        active = (gap > tolerance * objective) & (best.age < STALL)
+        go_on = active.any() & (at.steps < max_steps)
 
+        def advance() -> tuple[jax.Array, jax.Array, jax.Array]:
+            """Direction, what it changes, and the steps taken to find it."""
+            found = newton_direction(
+                coordinates, problems, weighted_probability(biases.fit.residual, problems),
+                jnp.where(active[:, None, None], -gradient, 0.0)[None], penalty, biases.inverse,
+                reduction=REDUCTION, max_steps=max_steps - at.steps - 1, enough=AIM * tolerance * objective * 2.0 * l2,
+            )  # fmt: skip
+            return found.coefficients[0], found.margins[0], found.steps + 1
+
+        def stay() -> tuple[jax.Array, jax.Array, jax.Array]:
+            return jnp.zeros_like(coefficients), jnp.zeros_like(margins), jnp.int32(0)
+
+        direction, change, taken = jax.lax.cond(go_on, advance, stay)
+        move = _Move(
+            coefficients, biases.margins, biases.fit.loss, objective, direction, change, dot(gradient, direction)
+        )
+        return _Iterate(move, gap, best, at.steps + taken, go_on)
+
+    margins = to_margins(problem_logits(coordinates.features, start, problems), problems)
     nothing = jnp.zeros_like(l2)
-    margins = to_margins(problem_logits(axes.features, start, problems), problems)
+    stay = _Move(start, margins, nothing, nothing, jnp.zeros_like(start), jnp.zeros_like(margins), nothing)
     best = _Best(nothing + jnp.inf, nothing + jnp.inf, jnp.zeros(l2.shape, jnp.int32))
-    loop = start, margins, best, nothing, nothing, jnp.int32(0), True
-    coefficients, _, _, objective, gap, steps, _ = jax.lax.while_loop(lambda loop: loop[-1], body, loop)
-    return Solution(coefficients, objective, gap, steps)
+    begin = _Iterate(stay, nothing, best, jnp.int32(0), jnp.bool_(True))
+    end = jax.lax.while_loop(lambda at: at.active, newton, begin)
+    objective, reached = end.move.objective, end.move.objective <= 0  # what is not a number stays visible
+    relative_gap = jnp.where(reached, 0.0, end.gap / jnp.where(reached, 1.0, objective))
+    return Solution(end.move.coefficients, objective, end.gap, relative_gap, end.steps)
 
 
-def _line_search(
-    point: _Point, direction: jax.Array, change: jax.Array, problems: Problems, penalty: jax.Array
-) -> jax.Array:
-    """Step length [P]: Newton's, shortened until the objective falls by a part of what its slope promises."""
-    descent = dot(point.gradient, direction)
-    slope, bend = dot(point.coefficients, penalty * direction), dot(direction, penalty * direction)
+def _line_search(move: _Move, problems: Problems, penalty: jax.Array) -> tuple[jax.Array, Fit]:
+    """Step length [P], and the fit there.
 
-    def attempt(search):
-        length, _, k = search
-        loss = cross_entropy(point.margins + length[:, None, None] * change, problems).loss
-        rise = loss - point.fit.loss + length * (slope + 0.5 * length * bend)
-        enough = (rise <= 1e-4 * length * descent + ROUNDING * point.objective) | (descent >= 0)
-        lowest = -0.5 * descent * length / jnp.maximum(rise - descent * length, 1e-30)  # of a parabola, as a share
-        return jnp.where(enough, length, jnp.clip(lowest, 0.1, 0.5) * length), ~enough.all(), k + 1
+    Newton's, shortened until the objective falls by a part of what its slope promises.
+    """
+    penalised = penalty * move.direction
+    slope, curvature = dot(move.coefficients, penalised), dot(move.direction, penalised)  # of the penalty
 
-    begin = jnp.where(descent < 0, 1.0, 0.0), True, 0
-    return jax.lax.while_loop(lambda search: search[1] & (search[2] < TRIALS), attempt, begin)[0]
+    def attempt(trial: _Trial) -> _Trial:
+        length = trial.shorter
+        fit = cross_entropy(move.margins + length[:, None, None] * move.change, problems)
+        rise = fit.loss - move.loss + length * (slope + 0.5 * length * curvature)
+        accepted = (rise <= DESCENT * length * move.slope + ROUNDING * move.objective) | (move.slope >= 0)
+        # The minimum of a parabola, as a share.
+        lowest = -0.5 * move.slope * length / jnp.maximum(rise - move.slope * length, 1e-30)
+        shorter = jnp.where(accepted, length, jnp.clip(lowest, 0.1, 0.5) * length)
+        return _Trial(length, fit, shorter, accepted.all(), trial.trials + 1)
+
+    whole = jnp.where(move.slope < 0, 1.0, 0.0)
+    begin = _Trial(whole, Fit(move.loss, jnp.zeros_like(move.margins)), whole, jnp.bool_(False), jnp.int32(0))
+    end = jax.lax.while_loop(lambda trial: ~trial.accepted & (trial.trials < TRIALS), attempt, begin)
+    return end.length, end.fit

@@ -11,14 +11,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bias_jax.probes.axes import Axes, principal_axes
+from bias_jax.probes.axes import Coordinates, principal_axes
 from bias_jax.probes.between_folds import centred_signs, exchange
 from bias_jax.probes.checks import check_data, whole_numbers
 from bias_jax.probes.choice import choose_strengths
 from bias_jax.probes.convex import checked_strengths, solve_path
 from bias_jax.probes.objective import Problems, problem_logits
 from bias_jax.probes.problems import class_problems, zero_start
-from bias_jax.probes.solver import Solution, solve
+from bias_jax.probes.solver import solve
 from bias_jax.statistics import Exchange
 
 BY_IMAGE = ("predicted", "log_probability", "fitted", "fitted_log_probability", *Exchange._fields)
@@ -110,8 +110,8 @@ def cross_validate(
     truth = {t: np.stack([y, *(y[order] for order in shuffles)]) for t, y in labels.items()}
     # A generator of their own: differences between runs need the same signs, whatever the number of shuffles.
     signs = centred_signs(groups, config.signs, np.random.default_rng([seed, 1]))
-    axes = principal_axes(features)
-    results = [_probe_target(axes, truth[t], classes[t], folds, signs, config) for t in labels]
+    coordinates = principal_axes(features).coordinates
+    results = [_probe_target(coordinates, truth[t], classes[t], folds, signs, config) for t in labels]
     return OutOfFold(
         truth=np.stack([truth[t] for t in labels], axis=1).astype(np.int32),
         **{name: np.stack([r[name] for r in results], axis=1) for name in BY_IMAGE},
@@ -121,7 +121,7 @@ def cross_validate(
 
 
 def _probe_target(
-    axes: Axes,
+    coordinates: Coordinates,
     truth: np.ndarray,
     classes: int,
     folds: np.ndarray,
@@ -133,8 +133,8 @@ def _probe_target(
     inner = np.stack([(folds != f) & (folds != (f + 1) % number) for f in range(number)])
     problems = class_problems(truth[0], classes, inner)
     strengths = checked_strengths(config.l2)
-    path = solve_path(axes, problems, strengths, config.tolerance, config.max_steps)
-    guessed = jax.device_get([_predict(axes.features, path[s].coefficients, problems) for s in strengths])
+    path = solve_path(coordinates, problems, strengths, config.tolerance, config.max_steps)
+    guessed = jax.device_get([_predict(coordinates.features, path[s].coefficients, problems) for s in strengths])
     two = np.stack([folds, (folds - 1) % number])  # the probes that left out an image's fold
     guess, log_p = (np.stack(part)[:, two, images] for part in zip(*guessed, strict=True))
     choice = choose_strengths(log_p, folds)
@@ -142,30 +142,23 @@ def _probe_target(
     nearby = _select([path[strength].coefficients for strength in strengths], jax.device_put(choice.astype(np.int32)))
 
     # Real labels first, from the inner probes with one fold less, then each shuffle, from nothing; always F probes, so
-    # the solver is compiled once per width and target size.
+    # the solver is compiled once per padded width and target size.
     outer = np.stack([folds != f for f in range(number)])
     l2 = jax.device_put(chosen.astype(np.float32))
     finals = []
     found: dict[str, list[np.ndarray]] = {name: [] for name in BY_IMAGE}
     for row, y in enumerate(truth):
         problems = class_problems(y, classes, outer)
-        start = zero_start(problems, axes.features.shape[1]) if row else nearby
-        finals.append(solve(axes, problems, start, l2, config.tolerance, config.max_steps))
-        outer_guess, outer_log_p = jax.device_get(_predict(axes.features, finals[-1].coefficients, problems))  # [F, N]
-        values = [part[probe, images] for probe in (folds, (folds + 1) % number) for part in (outer_guess, outer_log_p)]
-        exchanged = exchange(axes, problems, finals[-1].coefficients, l2, y, folds, signs)
+        start = zero_start(problems, coordinates.features.shape[1]) if row else nearby
+        finals.append(solve(coordinates, problems, start, l2, config.tolerance, config.max_steps))
+        predictions = jax.device_get(_predict(coordinates.features, finals[-1].coefficients, problems))  # [F, N]
+        values = [part[probe, images] for probe in (folds, (folds + 1) % number) for part in predictions]
+        exchanged = exchange(coordinates, problems, finals[-1].coefficients, l2, y, folds, signs)
         for name, value in zip(BY_IMAGE, (*values, *exchanged), strict=True):
             found[name].append(value)
-    gap = np.max([_relative_gap(solution) for solution in (*path.values(), *finals)])
+    gap = np.max(jax.device_get([solution.relative_gap for solution in (*path.values(), *finals)]))
     by_target = dict(zip(BY_TARGET, (guess, log_p, chosen, gap), strict=True))
     return {name: np.stack(rows) for name, rows in found.items()} | by_target
-
-
-def _relative_gap(solution: Solution) -> np.float32:
-    """The largest; no objective is below 0, so one of 0, of a single class, is reached for certain."""
-    gap, objective = jax.device_get((solution.gap, solution.objective))
-    reached = objective <= 0  # what is not a number stays visible
-    return np.where(reached, 0.0, gap / np.where(reached, 1.0, objective)).max().astype(np.float32)
 
 
 def _shuffle_within_folds(folds: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -30,7 +30,8 @@ def stratified_bootstrap(
     order, arrays = _strata(strata)
     rows, arrays = jax.device_put((np.asarray(values, np.float32)[:, order], arrays))
     numbers = jax.device_put(list(range(-(-draws // block))))
-    return np.concatenate([jax.device_get(_draw(rows, *arrays, key, number, block)) for number in numbers])[:draws]
+    drawn = [jax.device_get(_sums(_counts(*arrays, key, number, block), rows)) for number in numbers]
+    return np.concatenate(drawn)[:draws]
 
 
 def bootstrap_weights(strata: np.ndarray, *, draws: int, key: jax.Array, block: int = 250) -> np.ndarray:
@@ -66,17 +67,9 @@ def _strata(strata: np.ndarray) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarra
     )
 
 
-@partial(jax.jit, static_argnames="block")
-def _draw(
-    values: jax.Array,
-    first: jax.Array,
-    sizes: jax.Array,
-    weight: jax.Array,
-    key: jax.Array,
-    number: jax.Array,
-    block: int,
-) -> jax.Array:
-    counts = _counts(first, sizes, weight, key, number, block)
+@jax.jit
+def _sums(counts: jax.Array, values: jax.Array) -> jax.Array:
+    """Weighted sums [block, M]; a program of its own, because M changes from call to call and drawing is large."""
     return jnp.matmul(counts, values.T, precision="highest")
 
 
@@ -86,10 +79,11 @@ def _counts(
 ) -> jax.Array:
     key = jax.random.fold_in(key, number)
     images = len(first)
-    chosen = first + (jax.random.uniform(key, (block, images)) * sizes).astype(jnp.int32)
-    chosen = jnp.minimum(chosen, first + sizes - 1)  # u * size can round up to size
+    within = jax.random.uniform(key, (block, images)) * sizes.astype(jnp.float32)[None]
+    chosen = first[None] + within.astype(jnp.int32)
+    chosen = jnp.minimum(chosen, (first + sizes - 1)[None])  # u * size can round up to size
     rows = jnp.arange(block)[:, None]
-    return jnp.zeros((block, images), jnp.float32).at[rows, chosen].add(weight)
+    return jnp.zeros((block, images), jnp.float32).at[rows, chosen].add(weight[None])
 
 
 def percentile_interval(draws: np.ndarray, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:

@@ -56,6 +56,12 @@ def factorial_design(labels: Mapping[str, ArrayLike]) -> FactorialDesign:
 
     Raises:
         ValueError: no attribute, no image, or labels of different lengths.
+
+    >>> design = factorial_design({"race": [0, 0, 1, 1, 2, 2] * 2, "gender": [0, 1] * 6})
+    >>> design.terms
+    ('race', 'gender', 'race x gender', 'all groups')
+    >>> design.degrees_of_freedom[0].tolist()
+    [2, 1, 2, 5]
     """
     columns = [np.asarray(values) for values in labels.values()]
     if not columns or columns[0].ndim != 1 or len({c.shape for c in columns}) != 1 or not len(columns[0]):

@@ -11,6 +11,9 @@ def holm(p: ArrayLike) -> np.ndarray:
 
     Args:
         p: [M], each between 0 and 1; none may be NaN.
+
+    >>> holm([0.01, 0.04, 0.03]).round(6).tolist()
+    [0.03, 0.06, 0.06]
     """
     values, order = _ordered(p)
     raised = values[order] * np.arange(len(values), 0, -1)
@@ -25,6 +28,9 @@ def benjamini_hochberg(p: ArrayLike) -> np.ndarray:
 
     Args:
         p: [M], each between 0 and 1; none may be NaN.
+
+    >>> benjamini_hochberg([0.01, 0.04, 0.03]).round(6).tolist()
+    [0.03, 0.04, 0.04]
     """
     values, order = _ordered(p)
     raised = values[order] * (len(values) / np.arange(1, len(values) + 1))

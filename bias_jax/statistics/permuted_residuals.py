@@ -69,8 +69,8 @@ def partition(points: Coordinates, design: DesignArrays, relabelled: jax.Array) 
     def permuted(groups: jax.Array) -> tuple[jax.Array, ...]:
         sums = _group_sums(residuals, groups, len(counts))
         # No effect is left in these sums, so that squaring them before they are projected loses no digits.
-        products = jnp.matmul(sums * points.signs, sums.T, precision=HIGHEST)
-        crossed = jnp.matmul(observed * points.signs, sums.T, precision=HIGHEST)
+        products = jnp.matmul(sums * points.signs[None], sums.T, precision=HIGHEST)
+        crossed = jnp.matmul(observed * points.signs[None], sums.T, precision=HIGHEST)
         within = _group_sums(lengths, groups, len(counts)) - jnp.diag(products) / counts
         noise, mean_square = _noise(within, design)
         return squared(products), noise, squared(crossed), mean_square
@@ -83,12 +83,12 @@ def _noise(within: jax.Array, design: DesignArrays) -> tuple[jax.Array, jax.Arra
     counts = design.counts
     mean_square = within.sum() / jnp.maximum(counts.sum() - len(counts), 1.0)
     own = jnp.where(counts > 1, within / jnp.maximum(counts - 1.0, 1.0), 0.0)
-    variance = jnp.where(design.pooled[:, None], mean_square, own)
+    variance = jnp.where(design.pooled[:, None], mean_square, own[None])
     return (design.leverage * variance).sum(axis=1), mean_square
 
 
 def _signed_squares(rows: jax.Array, signs: jax.Array) -> jax.Array:
-    return (jnp.square(rows) * signs).sum(axis=-1)
+    return (jnp.square(rows) * signs[None]).sum(axis=-1)
 
 
 def _group_sums(values: jax.Array, groups: jax.Array, size: int) -> jax.Array:
@@ -103,4 +103,4 @@ def scattered(size: int, values: jax.Array, groups: jax.Array) -> jax.Array:
 
 def product(size: int, values: jax.Array, groups: jax.Array) -> jax.Array:
     """Group sums by a matrix product with indicators."""
-    return jnp.matmul((groups == jnp.arange(size)[:, None]).astype(values.dtype), values, precision=HIGHEST)
+    return jnp.matmul((groups[None] == jnp.arange(size)[:, None]).astype(values.dtype), values, precision=HIGHEST)

@@ -47,8 +47,8 @@ def _reduced(features: jax.Array, cosine: bool) -> jax.Array:
     if cosine:
         length = jnp.linalg.norm(features, axis=1, keepdims=True)
         features = jnp.where(length > 0, features / jnp.where(length > 0, length, 1.0), 0.0)
-    centred = features - features.mean(axis=0)
-    centred -= centred.mean(axis=0)  # what rounding left of a large mean
+    centred = features - features.mean(axis=0, keepdims=True)
+    centred -= centred.mean(axis=0, keepdims=True)  # what rounding left of a large mean
     if centred.shape[1] <= centred.shape[0]:
         return centred
     return jnp.linalg.qr(centred.T, mode="r").T

@@ -15,13 +15,8 @@ from bias_jax.topomaps.layouts import lay_out as lay_out
 from bias_jax.topomaps.layouts import som_layout as som_layout
 from bias_jax.topomaps.layouts import som_positions as som_positions
 from bias_jax.topomaps.ordering import dendrogram_order as dendrogram_order
-from bias_jax.topomaps.profiles import GroupMeans as GroupMeans
-from bias_jax.topomaps.profiles import GroupSums as GroupSums
-from bias_jax.topomaps.profiles import add_to_sums as add_to_sums
 from bias_jax.topomaps.profiles import contrast as contrast
-from bias_jax.topomaps.profiles import empty_sums as empty_sums
 from bias_jax.topomaps.profiles import error_groups as error_groups
-from bias_jax.topomaps.profiles import group_means as group_means
 from bias_jax.topomaps.profiles import group_profiles as group_profiles
 from bias_jax.topomaps.profiles import unit_profiles as unit_profiles
 from bias_jax.topomaps.quality import Neighbourhoods as Neighbourhoods
@@ -29,6 +24,6 @@ from bias_jax.topomaps.quality import morans_i as morans_i
 from bias_jax.topomaps.quality import stability as stability
 from bias_jax.topomaps.som import FittedMap as FittedMap
 from bias_jax.topomaps.som import SelfOrganizingMap as SelfOrganizingMap
+from bias_jax.topomaps.som import default_som as default_som
 from bias_jax.topomaps.som import published_som as published_som
 from bias_jax.topomaps.som import square_side as square_side
-from bias_jax.topomaps.streaming import stream_means as stream_means

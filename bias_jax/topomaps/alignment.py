@@ -52,7 +52,7 @@ def align(
 @jax.jit
 def _best(reference: jax.Array, candidates: jax.Array, likeness: jax.Array) -> jax.Array:
     def nearness(candidate: jax.Array) -> jax.Array:
-        down, right = (reference[:, i, None] - candidate[:, i] for i in (0, 1))
+        down, right = (reference[:, i, None] - candidate[None, :, i] for i in (0, 1))
         return jnp.maximum(np.sqrt(2.0) - jnp.sqrt(jnp.square(down) + jnp.square(right)), 0.0)
 
     def count(counts: jax.Array, candidate: jax.Array) -> tuple[jax.Array, None]:

@@ -57,7 +57,7 @@ def _springs(edges: jax.Array, start: jax.Array, iterations: int) -> jax.Array:
 
         def push(rows: tuple[jax.Array, jax.Array]) -> jax.Array:
             mine, springs = rows
-            down, right = (mine[:, i, None] - at[:, i] for i in (0, 1))
+            down, right = (mine[:, i, None] - at[None, :, i] for i in (0, 1))
             distance = jnp.maximum(jnp.sqrt(jnp.square(down) + jnp.square(right)), 0.01)
             force = jnp.square(length / distance) - jnp.where(springs, distance / length, 0.0)
             return jnp.stack([(force * down).sum(axis=1), (force * right).sum(axis=1)], axis=1)

@@ -3,10 +3,8 @@
 Geometry and schedules are those of MiniSom 2.3, so that results can be compared number by number.
 """
 
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 Topology = Literal["rectangular", "hexagonal"]
@@ -45,49 +43,34 @@ def adjacency(rows: int, cols: int, topology: Topology) -> np.ndarray:
 
 
 def influence(
-    winner: jax.Array, sigma: jax.Array, rows: int, cols: int, topology: Topology, neighbourhood: Neighbourhood
-) -> jax.Array:
-    """How strongly each node is updated with the winner, float32 [..., K] for winners int32 [...].
+    apart: Any, sigma: Any, neighbourhood: Neighbourhood, numpy: Any = np
+) -> Any:
+    """How strongly nodes are updated that lie `apart` [..., axes] from the winner, in nodes: [...].
 
     A bubble reaches the nodes fewer than sigma rows and columns away, on either grid.
+
+    Args:
+        apart: differences of positions; for a bubble of rows and columns, also on a hexagonal grid.
+        sigma: width.
+        neighbourhood: its form.
+        numpy: NumPy, or jax.numpy inside a compiled program.
     """
     if neighbourhood == "bubble":
-        row, column = (jnp.asarray(a.ravel()) for a in np.indices((rows, cols)))
-        rows_off, columns_off = jnp.abs(row - row[winner, None]), jnp.abs(column - column[winner, None])
-        return ((rows_off < sigma) & (columns_off < sigma)).astype(jnp.float32)
-    at = jnp.asarray(node_positions(rows, cols, topology), jnp.float32)
-    return jnp.exp(-jnp.square(at - at[winner][..., None, :]).sum(axis=-1) / (2.0 * jnp.square(sigma)))
-
-
-def spread(
-    sums: jax.Array, sigma: jax.Array, rows: int, cols: int, topology: Topology, neighbourhood: Neighbourhood
-) -> jax.Array:
-    """Sums of the nodes [K, D], added up over each node's neighbourhood.
-
-    A rectangular Gaussian and a bubble are products of a row and a column factor: 2 K (rows + cols) D operations
-    instead of 2 K^2 D.
-    """
-    if topology == "hexagonal" and neighbourhood == "gaussian":
-        every = influence(jnp.arange(rows * cols), sigma, rows, cols, topology, neighbourhood)
-        return jnp.matmul(every, sums, precision="highest")
-
-    def factor(size: int) -> jax.Array:
-        return influence(jnp.arange(size), sigma, 1, size, "rectangular", neighbourhood)
-
-    along = jnp.matmul(factor(cols), sums.reshape(rows, cols, -1), precision="highest")
-    return jnp.matmul(factor(rows), along.reshape(rows, -1), precision="highest").reshape(rows * cols, -1)
+        return (numpy.abs(apart) < sigma).all(axis=-1).astype(np.float32)
+    return numpy.exp(-numpy.square(apart).sum(axis=-1) / (2.0 * numpy.square(sigma)))
 
 
 def decayed(
-    decay: Decay, t: jax.Array, steps: int, sigma: float, sigma_end: float, rate: float
-) -> tuple[jax.Array, jax.Array]:
-    """Neighbourhood and learning rate at step t of `steps`.
+    decay: Decay, steps: int, sigma: float, sigma_end: float, rate: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Neighbourhood and learning rate at each of `steps` steps, [steps].
 
     exponential: sigma falls geometrically to sigma_end, the rate stays. asymptotic: both fall to a third. linear and
     inverse: sigma to 1 and the rate to 0, in a line or as a hyperbola.
     """
+    t = np.arange(steps)
     if decay == "exponential":
-        return sigma * (sigma_end / sigma) ** (t / max(steps - 1, 1)), jnp.full_like(t, rate)
+        return sigma * (sigma_end / sigma) ** (t / max(steps - 1, 1)), np.full(steps, rate)
     if decay == "asymptotic":
         fall = 1.0 + 2.0 * t / steps
         return sigma / fall, rate / fall

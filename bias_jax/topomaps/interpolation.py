@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from matplotlib.tri import Triangulation
 
@@ -16,16 +15,10 @@ class Interpolation:
     shares: np.ndarray  # barycentric weights, float32 [pixels, 3]; NaN outside the hull of the units
     side: int
 
-    def images(self, values: jax.Array) -> jax.Array:
+    def images(self, values: jax.Array | np.ndarray) -> np.ndarray:
         """Values [G, U] -> images [G, side, side]; NaN outside the hull."""
-        return _interpolate(jnp.asarray(values), *jax.device_put((self.corners, self.shares))).reshape(
-            -1, self.side, self.side
-        )
-
-
-@jax.jit
-def _interpolate(values: jax.Array, corners: jax.Array, shares: jax.Array) -> jax.Array:
-    return (values[:, corners] * shares).sum(axis=2)
+        images = (jax.device_get(values)[:, self.corners] * self.shares[None]).sum(axis=2)
+        return images.reshape(-1, self.side, self.side)
 
 
 def triangulate(positions: np.ndarray, side: int = 100) -> Interpolation:

@@ -8,16 +8,15 @@ from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from bias_jax.randomness import key_for, stable_hash
+from bias_jax.randomness import stable_hash
 from bias_jax.topomaps.canonical import canonical_order
 from bias_jax.topomaps.distances import Metric, distances
 from bias_jax.topomaps.force import LONG, SHORT, force_layout, unit_square
 from bias_jax.topomaps.graph import spring_layout, threshold_graph
 from bias_jax.topomaps.principal import principal_axes
-from bias_jax.topomaps.som import FittedMap, SelfOrganizingMap, all_finite, square_side
+from bias_jax.topomaps.som import FittedMap, SelfOrganizingMap, Table, checked, default_som
 
 Method = Literal["random", "graph", "som", "pca", "tsne", "umap"]
 Force = Literal["none", "long", "short"]
@@ -25,14 +24,14 @@ METHODS, FORCES = get_args(Method), get_args(Force)
 
 
 def lay_out(
-    units: jax.Array,
+    units: Table,
     method: Method,
     *,
     forces: Sequence[Force] = ("none",),
     seed: int,
     metric: Metric = "cosine",
     from_distances: bool = False,
-    som: SelfOrganizingMap | None = None,
+    som: SelfOrganizingMap | FittedMap | None = None,
 ) -> dict[Force, np.ndarray]:
     """Positions in the unit square, float64 [U, 2], of units [U, D]: force layout -> positions.
 
@@ -46,7 +45,8 @@ def lay_out(
         metric: of the graph and of the attraction in PSO.
         from_distances: give PCA, t-SNE and UMAP the rows of the distance matrix instead of the profiles, as the 2022
             release of the published code did.
-        som: settings of the map (default: a square of floor(sqrt(U)) + 1 with the defaults of `SelfOrganizingMap`).
+        som: settings of the map, or one that was trained on these units (default: a square of floor(sqrt(U)) + 1 with
+            the defaults of `SelfOrganizingMap`).
 
     Raises:
         ValueError: too few units for t-SNE or UMAP, values that are not finite, or a name that does not exist.
@@ -54,34 +54,33 @@ def lay_out(
     """
     if method not in METHODS or not set(forces) <= set(FORCES):
         raise ValueError(f"{method!r} is none of {', '.join(METHODS)}, or {forces} are not all of {', '.join(FORCES)}")
-    units = jnp.asarray(units)
-    if not jax.device_get(all_finite(units)):
-        raise ValueError("the profiles are not all finite")
-    order = canonical_order(units)
-    rows = _take(units, order)
+    table = checked(units)
+    order = canonical_order(table)
+    rows = table[order]
     start = _place(rows, method, seed, metric, from_distances, som)
-    back = np.argsort(jax.device_get(order))
+    back = np.argsort(order)
     return {force: _spread(start, rows, method, force, seed, metric)[back] for force in forces}
 
 
-def som_layout(units: jax.Array, *, epochs: int, seed: int) -> tuple[np.ndarray, FittedMap]:
-    """Lay out units [U, D] on a square self-organizing map of side floor(sqrt(U)) + 1.
+def som_layout(
+    units: Table, *, seed: int, som: SelfOrganizingMap | None = None
+) -> tuple[np.ndarray, FittedMap]:
+    """Lay out units [U, D] on a self-organizing map (default: `default_som`).
 
     Returns:
         Positions [U, 2] in the unit square, and the map.
     """
-    side = square_side(len(units))
-    fitted = SelfOrganizingMap(side, side, epochs=epochs).fit(units, seed=seed)
+    fitted = (som or default_som(len(units))).fit(units, seed=seed)
     return som_positions(units, fitted), fitted
 
 
-def som_positions(units: jax.Array, fitted: FittedMap) -> np.ndarray:
+def som_positions(units: Table, fitted: FittedMap) -> np.ndarray:
     """Positions [U, 2] in the unit square of units [U, D] on a map.
 
     Units that share a node stand evenly on a circle of radius 1/5 node around it.
     """
     nodes = fitted.positions(units)
-    order = jax.device_get(canonical_order(units))
+    order = canonical_order(jax.device_get(units))
     _, shared = np.unique(nodes, axis=0, return_inverse=True)
     for node in range(shared.max() + 1):
         members = order[shared[order] == node]
@@ -92,34 +91,38 @@ def som_positions(units: jax.Array, fitted: FittedMap) -> np.ndarray:
 
 
 def _spread(
-    positions: np.ndarray, rows: jax.Array, method: Method, force: Force, seed: int, metric: Metric
+    positions: np.ndarray, rows: np.ndarray, method: Method, force: Force, seed: int, metric: Metric
 ) -> np.ndarray:
     if force == "none":
         return positions
     if force == "short":
         return unit_square(force_layout(positions, steps=SHORT, seed=seed))
-    profiles = jax.device_get(rows)
-    attracting = distances(profiles, profiles, metric) if method == "random" else None
+    attracting = distances(rows, rows, metric) if method == "random" else None
     return unit_square(force_layout(positions, steps=LONG, profile_distances=attracting))
 
 
 def _place(
-    rows: jax.Array, method: Method, seed: int, metric: Metric, from_distances: bool, som: SelfOrganizingMap | None
+    rows: jax.Array,
+    method: Method,
+    seed: int,
+    metric: Metric,
+    from_distances: bool,
+    som: SelfOrganizingMap | FittedMap | None,
 ) -> np.ndarray:
     rng = np.random.default_rng(stable_hash(seed, "layout", method))
     if method == "random":
         return unit_square(rng.uniform(size=(len(rows), 2)))
     if method == "som":
-        side = square_side(len(rows))
-        return som_positions(rows, (som or SelfOrganizingMap(side, side)).fit(rows, seed=seed))
+        if not isinstance(som, FittedMap):
+            som = (som or default_som(len(rows))).fit(rows, seed=seed)
+        return som_positions(rows, som)
     profiles = jax.device_get(rows)
     if method == "graph":
         edges = threshold_graph(distances(profiles, profiles, metric))
         return unit_square(spring_layout(edges, rng.uniform(size=(len(rows), 2))))
-    if from_distances:
-        profiles = distances(profiles, profiles, metric).astype(np.float32)
+    profiles = distances(rows, rows, metric).astype(np.float32) if from_distances else rows
     if method == "pca":
-        return unit_square(jax.device_get(_plane(jax.device_put(profiles), key_for(seed, "pca"))))
+        return unit_square((profiles - profiles.mean(axis=0)) @ principal_axes(profiles, rng, 100))
     return unit_square(_neighbour_embedding(profiles, method, int(rng.integers(2**31))))
 
 
@@ -140,14 +143,3 @@ def _neighbour_embedding(profiles: np.ndarray, method: Method, seed: int) -> np.
             from umap import UMAP
         embedding = UMAP(n_components=2, n_neighbors=min(15, units - 1), random_state=seed, n_jobs=1)
     return embedding.fit_transform(profiles)
-
-
-@jax.jit
-def _take(rows: jax.Array, order: jax.Array) -> jax.Array:
-    return rows[order]
-
-
-@jax.jit
-def _plane(rows: jax.Array, key: jax.Array) -> jax.Array:
-    centred = rows - rows.mean(axis=0)
-    return jnp.matmul(centred, principal_axes(rows, key, 100), precision="highest")

@@ -16,6 +16,9 @@ def dendrogram_order(values: np.ndarray, metric: Metric = "cosine") -> np.ndarra
 
     Returns:
         Numbers of the groups; those without images come last.
+
+    >>> dendrogram_order(np.array([[1.0, 0.0], [np.nan, np.nan], [0.0, 1.0], [0.9, 0.1], [0.1, 0.9]])).tolist()
+    [0, 3, 4, 2, 1]
     """
     found = np.flatnonzero(np.isfinite(values).all(axis=1))
     missing = np.setdiff1d(np.arange(len(values)), found)

@@ -1,14 +1,13 @@
-"""Neuron activation profiles: how each unit's mean activation in a group differs from its mean over groups.
-
-Group means come from a bank at once, or from batches by `GroupSums`, where N unpooled activations would not fit.
-"""
+"""Neuron activation profiles: how each unit's mean activation in a group differs from its mean over groups."""
 
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+from bias_jax.activations import GroupMeans, group_means
 
 Errors = Literal["correct", "confusion"]
 
@@ -29,43 +28,6 @@ def group_profiles(bank: jax.Array, labels: jax.Array, groups: int, *, size_weig
     return contrast(group_means(bank, labels, groups), size_weighted=size_weighted)
 
 
-class GroupMeans(NamedTuple):
-    """Mean activations of groups, up to a shift that all share: only differences between groups are of use."""
-
-    means: jax.Array  # [G, D]; NaN for groups without images
-    counts: jax.Array  # images per group [G]
-
-
-def group_means(bank: jax.Array, labels: jax.Array, groups: int) -> GroupMeans:
-    """Means of a bank [N, D] per group int32 [N], relative to the mean of the bank."""
-    return add_to_sums(empty_sums(groups, bank.mean(axis=0)), bank, labels).means()
-
-
-class GroupSums(NamedTuple):
-    """Running sums of batches, from which group means follow; O(G D) memory however many images there are."""
-
-    sums: jax.Array  # of activations minus shift [G, D]
-    counts: jax.Array  # [G]
-    shift: jax.Array  # [D]; near the mean, it keeps float32 sums of large, nearly equal activations exact
-
-    def means(self) -> GroupMeans:
-        """Means of what was added so far, relative to the shift."""
-        return GroupMeans(self.sums / self.counts[:, None], self.counts)
-
-
-def empty_sums(groups: int, shift: jax.Array) -> GroupSums:
-    """Nothing added yet; shift [D] is anything near the mean activation, e.g. the mean of the first batch."""
-    return GroupSums(jnp.zeros((groups, len(shift))), jnp.zeros(groups), shift)
-
-
-def add_to_sums(total: GroupSums, batch: jax.Array, labels: jax.Array) -> GroupSums:
-    """Add a batch [B, D] with groups int32 [B]; rows with a negative group (padding) are left out."""
-    groups = len(total.counts)
-    sums = total.sums + jax.ops.segment_sum(batch - total.shift, labels, groups)
-    counts = total.counts + jax.ops.segment_sum(jnp.ones(labels.shape), labels, groups)
-    return GroupSums(sums, counts, total.shift)
-
-
 @partial(jax.jit, static_argnames=("chosen", "size_weighted"))
 def contrast(found: GroupMeans, chosen: tuple[int, ...] | None = None, *, size_weighted: bool = False) -> jax.Array:
     """Means of groups [G, D] minus their mean over groups, or over the chosen groups only.
@@ -81,7 +43,7 @@ def contrast(found: GroupMeans, chosen: tuple[int, ...] | None = None, *, size_w
         means = jnp.where(member[:, None], means, jnp.nan)
     present = jnp.isfinite(means[:, :1])
     weights = jnp.where(present, counts[:, None] if size_weighted else 1.0, 0.0)
-    return means - (weights * jnp.nan_to_num(means)).sum(axis=0) / weights.sum()
+    return means - (weights * jnp.nan_to_num(means)).sum(axis=0, keepdims=True) / weights.sum()
 
 
 def error_groups(labels: np.ndarray, predicted: np.ndarray, classes: int, mode: Errors) -> np.ndarray:

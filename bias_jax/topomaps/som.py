@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 import jax
-import jax.numpy as jnp
 import numpy as np
+from scipy.spatial.distance import cdist
 
-from bias_jax.randomness import key_for
+from bias_jax.randomness import stable_hash
+from bias_jax.topomaps.canonical import canonical_order
 from bias_jax.topomaps.grid import (
     Decay,
     Neighbourhood,
@@ -19,71 +20,81 @@ from bias_jax.topomaps.grid import (
     decayed,
     node_positions,
 )
-from bias_jax.topomaps.som_training import nearest, train_from, train_seeded
+from bias_jax.topomaps.nearest import nearest_nodes
+from bias_jax.topomaps.som_training import initial_weights, train_batch, train_online
+
+
+Table = jax.Array | np.ndarray
 
 
 @dataclass(frozen=True)
 class FittedMap:
     """A trained map."""
 
-    weights: jax.Array  # [rows, cols, D]
+    weights: np.ndarray  # float32 [rows, cols, D]
     topology: Topology = "rectangular"
 
-    def winners(self, x: jax.Array) -> jax.Array:
+    def winners(self, x: Table) -> np.ndarray:
         """(row, column) of the nearest node of each row of x [N, D], int32 [N, 2]; ties go to the lowest index."""
-        return _winners(x, self.weights)
+        return np.stack(np.divmod(self._nearest(x)[:, 0], self.weights.shape[1]), axis=1)
 
-    def transform(self, x: jax.Array) -> jax.Array:
+    def transform(self, x: Table) -> np.ndarray:
         """Distances of x [N, D] to all nodes, float32 [N, rows, cols]."""
-        return _distances(x, self.weights)
+        apart = cdist(jax.device_get(x), self._flat)
+        return apart.reshape(-1, *self.weights.shape[:2]).astype(np.float32)
 
-    def positions(self, x: jax.Array) -> np.ndarray:
+    def positions(self, x: Table) -> np.ndarray:
         """Euclidean positions in the plane [N, 2] of the nearest nodes."""
         rows, cols, _ = self.weights.shape
-        winners = jax.device_get(self.winners(x))
-        return node_positions(rows, cols, self.topology)[winners[:, 0] * cols + winners[:, 1]]
+        return node_positions(rows, cols, self.topology)[self._nearest(x)[:, 0]]
 
-    def hits(self, x: jax.Array) -> np.ndarray:
+    def hits(self, x: Table) -> np.ndarray:
         """How many rows of x [N, D] are nearest to each node, int [rows, cols]."""
-        found = np.zeros(self.weights.shape[:2], int)
-        np.add.at(found, tuple(jax.device_get(self.winners(x)).T), 1)
-        return found
+        rows, cols, _ = self.weights.shape
+        return np.bincount(self._nearest(x)[:, 0], minlength=rows * cols).reshape(rows, cols)
 
     def u_matrix(self) -> np.ndarray:
         """Mean Euclidean distance of each node's weights to its neighbours', float32 [rows, cols]; 0 without any."""
         rows, cols, _ = self.weights.shape
-        neighbours = jax.device_put(adjacency(rows, cols, self.topology))
-        return jax.device_get(_u_matrix(self.weights, neighbours))
+        neighbours = adjacency(rows, cols, self.topology)
+        total = np.where(neighbours, cdist(self._flat, self._flat), 0.0).sum(axis=1)
+        return (total / np.maximum(neighbours.sum(axis=1), 1)).reshape(rows, cols).astype(np.float32)
 
-    def quantization_error(self, x: jax.Array) -> float:
+    def quantization_error(self, x: Table) -> float:
         """Mean Euclidean distance of x [N, D] to the nearest node."""
-        return float(jax.device_get(_quantization_error(x, self.weights)))
+        apart = jax.device_get(x) - self._flat[self._nearest(x)[:, 0]]
+        return float(np.linalg.norm(apart, axis=1).mean(dtype=np.float64))
 
-    def topographic_error(self, x: jax.Array) -> float:
+    def topographic_error(self, x: Table) -> float:
         """Share of rows of x [N, D] whose two nearest nodes are not neighbours; NaN for a map of one node."""
         rows, cols, _ = self.weights.shape
         if rows * cols < 2:
             return math.nan
-        first, second = jax.device_get(_two_nearest(x, self.weights)).T
+        first, second = self._nearest(x, 2).T
         at = node_positions(rows, cols, self.topology)
         apart = np.sqrt(np.square(at[first] - at[second]).sum(axis=1))
         return float((apart > (1.01 if self.topology == "hexagonal" else 1.42)).mean())
+
+    @property
+    def _flat(self) -> np.ndarray:
+        return self.weights.reshape(-1, self.weights.shape[-1])
+
+    def _nearest(self, x: Table, count: int = 1) -> np.ndarray:
+        return nearest_nodes(jax.device_get(x), self._flat, count)
 
 
 @dataclass(frozen=True)
 class SelfOrganizingMap:
     """Settings of a map.
 
-    The defaults give global order: the neighbourhood starts at half the grid and shrinks to half a node.
-    MiniSom's ``train_batch_offline`` is ``decay="asymptotic"`` with its sigma and learning rate, and its ``train``
-    is ``training="online"`` besides.
+    DEFAULTSDOC
     """
 
     rows: int
     cols: int
-    epochs: int = 50  # passes over the data; the online rule makes epochs * N steps
-    sigma: float | None = None  # neighbourhood at the start, nodes; None: half the longer side
-    sigma_end: float = 0.5  # neighbourhood in the last epoch (exponential decay only)
+    epochs: int = 10  # passes over the data; the online rule makes epochs * N steps
+    sigma: float = 1.5  # neighbourhood at the start, nodes
+    sigma_end: float = 0.15  # neighbourhood in the last epoch (exponential decay only)
     learning_rate: float = 1.0  # share of the update that is taken; 1 is the textbook batch rule
     decay: Decay = "exponential"  # how sigma and rate fall, see `grid.decayed`
     neighbourhood: Neighbourhood = "gaussian"
@@ -97,24 +108,19 @@ class SelfOrganizingMap:
             raise ValueError("rows, cols and epochs must be positive")
         if self.training not in ("batch", "online") or self.initial not in ("plane", "sample"):
             raise ValueError("training is batch or online, initial is plane or sample")
-        if not (self.start > 0 and self.sigma_end > 0 and self.learning_rate > 0):
+        if not (self.sigma > 0 and self.sigma_end > 0 and self.learning_rate > 0):
             raise ValueError("sigma, sigma_end and learning_rate must be positive")
 
-    @property
-    def start(self) -> float:
-        """Neighbourhood at the start, in nodes."""
-        return self.sigma if self.sigma is not None else max(self.rows, self.cols) / 2.0
-
-    def at(self, t: jax.Array, steps: int) -> tuple[jax.Array, jax.Array]:
-        """Neighbourhood and learning rate at step t of `steps`."""
-        return decayed(self.decay, t, steps, self.start, self.sigma_end, self.learning_rate)
+    def schedule(self, steps: int) -> tuple[np.ndarray, np.ndarray]:
+        """Neighbourhood and learning rate at each of `steps` steps."""
+        return decayed(self.decay, steps, self.sigma, self.sigma_end, self.learning_rate)
 
     def fit(
         self,
-        x: jax.Array,
+        x: Table,
         *,
         seed: int | None = None,
-        weights: jax.Array | None = None,
+        weights: Table | None = None,
         order: np.ndarray | None = None,
     ) -> FittedMap:
         """Train on x [N, D].
@@ -129,44 +135,71 @@ class SelfOrganizingMap:
         Raises:
             ValueError: for no rows or values that are not finite; neither or both of seed and weights; weights of
                 another shape; an order that does not fit.
+
+        >>> rows = np.array([[0.0, 0.0], [1.0, 1.0], [2.0, 2.0]])
+        >>> fitted = SelfOrganizingMap(1, 3).fit(rows, seed=0)
+        >>> fitted.hits(rows).tolist(), fitted.topographic_error(rows)
+        ([[1, 1, 1]], 0.0)
         """
-        x = _checked(x)
+        table = checked(x)
         if (seed is None) == (weights is None):
             raise ValueError("give either seed or weights")
         if order is not None and (self.training != "online" or weights is None):
             raise ValueError("an order is for online training from given weights")
         if weights is None:
             assert seed is not None
-            trained = train_seeded([x], [key_for(seed, "som")], self)[0][0]
-        else:
-            weights = jnp.asarray(weights)
-            if weights.shape != (self.rows, self.cols, x.shape[1]):
-                raise ValueError(f"weights are {weights.shape}, not {(self.rows, self.cols, x.shape[1])}")
-            if self.training == "online":
-                steps = np.arange(self.epochs * len(x)) % len(x) if order is None else np.asarray(order)
-                if steps.ndim != 1 or not len(steps) or steps.min() < 0 or steps.max() >= len(x):
-                    raise ValueError("order must list rows of x")
-                order = jax.device_put(steps.astype(np.int32))
-            trained = train_from(x, weights, order, self)
-        return FittedMap(trained, self.topology)
+            return self.fit_seeds({"": table}, [seed])[""][0]
+        start = np.asarray(jax.device_get(weights), np.float32)
+        if start.shape != (self.rows, self.cols, table.shape[1]):
+            raise ValueError(f"weights are {start.shape}, not {(self.rows, self.cols, table.shape[1])}")
+        start = start.reshape(-1, table.shape[1])
+        if self.training == "batch":
+            return self._fitted(jax.device_get(train_batch(table[canonical_order(table)], start, self)), table)
+        steps = np.arange(self.epochs * len(table)) % len(table) if order is None else np.asarray(order)
+        if steps.ndim != 1 or not len(steps) or steps.min() < 0 or steps.max() >= len(table):
+            raise ValueError("order must list rows of x")
+        return self._fitted(jax.device_get(train_online(table, start, steps, self)), table)
 
-    def fit_seeds(self, x: Mapping[str, jax.Array], seeds: Sequence[int]) -> dict[str, tuple[FittedMap, ...]]:
-        """Train every layer of x, all [N, D], for every seed, in one program: layer -> one map per seed.
+    def fit_seeds(self, x: Mapping[str, Table], seeds: Sequence[int]) -> dict[str, tuple[FittedMap, ...]]:
+        """Train on every table of x [N, D] for every seed: its name -> one map per seed.
 
-        Each map equals that of `fit`, whatever it is trained together with.
+        Each map equals that of `fit`, whatever it is trained together with. The device goes on to the next without
+        waiting; tables of all sizes that are padded alike share their compiled programs.
         """
-        if len({rows.shape for rows in x.values()}) > 1:
-            raise ValueError("layers trained together must have one shape")
-        maps = train_seeded([_checked(rows) for rows in x.values()], [key_for(seed, "som") for seed in seeds], self)
+        tables = {name: checked(rows) for name, rows in x.items()}
+        trained = {}
+        for name, table in tables.items():
+            rows = table[canonical_order(table)]
+            trained[name] = [self._train(rows, np.random.default_rng(stable_hash(seed, "som"))) for seed in seeds]
         return {
-            layer: tuple(FittedMap(weights, self.topology) for weights in found)
-            for layer, found in zip(x, maps, strict=True)
+            name: tuple(self._fitted(weights, tables[name]) for weights in found)
+            for name, found in jax.device_get(trained).items()
         }
+
+    def _train(self, rows: np.ndarray, rng: np.random.Generator) -> jax.Array:
+        weights = initial_weights(rows, rng, self)
+        if self.training == "batch":
+            return train_batch(rows, weights, self)
+        return train_online(rows, weights, rng.permutation(np.arange(self.epochs * len(rows)) % len(rows)), self)
+
+    def _fitted(self, padded: np.ndarray, table: np.ndarray) -> FittedMap:
+        weights = padded[: self.rows * self.cols, : table.shape[1]]
+        return FittedMap(weights.reshape(self.rows, self.cols, -1), self.topology)
 
 
 def square_side(units: int) -> int:
-    """Side of the square map on which U units are laid out: floor(sqrt(U)) + 1."""
+    """Side of the square map on which U units are laid out: floor(sqrt(U)) + 1.
+
+    >>> square_side(64), square_side(80)
+    (9, 9)
+    """
     return math.isqrt(units) + 1
+
+
+def default_som(units: int) -> SelfOrganizingMap:
+    """The map on which U units are laid out unless another is asked for: a square one with the default settings."""
+    side = square_side(units)
+    return SelfOrganizingMap(side, side)
 
 
 def published_som(units: int) -> SelfOrganizingMap:
@@ -180,48 +213,15 @@ def published_som(units: int) -> SelfOrganizingMap:
     )
 
 
-@jax.jit
-def all_finite(x: jax.Array) -> jax.Array:
-    """Whether no value is NaN or infinite; a NaN distance would win every search for the nearest node."""
-    return jnp.isfinite(x).all()
+def checked(x: Table) -> np.ndarray:
+    """A table [N, D] as it is trained on: on the host, float32.
 
-
-def _checked(x: jax.Array) -> jax.Array:
-    x = jnp.asarray(x)
-    if x.ndim != 2 or 0 in x.shape:
-        raise ValueError(f"the data must be [N, D] with N and D positive, not {x.shape}")
-    if not jax.device_get(all_finite(x)):
+    Raises:
+        ValueError: for no rows or columns, or values that are not finite: a NaN distance would win every search.
+    """
+    found = np.asarray(jax.device_get(x), np.float32)
+    if found.ndim != 2 or 0 in found.shape:
+        raise ValueError(f"the data must be [N, D] with N and D positive, not {found.shape}")
+    if not np.isfinite(found).all():
         raise ValueError("the data are not all finite")
-    return x
-
-
-@jax.jit
-def _winners(x: jax.Array, weights: jax.Array) -> jax.Array:
-    nodes = nearest(x, weights.reshape(-1, weights.shape[-1]))[:, 0]
-    return jnp.stack(jnp.divmod(nodes, weights.shape[1]), axis=1)
-
-
-@jax.jit
-def _distances(x: jax.Array, weights: jax.Array) -> jax.Array:
-    flat = weights.reshape(-1, weights.shape[-1])
-    rows = jax.lax.map(lambda row: jnp.linalg.norm(row - flat, axis=1), x.astype(jnp.float32))
-    return rows.reshape(len(x), *weights.shape[:2])
-
-
-@jax.jit
-def _u_matrix(weights: jax.Array, neighbours: jax.Array) -> jax.Array:
-    flat = weights.reshape(-1, weights.shape[-1])
-    distances = jax.lax.map(lambda node: jnp.linalg.norm(node - flat, axis=1), flat)
-    total = jnp.where(neighbours, distances, 0.0).sum(axis=1) / jnp.maximum(neighbours.sum(axis=1), 1)
-    return total.reshape(weights.shape[:2])
-
-
-@jax.jit
-def _quantization_error(x: jax.Array, weights: jax.Array) -> jax.Array:
-    flat = weights.reshape(-1, weights.shape[-1])
-    return jnp.linalg.norm(x - flat[nearest(x, flat)[:, 0]], axis=1).mean()
-
-
-@jax.jit
-def _two_nearest(x: jax.Array, weights: jax.Array) -> jax.Array:
-    return nearest(x, weights.reshape(-1, weights.shape[-1]), 2)
+    return found

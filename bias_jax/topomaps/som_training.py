@@ -1,4 +1,4 @@
-"""How a self-organizing map learns: the batch rule and the online rule, each one compiled loop.
+"""How a self-organizing map learns: the batch rule and the online rule.
 
 Batch (Kohonen 2013), per epoch:
 
@@ -7,125 +7,146 @@ Batch (Kohonen 2013), per epoch:
     w'       = (H sums) / (H counts)                         2 K (rows + cols) D on a rectangular grid
 
 Online (Kohonen 1982), per step with one row x:  w <- w + rate * h(winner) * (x - w),  some 6 K D operations.
+
+An epoch is two compiled programs, the search and the update, which serve all maps of the same padded shapes. What is
+short to do and long to compile (order of the rows, weights to begin with, schedules) is done on the host.
 """
 
-from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from bias_jax.topomaps.canonical import canonical_order
-from bias_jax.topomaps.grid import influence, spread
+from bias_jax.topomaps import shapes
+from bias_jax.topomaps.grid import influence, node_positions
+from bias_jax.topomaps.nearest import search
 from bias_jax.topomaps.principal import principal_axes
 
 if TYPE_CHECKING:
     from bias_jax.topomaps.som import SelfOrganizingMap
 
-BLOCK = 2**19  # distances held at once: few enough to stay in a processor's cache until the smallest is found
 
-
-def nearest(x: jax.Array, weights: jax.Array, count: int = 1) -> jax.Array:
-    """Numbers of the `count` nearest of nodes [K, D] for each row of x [N, D], int32 [N, count]; ties: lowest first."""
-    # |w|^2 - 2 x.w cancels, so both must be centred alike and the product exact.
-    centre = weights.mean(axis=0)
-    weights = weights - centre
-    lengths = jnp.square(weights).sum(axis=1)
-    numbers = jnp.arange(len(weights), dtype=jnp.int32)
-
-    def find(rows: jax.Array) -> jax.Array:
-        distance = lengths - 2.0 * jnp.matmul(rows - centre, weights.T, precision="highest")
-        if count > 1:
-            return jax.lax.top_k(-distance, count)[1]
-        # Smallest value, then its first place: two passes that vectorise, twice as fast on a processor as argmin.
-        # Without the barrier the product is fused into both.
-        distance = jax.lax.optimization_barrier(distance)
-        return jnp.where(distance == distance.min(axis=1, keepdims=True), numbers, len(weights)).min(axis=1)[:, None]
-
-    rows = max(BLOCK // len(weights), 1)
-    if len(x) <= rows:
-        return find(x)
-    blocks = -(-len(x) // rows)
-    padded = jnp.pad(x, ((0, blocks * rows - len(x)), (0, 0))).reshape(blocks, rows, -1)
-    return jax.lax.map(find, padded).reshape(blocks * rows, count)[: len(x)]
-
-
-def initial_weights(x: jax.Array, key: jax.Array, settings: "SelfOrganizingMap") -> jax.Array:
+def initial_weights(x: np.ndarray, rng: np.random.Generator, settings: "SelfOrganizingMap") -> np.ndarray:
     """Weights [K, D] to begin with."""
     if settings.initial == "sample":
-        return x[jax.random.randint(key, (settings.rows * settings.cols,), 0, len(x))]
-    return _principal_plane(x, key, settings.rows, settings.cols)
+        return x[rng.integers(0, len(x), settings.rows * settings.cols)]
+    return _principal_plane(x, rng, settings.rows, settings.cols)
 
 
-@partial(jax.jit, static_argnames="settings")
-def train_seeded(
-    layers: Sequence[jax.Array], keys: Sequence[jax.Array], settings: "SelfOrganizingMap"
-) -> list[list[jax.Array]]:
-    """Maps of L layers for S seeds, all independent: weights [rows, cols, D] per layer and seed.
+def train_batch(x: np.ndarray, weights: np.ndarray, settings: "SelfOrganizingMap") -> jax.Array:
+    """Weights after `epochs` passes over x [N, D] from given weights [K, D], float32 padded at the end of both axes.
 
-    The rows of each layer [N, D] are put into canonical order first, so the order in which they come does not matter.
+    Returns at once; the device may still be at work.
     """
-
-    def one(rows: jax.Array, key: jax.Array) -> jax.Array:
-        start, shuffle = jax.random.split(key)
-        weights = initial_weights(rows, start, settings)
-        if settings.training == "batch":
-            return _batch(rows, weights, settings)
-        order = jnp.arange(settings.epochs * len(rows)) % len(rows)
-        return _online(rows, weights, jax.random.permutation(shuffle, order), settings)
-
-    def layer(rows: jax.Array) -> jax.Array:
-        ordered = rows[canonical_order(rows)].astype(jnp.float32)
-        return jax.lax.map(partial(one, ordered), jnp.stack(keys))
-
-    # A loop, not vmap: a batched product rounds differently for other batch sizes, and one flipped winner changes
-    # the map. Each step is a product large enough to fill the device.
-    trained = jax.lax.map(layer, jnp.stack(layers))
-    return [[weights.reshape(settings.rows, settings.cols, -1) for weights in found] for found in trained]
+    nodes, width = len(weights), shapes.columns(x.shape[1])
+    table = jax.device_put(shapes.padded(x, shapes.doubled(len(x), shapes.ROWS), width))
+    found = jax.device_put(shapes.padded(weights, shapes.doubled(nodes, shapes.SIDE**2), width))
+    sizes = jax.device_put((np.int32(len(x)), np.int32(nodes)))
+    places = jax.device_put(_places(nodes, settings.rows, settings.cols))
+    for sigma, rate in zip(*settings.schedule(settings.epochs), strict=True):
+        now = jax.device_put((_factors(sigma, settings), np.float32(rate)))
+        found = _update(table, search(table, found, *sizes), found, sizes[0], places, *now)
+    return found
 
 
-@partial(jax.jit, static_argnames="settings")
-def train_from(x: jax.Array, weights: jax.Array, order: jax.Array | None, settings: "SelfOrganizingMap") -> jax.Array:
-    """A map from given weights [rows, cols, D]; the online rule takes the rows of x [N, D] in the given order."""
-    x, flat = x.astype(jnp.float32), weights.astype(jnp.float32).reshape(-1, x.shape[1])
-    trained = _batch(x[canonical_order(x)], flat, settings) if order is None else _online(x, flat, order, settings)
-    return trained.reshape(weights.shape)
+def _places(nodes: int, rows: int, cols: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which node lies at each place of the padded grid, int32 [R, C], and at which place each node, int32 [K].
+
+    Places without a node name one node more than there are, whose sums are zero.
+    """
+    padded = shapes.doubled(nodes, shapes.SIDE**2)
+    at = np.full([shapes.doubled(size, shapes.SIDE) for size in (rows, cols)], padded, np.int32)
+    at[:rows, :cols] = np.arange(nodes).reshape(rows, cols)
+    back = np.zeros(padded, np.int32)
+    back[:nodes] = np.flatnonzero(at.ravel() < padded)
+    return at, back
 
 
-def _batch(x: jax.Array, weights: jax.Array, settings: "SelfOrganizingMap") -> jax.Array:
+def _factors(sigma: float, settings: "SelfOrganizingMap") -> tuple[np.ndarray, ...]:
+    """The neighbourhood as matrices, padded with zeros.
+
+    A rectangular Gaussian and a bubble are products of a row and a column factor: 2 K (rows + cols) D operations
+    instead of 2 K^2 D.
+    """
+    if settings.topology == "hexagonal" and settings.neighbourhood == "gaussian":
+        at = node_positions(settings.rows, settings.cols, settings.topology)
+        padded = shapes.doubled(len(at), shapes.SIDE**2)
+        return (shapes.padded(influence(at[:, None] - at, sigma, settings.neighbourhood), padded, padded),)
+    found = []
+    for size in (settings.rows, settings.cols):
+        apart = np.subtract.outer(np.arange(size), np.arange(size))[..., None]
+        padded = shapes.doubled(size, shapes.SIDE)
+        found.append(shapes.padded(influence(apart, sigma, settings.neighbourhood), padded, padded))
+    return tuple(found)
+
+
+@jax.jit
+def _update(
+    x: jax.Array,
+    winners: jax.Array,
+    weights: jax.Array,
+    rows: jax.Array,
+    places: tuple[jax.Array, jax.Array],
+    factors: tuple[jax.Array, ...],
+    rate: jax.Array,
+) -> jax.Array:
+    """The batch rule for padded tables, of x [N, D] with winners [N, 1] among weights [K, D]."""
+    product = partial(jnp.matmul, precision="highest")
+    at, back = places
     nodes = len(weights)
     counted = jnp.concatenate([x, jnp.ones((len(x), 1))], axis=1)
+    winner = jnp.where(jnp.arange(len(x)) < rows, winners[:, 0], nodes)  # of padding: a node too many
+    sums = jax.ops.segment_sum(counted, winner, nodes + 1).at[nodes].set(0.0)
+    if len(factors) == 1:
+        found = product(factors[0], sums[:-1])
+    else:
+        down, right = at.shape
+        along = product(jnp.broadcast_to(factors[1][None], (down, right, right)), sums[at])
+        found = product(factors[0], along.reshape(down, -1)).reshape(down * right, -1)[back]
+    reach = found[:, -1:]
+    update = found[:, :-1] / jnp.where(reach > 0, reach, 1.0)
+    return jnp.where(reach > 0, (1.0 - rate) * weights + rate * update, weights)
 
-    def epoch(weights: jax.Array, t: jax.Array) -> tuple[jax.Array, None]:
-        sigma, rate = settings.at(t, settings.epochs)
-        sums = jax.ops.segment_sum(counted, nearest(x, weights)[:, 0], nodes)
-        found = spread(sums, sigma, settings.rows, settings.cols, settings.topology, settings.neighbourhood)
-        reach = found[:, -1:]
-        update = found[:, :-1] / jnp.where(reach > 0, reach, 1.0)
-        return jnp.where(reach > 0, (1.0 - rate) * weights + rate * update, weights), None
 
-    return jax.lax.scan(epoch, weights, jnp.arange(settings.epochs, dtype=jnp.float32))[0]
+def train_online(x: np.ndarray, weights: np.ndarray, order: np.ndarray, settings: "SelfOrganizingMap") -> jax.Array:
+    """Weights [K, D] after one step for each row of x [N, D] in the given order, int [T].
+
+    Not padded: every step would cost what the padded map costs.
+    """
+    at = node_positions(settings.rows, settings.cols, settings.topology)
+    if settings.neighbourhood == "bubble":
+        at = node_positions(settings.rows, settings.cols, "rectangular")
+    sigma, rate = (a.astype(np.float32) for a in settings.schedule(len(order)))
+    arrays = (x, weights, at.astype(np.float32), order.astype(np.int32), sigma, rate)
+    return _online(*jax.device_put(arrays), settings.neighbourhood)
 
 
-def _online(x: jax.Array, weights: jax.Array, order: jax.Array, settings: "SelfOrganizingMap") -> jax.Array:
-    steps = len(order)
-
-    def step(weights: jax.Array, now: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
-        t, row = now
-        sigma, rate = settings.at(t, steps)
-        difference = x[row] - weights
+@partial(jax.jit, static_argnames="neighbourhood")
+def _online(
+    x: jax.Array,
+    weights: jax.Array,
+    at: jax.Array,
+    order: jax.Array,
+    sigma: jax.Array,
+    rate: jax.Array,
+    neighbourhood: str,
+) -> jax.Array:
+    def step(weights: jax.Array, now: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[jax.Array, None]:
+        row, sigma, rate = now
+        difference = x[row][None] - weights
         winner = jnp.square(difference).sum(axis=1).argmin()
-        reach = influence(winner, sigma, settings.rows, settings.cols, settings.topology, settings.neighbourhood)
+        reach = influence(at - at[winner][None], sigma, neighbourhood, jnp)
         return weights + (rate * reach)[:, None] * difference, None
 
-    return jax.lax.scan(step, weights, (jnp.arange(steps, dtype=jnp.float32), order))[0]
+    return jax.lax.scan(step, weights, (order, sigma, rate))[0]
 
 
-def _principal_plane(x: jax.Array, key: jax.Array, rows: int, cols: int) -> jax.Array:
+def _principal_plane(x: np.ndarray, rng: np.random.Generator, rows: int, cols: int) -> np.ndarray:
     """Nodes on a grid in the plane of the two principal axes, two standard deviations wide on either side."""
-    mean, axes = x.mean(axis=0), principal_axes(x, key)
-    width = jnp.matmul(x - mean, axes, precision="highest").std(axis=0)
-    down, right = jnp.linspace(-2.0, 2.0, rows), jnp.linspace(-2.0, 2.0, cols)
-    plane = down[:, None, None] * (width[0] * axes[:, 0]) + right[None, :, None] * (width[1] * axes[:, 1])
+    mean, axes = x.mean(axis=0), principal_axes(x, rng)
+    width = ((x - mean) @ axes).std(axis=0)
+    down, right = (np.linspace(-2.0, 2.0, size, dtype=np.float32)[:, None] for size in (rows, cols))
+    plane = (down * (width[0] * axes[:, 0]))[:, None] + (right * (width[1] * axes[:, 1]))[None]
     return (mean + plane).reshape(rows * cols, -1)

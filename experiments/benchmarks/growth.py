@@ -5,7 +5,7 @@ One of the three numbers changes at a time. While products are too small to keep
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import jax
@@ -65,15 +65,15 @@ def measure(images: int, features: int, probes: int, config: GrowthBenchmark) ->
     """Steps to the gap, and the seconds they took."""
     rng = np.random.default_rng(0)
     y = rng.permutation(np.arange(images) % config.classes)
-    axes = principal_axes(jax.device_put(generated(features, y, 0)))
+    coordinates = principal_axes(jax.device_put(generated(features, y, 0))).coordinates
     problems = class_problems(y, config.classes, rng.random((probes, images)) < 0.8)
-    start = zero_start(problems, axes.features.shape[1])
+    start = zero_start(problems, coordinates.features.shape[1])
     l2 = jax.device_put(np.full(probes, config.l2, np.float32))
 
     def run() -> Iterator[tuple[int, float]]:
         for _ in range(config.repeats + 1):
             begin = time.perf_counter()
-            found = solve(axes, problems, start, l2, config.tolerance, 2000)
+            found = solve(coordinates, problems, start, l2, config.tolerance, 2000)
             jax.block_until_ready(found)
             yield int(found.steps), time.perf_counter() - begin
 

@@ -6,8 +6,10 @@ from flax import nnx
 
 from bias_jax.activations import LinearScore, grad_cam, occlusion_maps
 from bias_jax.errors import InputError
-from bias_jax.networks import NETWORKS, Network, forward, jit_network, network, random_params
+from bias_jax.networks import NETWORKS, Network, forward, jit_network, network
 from bias_jax.networks.layers import Activations, conv, convolve, linear
+from converters import convert
+from tests.reference import torch_oracle as oracle
 
 
 class Tiny(nnx.Module):
@@ -110,11 +112,12 @@ def test_occlusion_maps_of_a_tiny_network(tiny, rng):
 def test_grad_cam_of_a_head_on_the_last_block_of_resnet50_has_a_closed_form(rng):
     """With a linear head on the mean over positions, alpha is the head's weights divided by the number of positions."""
     images = jnp.asarray(rng.standard_normal((2, 64, 64, 3)), jnp.float32)
-    params = random_params("resnet50", 0, images)
+    shapes, _ = oracle.frozen("resnet50")
+    params = convert("resnet50", oracle.seeded_state_dict(shapes))
     weights = rng.standard_normal((2, 2048)).astype(np.float32)
     found = grad_cam("resnet50", params, images, "layer4.2", LinearScore(jnp.asarray(weights), "layer4.2"))
-    _, activations = jit_network(lambda p, x: forward("resnet50", p, x))(params, images)
-    activation = np.asarray(activations["layer4.2"], float)
+    activation = jit_network(lambda p, x: forward("resnet50", p, x)[1]["layer4.2"])(params, images)
+    activation = np.asarray(activation, float)
     h, w = activation.shape[1:3]
     assert (h, w) == (2, 2)
     expected = np.maximum(np.einsum("nhwu,nu->nhw", activation, weights / (h * w)), 0)

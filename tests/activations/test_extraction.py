@@ -1,10 +1,12 @@
 from dataclasses import replace
+from functools import partial
 
 import jax
 import numpy as np
 import pytest
 
 from bias_jax.activations import extract_bank, extraction, plan_memory, pool
+from bias_jax.activations.extraction import extract_wave
 from bias_jax.errors import InputError
 from bias_jax.networks import Transform, forward, jit_network, random_params
 from tests.conftest import toy_dataset
@@ -27,22 +29,28 @@ def plan(params, **options):
     return plan_memory("resnet50", params, images=11, crop=32, **options)
 
 
-def extract(dataset, params, wave, rule="mean", size=(40, 40)):
-    return extract_bank(dataset, size, "resnet50", params, TRANSFORM, wave, rule=rule, batch_size=4)
+def extract(dataset, params, wave, size=(40, 40)):
+    return extract_bank(dataset, size, "resnet50", params, TRANSFORM, wave, batch_size=4)
 
 
-@pytest.mark.parametrize("rule", ["mean", "grid"])
-def test_bank_equals_the_forward_pass(setting, rule):
+@partial(jit_network, static_argnums=2)
+def activations_of(params, images, layers):
+    activations = forward("resnet50", params, images)[1]
+    return {layer: activations[layer] for layer in layers}
+
+
+def test_banks_equal_the_forward_pass(setting):
+    """With two rules in one wave."""
     dataset, params, images = setting
     layers = ("maxpool", "layer2.1", "layer4.2")
-    memory = plan(params, layers=layers, rule=rule)
-    bank = extract(dataset, params, memory.waves[0], rule)
-    _, activations = jit_network(lambda p, x: forward("resnet50", p, x))(params, images)
-    assert list(bank) == list(layers)
-    for layer in layers:
-        expected = pool(rule, activations[layer])
-        assert bank[layer].shape == (11, next(p.features for p in memory.layers if p.name == layer))
-        np.testing.assert_allclose(bank[layer], expected, atol=1e-3, rtol=1e-3)
+    plans = {rule: plan(params, layers=layers, rule=rule).waves[0] for rule in ("mean", "grid")}
+    assert all([p.name for p in wave] == list(layers) for wave in plans.values())
+    wave = [p for wave in plans.values() for p in wave]
+    banks = extract_wave(dataset, (40, 40), "resnet50", params, TRANSFORM, wave, batch_size=4)
+    activations = activations_of(params, images, layers)
+    for asked, bank in zip(wave, banks, strict=True):
+        assert bank.shape == (11, asked.features)
+        np.testing.assert_allclose(bank, pool(asked.rule, activations[asked.name]), atol=1e-3, rtol=1e-3)
 
 
 def test_no_trace_per_batch_or_per_number_of_images(setting, monkeypatch):
@@ -76,8 +84,8 @@ def test_images_of_many_sizes_are_prepared_on_the_host(setting, rng):
     wave = plan(params, layers=("layer1.0",)).waves[0]
     bank = extract(mixed, params, wave, size=None)
     for i in (0, 10):
-        image = TRANSFORM.on_device(arrays[i][None] + jax.numpy.zeros((), jax.numpy.uint8))
-        expected = forward("resnet50", params, image)[1]["layer1.0"].mean((1, 2))
+        image = jax.jit(TRANSFORM.on_device)(arrays[i][None])
+        expected = np.mean(activations_of(params, image, ("layer1.0",))["layer1.0"], axis=(1, 2))
         np.testing.assert_allclose(bank["layer1.0"][i], expected[0], atol=0.02)  # one grey level here and there
 
 

@@ -5,7 +5,6 @@ import json
 import numpy as np
 import pytest
 
-import bias_jax.audit.run as road
 from bias_jax.audit import RunConfig, audit
 from bias_jax.errors import InputError
 from bias_jax.results import Folder
@@ -15,20 +14,18 @@ FILES = pictures(6)
 
 
 @pytest.fixture
-def subject(monkeypatch):
-    toy = ToySubject()
-    monkeypatch.setattr(road, "load_subject", lambda *_: toy)
-    return toy
+def subject():
+    return ToySubject()
 
 
-def run(out, *instruments, files=FILES, **config):
-    return audit("resnet50", instruments, faces=faces(files), config=RunConfig(**config), out=out)
+def run(subject, out, *instruments, files=FILES, **config):
+    return audit(subject, instruments, faces=faces(files), config=RunConfig(**config), out=out)
 
 
 def test_every_picture_goes_through_the_network_once(subject, tmp_path):
     """Two instruments on overlapping pictures; a picture that is there twice, too."""
     mine = tuple(pictures(4, first=4))  # two of them are faces as well
-    found = run(tmp_path, Recorder(), Other(files=(*mine, mine[0])))
+    found = run(subject, tmp_path, Recorder(), Other(files=(*mine, mine[0])))
     assert len(subject.seen) == len(set(subject.seen)) == found.images == 8
     for layer in ("early", "late", "wide"):
         x = found.stored["other"].load(layer)["x"]
@@ -40,8 +37,8 @@ def test_every_picture_goes_through_the_network_once(subject, tmp_path):
 
 def test_means_of_groups_are_those_of_the_bank(subject, tmp_path):
     """Streamed where nobody needs the bank, taken of the bank where somebody does: the same numbers."""
-    alone = run(tmp_path / "alone", Means())
-    beside = run(tmp_path / "beside", Recorder(), Means())
+    alone = run(subject, tmp_path / "alone", Means())
+    beside = run(subject, tmp_path / "beside", Recorder(), Means())
     for layer in ("late", "wide"):
         x = features_of(FILES, layer)
         expected = np.stack([x[::2].mean(axis=0), x[1::2].mean(axis=0)])
@@ -51,15 +48,15 @@ def test_means_of_groups_are_those_of_the_bank(subject, tmp_path):
 
 
 def test_small_memory_makes_waves_and_the_same_numbers(subject, tmp_path):
-    whole = run(tmp_path / "whole", Recorder())
-    few = run(tmp_path / "few", Recorder(), memory_gib=200 / 2**30)
+    whole = run(subject, tmp_path / "whole", Recorder())
+    few = run(subject, tmp_path / "few", Recorder(), memory_gib=200 / 2**30)
     assert len(subject.seen) > 2 * len(FILES)
     for layer in ("early", "late", "wide"):
         np.testing.assert_array_equal(
             whole.stored["recorder"].load(layer)["x"], few.stored["recorder"].load(layer)["x"]
         )
     with pytest.raises(InputError, match="--memory-gib"):
-        run(tmp_path / "none", Recorder(), memory_gib=1 / 2**30)
+        run(subject, tmp_path / "none", Recorder(), memory_gib=1 / 2**30)
     assert not (tmp_path / "none/run.json").exists()
 
 
@@ -68,64 +65,65 @@ def times(folder):
 
 
 def test_an_instrument_added_later_redoes_nothing_else(subject, tmp_path):
-    first = run(tmp_path, Recorder())
+    first = run(subject, tmp_path, Recorder())
     before = times(tmp_path)
-    found = run(tmp_path, Recorder(), Other(files=tuple(pictures(2, first=20))))
+    found = run(subject, tmp_path, Recorder(), Other(files=tuple(pictures(2, first=20))))
     assert all(times(tmp_path)[path] == t for path, t in before.items())
     assert set(found.tables) == {"recorder", "other"} and first.findings in found.findings
     seen = len(subject.seen)
-    run(tmp_path, Recorder(), Other(files=tuple(pictures(2, first=20))))
+    run(subject, tmp_path, Recorder(), Other(files=tuple(pictures(2, first=20))))
     assert len(subject.seen) == seen  # nothing left to do, so nothing goes through the network
 
 
 def test_another_option_redoes_this_instrument_only(subject, tmp_path):
-    run(tmp_path, Recorder(), Means())
+    run(subject, tmp_path, Recorder(), Means())
     before = times(tmp_path)
-    again = run(tmp_path, Recorder(scale=2.0), Means())
+    again = run(subject, tmp_path, Recorder(scale=2.0), Means())
     after = times(tmp_path)
     assert all((after[path] != t) == ("recorder" in path.parts) for path, t in before.items())
     np.testing.assert_allclose(again.stored["recorder"].load("late")["x"], 2 * features_of(FILES, "late"))
 
 
 def test_places_do_not_count_and_looks_redraw_figures_only(subject, tmp_path):
-    run(tmp_path, Recorder(folder="here"))
+    run(subject, tmp_path, Recorder(folder="here"))
     before = times(tmp_path)
-    run(tmp_path, Recorder(folder="there", colour="blue"))
+    run(subject, tmp_path, Recorder(folder="there", colour="blue"))
     after = times(tmp_path)
     assert all((after[path] != t) == (path.suffix == ".png") for path, t in before.items())
 
 
 @pytest.mark.parametrize("where", ["late", "tables", "figures"])
 def test_an_instrument_that_fails_takes_nothing_with_it(subject, tmp_path, where):
-    found = run(tmp_path, Recorder(fails=where), Other(files=tuple(FILES)))
+    found = run(subject, tmp_path, Recorder(fails=where), Other(files=tuple(FILES)))
     assert set(found.failures) == {"recorder"} and str(found.failures["recorder"]) == "as told"
     assert found.findings == "other: 3 layers" and (tmp_path / "other/figures/sums.png").exists()
     assert (tmp_path / "recorder/figures/sums.png").exists() == (where == "figures")
-    assert Folder(tmp_path / "recorder").has("untrained-network/early.arrow")  # what was finished stays
+    assert Folder(tmp_path / "recorder").has("network/early.arrow")  # what was finished stays
 
 
 def test_a_failed_figure_is_drawn_when_the_command_is_repeated(subject, tmp_path):
-    run(tmp_path, Recorder(fails="figures"))
-    assert "broken" in str(run(tmp_path, Recorder(fails="figures")).failures["recorder"].__notes__)
+    run(subject, tmp_path, Recorder(fails="figures"))
+    assert "broken" in str(run(subject, tmp_path, Recorder(fails="figures")).failures["recorder"].__notes__)
 
 
 def test_interrupted_anywhere_it_ends_with_the_same_bytes(subject, tmp_path, monkeypatch):
     """Interrupted before every file there is, one after the other."""
     instruments = Recorder(), Means(), Other(files=tuple(pictures(2, first=20)))
-    run(tmp_path / "whole", *instruments)
-    replacing, moments = Folder._replacing, iter(range(100))
+    run(subject, tmp_path / "whole", *instruments)
+    replacing, files = Folder._replacing, iter(range(100))
 
     def interrupted(self, target):
-        if next(moments) == moment:
+        if next(files) == moments[-1]:
             raise KeyboardInterrupt
         return replacing(self, target)
 
-    moment = -1
+    moments = [-1]
     monkeypatch.setattr(Folder, "_replacing", interrupted)
     for moment in range(40):
-        moments = iter(range(100))
+        moments.append(moment)
+        files = iter(range(100))
         try:
-            run(tmp_path / "parts", *instruments)
+            run(subject, tmp_path / "parts", *instruments)
             break
         except KeyboardInterrupt:
             continue
@@ -137,19 +135,19 @@ def test_interrupted_anywhere_it_ends_with_the_same_bytes(subject, tmp_path, mon
 
 
 def test_other_faces_or_weights_are_another_run(subject, tmp_path):
-    run(tmp_path, Recorder())
-    with pytest.raises(InputError, match="holds another run.*data_sha256"):
-        run(tmp_path, Recorder(), files=pictures(5))
+    run(subject, tmp_path, Recorder())
+    with pytest.raises(InputError, match=r"holds another run.*data_sha256"):
+        run(subject, tmp_path, Recorder(), files=pictures(5))
     subject.sha256 = "1"
-    with pytest.raises(InputError, match="holds another run.*weights_sha256"):
-        run(tmp_path, Recorder())
-    with pytest.raises(InputError, match="holds another run.*activations"):
+    with pytest.raises(InputError, match=r"holds another run.*weights_sha256"):
+        run(subject, tmp_path, Recorder())
+    with pytest.raises(InputError, match=r"holds another run.*activations"):
         subject.sha256 = "0"
-        run(tmp_path, Recorder(), seed=1)
+        run(subject, tmp_path, Recorder(), seed=1)
 
 
 def test_result_without_a_directory(subject):
-    found = run(None, Recorder())
+    found = run(subject, None, Recorder())
     assert found.tables["recorder"].num_rows == 3 and found.figure("sums").get_facecolor()[0] == 1
     assert found.figure_names() == {"recorder": ["sums"]} and found.programs.count >= 0
     with pytest.raises(KeyError, match="no figure 'none'"):
@@ -158,16 +156,16 @@ def test_result_without_a_directory(subject):
 
 def test_bad_choices(subject, tmp_path):
     with pytest.raises(InputError, match="no layer 'middle'"):
-        run(tmp_path, Recorder(), layers=("middle",))
+        run(subject, tmp_path, Recorder(), layers=("middle",))
     with pytest.raises(InputError, match="chosen once"):
-        run(tmp_path, Recorder(), Recorder())
+        run(subject, tmp_path, Recorder(), Recorder())
     with pytest.raises(InputError, match="unknown network"):
         audit("alexnet", [Recorder()], faces=faces(FILES), out=tmp_path)
     assert not (tmp_path / "run.json").exists()
 
 
 def test_run_json_says_what_was_audited(subject, tmp_path):
-    run(tmp_path, Recorder())
+    run(subject, tmp_path, Recorder())
     record = json.loads((tmp_path / "run.json").read_text())
     assert record["identity"]["activations"]["seed"] == 0 and record["identity"]["versions"]["jax"]
     assert record["data"] == "toy" and record["images"] == 6 and record["weights"] == "no weights"

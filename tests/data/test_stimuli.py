@@ -4,7 +4,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bias_jax.data import PUBLISHED_TESTS, StimulusRequest, collect, folder_images, folder_tests, group_images
+from bias_jax.audit import look
+from bias_jax.data import (
+    PUBLISHED_TESTS,
+    StimulusRequest,
+    folder_images,
+    folder_tests,
+    group_images,
+    locate_tests,
+    stimulus_pictures,
+    suspicious_pictures,
+)
 from bias_jax.data.decoding import decode
 from bias_jax.data.published_tests import INTERSECTIONAL, MAIN
 from bias_jax.errors import InputError
@@ -27,6 +37,16 @@ def picture(path, seed, mode="RGB", size=(20, 24)):
     image.save(path, **({"lossless": True} if path.suffix == ".webp" else {}))
 
 
+def looked_at(requests, **options):
+    """The distinct pictures, what was seen, and the tests as rows of the readable images."""
+    images, (seen,) = look([stimulus_pictures(requests, "stimuli")], **options)
+    return images, seen, locate_tests(requests, seen.dataset.image_names)
+
+
+def suspicions(seen, tests):
+    return [note for test in tests for note in suspicious_pictures(test, seen.rows, seen.dataset.image_names)]
+
+
 @pytest.fixture
 def folder(tmp_path):
     for number, (name, count) in enumerate((("x", 3), ("y", 2), ("a", 2), ("b", 3))):
@@ -36,11 +56,13 @@ def folder(tmp_path):
 
 
 def test_folder_of_tests(folder):
-    stimuli = collect(folder_tests(folder))
-    (test,) = stimuli.tests
+    images, seen, (test,) = looked_at(folder_tests(folder))
     assert test.name == "flowers" and [len(rows) for rows in test.rows] == [3, 2, 2, 3]
-    assert len(stimuli.dataset) == 10 and stimuli.image_size == (20, 24) and stimuli.notes == ()
-    assert stimuli.dataset.image_names[test.rows[1][0]].endswith("flowers/y/0.png")
+    assert len(images) == 10 and images.image_size == (20, 24)
+    assert seen.dataset.notes == () and suspicions(seen, [test]) == []
+    name = seen.dataset.image_names[test.rows[1][0]]
+    assert name == "flowers/y/0.png"  # wherever the folder lies
+    assert seen.dataset.read_bytes(int(test.rows[1][0])) == (folder / name).read_bytes()
     assert [t.name for t in folder_tests(folder / "flowers")] == ["flowers"]
 
 
@@ -52,8 +74,8 @@ def test_folder_of_tests(folder):
 def test_every_mode_and_suffix_is_read(folder, suffix, mode):
     path = folder / f"flowers/x/odd.{suffix}"
     picture(path, 99, mode)
-    stimuli = collect(folder_tests(folder))
-    assert len(stimuli.tests[0].rows[0]) == 4
+    _, _, (test,) = looked_at(folder_tests(folder))
+    assert len(test.rows[0]) == 4
     pixels = decode(path.read_bytes())
     assert pixels.shape == (20, 24, 3) and np.ptp(pixels) > 100  # not clipped to one value
 
@@ -66,8 +88,8 @@ def test_published_layout_by_name(tmp_path):
         requests = folder_tests(root)
         assert [r.name for r in requests] == ["Weight", "Race"]
         assert requests[0].labels == ("weight/thin", "weight/fat", "valence/pleasant", "valence/unpleasant")
-    stimuli = collect(folder_tests(tmp_path))
-    assert len(stimuli.dataset) == 12  # the attribute images are shared
+    images, seen, _ = looked_at(folder_tests(tmp_path))
+    assert len(images) == len(seen.dataset) == 12  # the attribute images are shared
     assert [t.name for t in folder_tests(tmp_path, ["Race"])] == ["Race"]
 
 
@@ -86,31 +108,36 @@ def test_repeated_pictures_are_found_by_their_pixels(folder):
     picture(folder / "flowers/b/again.webp", 0)  # the pixels of x/0.png in another file format
     picture(folder / "flowers/y/twice.png", 10)
     picture(folder / "flowers/y/also x.png", 1)
-    stimuli = collect(folder_tests(folder))
-    notes = "\n".join(stimuli.notes)
+    images, seen, tests = looked_at(folder_tests(folder))
+    notes = "\n".join(suspicions(seen, tests))
     assert "1 pictures are target and attribute images at once (x and b)" in notes
     assert "1 pictures are more than once in y" in notes and "1 pictures are in both sets (x and y)" in notes
-    assert len(stimuli.notes) == 3 and len(stimuli.dataset) == 10
-    assert len(stimuli.tests[0].rows[1]) == 4  # a duplicate still counts, as it does in the published tests
+    assert "e.g. flowers/x/0.png" in notes  # the first image that shows the picture
+    assert len(suspicions(seen, tests)) == 3 and len(images) == 10
+    assert len(tests[0].rows[1]) == 4  # a duplicate still counts, as it does in the published tests
+    assert len(set(seen.rows[tests[0].rows[1]])) == 3
 
 
 def test_unreadable_image_is_named_or_skipped(folder):
     path = folder / "flowers/a/0.png"
     path.write_bytes(path.read_bytes()[:60])
-    with pytest.raises(InputError, match=r"a/0.png: cannot be decoded .* --skip-unreadable"):
-        collect(folder_tests(folder))
-    stimuli = collect(folder_tests(folder), skip_unreadable=True)
-    assert "1 images cannot be decoded" in stimuli.notes[0] and len(stimuli.tests[0].rows[2]) == 1
+    with pytest.raises(InputError, match=r"flowers/a/0.png' cannot be decoded .* --skip-unreadable"):
+        looked_at(folder_tests(folder))
+    _, seen, (test,) = looked_at(folder_tests(folder), skip_unreadable=True)
+    assert "1 images cannot be decoded" in seen.dataset.notes[0] and len(test.rows[2]) == 1
+    assert seen.dataset.image_names[test.rows[2][0]] == "flowers/a/1.png"
     (folder / "flowers/a/1.png").write_bytes(b"no image")
     with pytest.raises(InputError, match="no image of a can be decoded"):
-        collect(folder_tests(folder), skip_unreadable=True)
+        looked_at(folder_tests(folder), skip_unreadable=True)
 
 
 def test_digest_depends_on_the_pictures_only(folder):
-    before = collect(folder_tests(folder)).sha256
-    assert collect(folder_tests(folder)).sha256 == before
-    picture(folder / "flowers/b/0.png", 123)
-    assert collect(folder_tests(folder)).sha256 != before
+    before = looked_at(folder_tests(folder))[1].sha256
+    assert looked_at(folder_tests(folder))[1].sha256 == before
+    moved = folder.rename(folder.with_name("moved"))
+    assert looked_at(folder_tests(moved))[1].sha256 == before
+    picture(moved / "flowers/b/0.png", 123)
+    assert looked_at(folder_tests(moved))[1].sha256 != before
 
 
 def test_folders_without_tests(folder, tmp_path_factory):
@@ -135,9 +162,9 @@ def test_groups_of_a_labelled_data_set(folder):
     assert len(group_images(dataset, "first 0")) == 5
     first, second = group_images(dataset, "second 0 / first 1"), group_images(dataset, "first 0/second 1", 2)
     assert (len(first), len(second)) == (4, 2)
-    attributes = folder_images(folder / "flowers/a"), folder_images(folder / "flowers/b")
-    stimuli = collect([StimulusRequest("groups", ("g", "h", "a", "b"), (first, second, *attributes))])
-    assert [len(rows) for rows in stimuli.tests[0].rows] == [4, 2, 2, 3]
+    attributes = folder_images(folder / "flowers/a", "a"), folder_images(folder / "flowers/b", "b")
+    _, _, (test,) = looked_at([StimulusRequest("groups", ("g", "h", "a", "b"), (first, second, *attributes))])
+    assert [len(rows) for rows in test.rows] == [4, 2, 2, 3]
     for group, message in (
         ("third 0", "'third 0' is no category"),
         ("first 0 / first 1", "'first 1' is a second first"),

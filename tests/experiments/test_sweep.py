@@ -18,9 +18,11 @@ from bias_jax.data.decoding import decode
 from experiments.sweep import main
 
 ROOT = Path(__file__).parents[2]
-SMALL = ["--per-group", "5", "--layers", "maxpool", "--l2", "0.1,10", "--draws", "200", "--batch-size", "24"]
-FILES = ("probes.parquet", "recalls.parquet", "topomaps.parquet", "mistake_types.parquet", "frequent_mistakes.parquet",
-         "differences.parquet", "variance.parquet")  # fmt: skip
+SMALL = ["--per-group", "5", "--layers", "maxpool", "--probes.l2", "0.1,10", "--probes.draws", "200",
+         "--variance.permutations", "99", "--batch-size", "24"]  # fmt: skip
+FEW = ["--probes.l2", "1,10", "--probes.draws", "100", "--probes.folds", "3", "--variance.permutations", "99"]
+FILES = ("probes/probes.parquet", "probes/recalls.parquet", "probes/mistake_types.parquet", "maps/topomaps.parquet",
+         "probes/frequent_mistakes.parquet", "probes/differences.parquet", "variance/variance.parquet")  # fmt: skip
 
 
 def start(*arguments: str, out: Path) -> subprocess.Popen:
@@ -42,17 +44,19 @@ def finished(tmp_path_factory):
 def test_run_directory_is_complete(finished):
     out, output = finished
     record = json.loads((out / "run.json").read_text())
-    assert record["identity"]["config"]["seed"] == 0 and record["identity"]["versions"]["jax"]
+    assert record["identity"]["activations"]["seed"] == 0 and record["identity"]["versions"]["jax"]
     assert "untrained control" in record["weights"] and "untrained control" in output
     assert "memory plan" in output and "wall time: " in output and "says nothing about people" in output
-    figures = {p.name for p in (out / "figures").iterdir()}
-    assert figures == {"accuracy_by_layer.png", "comparison_by_layer.png", "confusion_groups.png",
-                       "confusion_attributes.png", "topomap-maxpool.png", "variance_by_layer.png"}  # fmt: skip
+    assert "programs in" in output and "120 distinct images went through the network" in output
+    figures = {str(p.relative_to(out)) for p in out.glob("*/figures/*")}
+    assert figures == {"probes/figures/accuracy_by_layer.png", "probes/figures/comparison_by_layer.png",
+                       "probes/figures/confusion_groups.png", "probes/figures/confusion_attributes.png",
+                       "maps/figures/topomap-maxpool.png", "variance/figures/variance_by_layer.png"}  # fmt: skip
 
 
 def test_tables_are_tidy(finished):
     out, _ = finished
-    probes = pd.read_parquet(out / "probes.parquet")
+    probes = pd.read_parquet(out / "probes/probes.parquet")
     assert not probes.duplicated(["model", "layer", "probe", "target", "split", "metric", "control"]).any()
     assert set(probes["control"]) == {"none", "shuffled labels", "selectivity"}
     assert probes["probe"].nunique() == 8 and list(probes["layer"].unique()) == ["pixels", "maxpool"]
@@ -63,16 +67,16 @@ def test_tables_are_tidy(finished):
         "probe == 'race x age x gender' and metric == 'accuracy' and control == 'none' and split == 'training'"
     )
     assert set(read_off["target"]) == {"race x age x gender", "race", "age", "gender"}
-    recalls = pd.read_parquet(out / "recalls.parquet")
+    recalls = pd.read_parquet(out / "probes/recalls.parquet")
     assert len(recalls) == 2 * (4 + 3 + 2 + 12 + 8 + 6 + 24 + 2)
-    maps = pd.read_parquet(out / "topomaps.parquet")
+    maps = pd.read_parquet(out / "maps/topomaps.parquet")
     assert list(maps["units"]) == [64]
-    types = pd.read_parquet(out / "mistake_types.parquet")
+    types = pd.read_parquet(out / "probes/mistake_types.parquet")
     totals = types.groupby(["layer", "probe", "split"])["share"].sum()
     assert len(totals) == 2 * 4 * 2 and np.allclose(totals, 1)
-    most = pd.read_parquet(out / "frequent_mistakes.parquet")
+    most = pd.read_parquet(out / "probes/frequent_mistakes.parquet")
     assert (most["true"] != most["predicted"]).all() and (most["images"] > 0).all()
-    differences = pd.read_parquet(out / "differences.parquet")
+    differences = pd.read_parquet(out / "probes/differences.parquet")
     assert set(differences["compared"]) == {"layers", "attributes"}
     assert (differences["p_holm"] >= differences["p_value"]).all()
 
@@ -80,21 +84,22 @@ def test_tables_are_tidy(finished):
 @pytest.mark.slow
 def test_run_killed_at_three_moments_continues_to_the_same_bytes(finished, tmp_path):
     out = tmp_path / "run"
-    done: dict[str, int] = {}
-    for moment in ("run.json", "layers/maxpool.probes.npz", "layers/maxpool.variance.npz"):
+    done: dict[Path, int] = {}
+    measured = ["probes/untrained-network/maxpool.arrow", "variance/untrained-network/maxpool.arrow"]
+    for moment in ("run.json", *measured):
         process = start(*SMALL, out=out)
         while not (out / moment).exists() and process.poll() is None:
             time.sleep(0.01)
         assert process.poll() is None, f"finished before {moment}"
         os.kill(process.pid, signal.SIGKILL)
         process.communicate()
-        done |= {p.name: p.stat().st_mtime_ns for p in (out / "layers").glob("*.npz") if p.name not in done}
+        done |= {p: p.stat().st_mtime_ns for p in out.glob("*/*/[!.]*.arrow") if p not in done}
     process = start(*SMALL, out=out)
     _, errors = process.communicate()
     assert process.returncode == 0, errors
     for name in FILES:
         assert (out / name).read_bytes() == (finished[0] / name).read_bytes(), name
-    assert all((out / "layers" / name).stat().st_mtime_ns == t for name, t in done.items())  # nothing done twice
+    assert done and all(path.stat().st_mtime_ns == t for path, t in done.items())  # nothing done twice
 
 
 def fairface_copy(folder: Path, per_group: int = 3) -> Path:
@@ -117,7 +122,7 @@ def fairface(tmp_path_factory):
 
 
 def sweep(data: Path, out: Path, *more: str) -> int:
-    options = ["--layers", "maxpool", "--l2", "1,10", "--draws", "100", "--folds", "3", "--out", str(out)]
+    options = ["--layers", "maxpool", *FEW, "--out", str(out)]
     return main(["--data", "fairface", "--data-dir", str(data), *options, *more])
 
 
@@ -131,7 +136,7 @@ def test_damaged_image_and_groups_without_images(fairface, tmp_path, capsys):
     assert sweep(fairface, tmp_path / "run", "--skip-unreadable") == 0
     output = capsys.readouterr().out
     assert "note: 1 images cannot be decoded" in output and "perception of annotators" in output
-    recalls = pd.read_parquet(tmp_path / "run/recalls.parquet")
+    recalls = pd.read_parquet(tmp_path / "run/probes/recalls.parquet")
     recalls = recalls.query("probe == 'race x age x gender' and layer == 'maxpool'")
     assert len(recalls) == 126 and (recalls["images"] > 0).sum() == 24
     assert np.isnan(recalls["recall"][recalls["images"] == 0]).all()
@@ -163,13 +168,13 @@ def test_own_images_from_a_csv_to_figures(tmp_path, capsys):
         lines.append(f"{name},x,{('$a_{b}$', '<b>bold</b>', 'plain')[i % 3]},{('10', '9')[i % 2]}")
     (tmp_path / "labels.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     out = tmp_path / "run"
-    options = ["--layers", "maxpool", "--l2", "1,10", "--draws", "100", "--folds", "3", "--out", str(out)]
+    options = ["--layers", "maxpool", *FEW, "--out", str(out)]
     status = main(["--data", "table", "--table", str(tmp_path / "labels.csv"), "--image-column", "path",
                    "--attributes", "style,size", *options])  # fmt: skip
     assert status == 0, capsys.readouterr().err
-    probes = pd.read_parquet(out / "probes.parquet")
+    probes = pd.read_parquet(out / "probes/probes.parquet")
     assert set(probes["probe"]) == {"style", "size", "style x size"}
-    record = json.loads((out / "run.json").read_text())
-    assert record["categories"]["size"] == ["9", "10"]  # numbers by value
-    assert (out / "figures" / "topomap-maxpool.png").exists()
-    assert pd.read_parquet(out / "recalls.parquet")["group"].str.contains("<b>bold</b>", regex=False).any()
+    facts = json.loads((out / "probes/facts.json").read_text())
+    assert facts["categories"]["size"] == ["9", "10"]  # numbers by value
+    assert (out / "maps/figures/topomap-maxpool.png").exists()
+    assert pd.read_parquet(out / "probes/recalls.parquet")["group"].str.contains("<b>bold</b>", regex=False).any()

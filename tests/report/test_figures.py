@@ -10,7 +10,7 @@ from matplotlib.text import Text
 from bias_jax import report
 
 TITLE = "resnet50 (IMAGENET1K_V2) on FairFace train and validation, padding 0.25, 16,000 images, priced in $ and $"
-FEW, LONG = ["fc"], [f"features.denseblock{i}.denselayer{j}" for i in range(1, 5) for j in range(1, 11)]
+FEW, LONG = ["fc"], [f"features.denseblock{i}.denselayer{j}" for i in range(1, 5) for j in range(1, 7)]
 RACES = ("White", "Black", "Latino_Hispanic", "East Asian", "Southeast Asian", "Indian", "Middle Eastern")
 AGES = ("0-2", "3-9", "10-19", "20-29", "30-39", "40-49", "50-59", "60-69", "more than 70")
 PEOPLE = [("race", RACES), ("age", AGES), ("gender", ("Male", "Female"))]

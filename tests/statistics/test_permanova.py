@@ -156,8 +156,12 @@ def repeated(labels: dict, strengths: dict[str, float]) -> tuple[tuple[str, ...]
     design = factorial_design(labels)
     values = np.stack([planted(rng, labels, strengths, 6) for _ in range(REPEATS)]).astype(np.float32)
     draws = np.stack([jax.device_get(relabellings(design, 199, seed)) for seed in range(REPEATS)])
-    program = jax.jit(jax.vmap(lambda v, r: partition(Coordinates(v - v.mean(0), np.ones(6)), on_device(design), r)))
-    found = jax.device_get(program(values, draws))
+
+    def program(values, relabelled):
+        centred = values - values.mean(0, keepdims=True)
+        return partition(Coordinates(centred, np.ones(6)), on_device(design), relabelled)
+
+    found = jax.device_get(jax.jit(jax.vmap(program))(values, draws))
     results = [effects(design, Partition(*(a[i] for a in found))) for i in range(REPEATS)]
     return design.terms, results
 

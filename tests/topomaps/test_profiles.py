@@ -1,11 +1,12 @@
-"""Profiles: weights, contrasts, error modes, and sums made batch by batch."""
+"""Profiles: weights, contrasts, error modes."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bias_jax.topomaps import add_to_sums, contrast, empty_sums, error_groups, group_means, group_profiles
+from bias_jax.activations import group_means
+from bias_jax.topomaps import contrast, error_groups, group_profiles
 
 
 @pytest.fixture
@@ -28,20 +29,6 @@ def test_weights_and_contrasts_against_numpy(bank):
     two = jax.device_get(contrast(found, (1, 3)))
     np.testing.assert_allclose(two[[1, 3]], of_groups[1:] - of_groups[1:].mean(0), atol=2e-5)
     assert np.isnan(two[[0, 2]]).all()
-
-
-def test_batches_give_the_means_of_the_bank(bank):
-    """To 1e-5 of activations near 100, also with padded rows in no group."""
-    features, labels = bank
-    total = empty_sums(4, jnp.asarray(features[0]))
-    for start in range(0, 96, 32):
-        batch, mine = np.zeros((32, 12), np.float32), np.full(32, -1, np.int32)
-        rows = features[start : start + 32]
-        batch[: len(rows)], mine[: len(rows)] = rows, labels[start : start + 32]
-        total = add_to_sums(total, jnp.asarray(batch), jnp.asarray(mine))
-    of_groups = means(features, labels)
-    np.testing.assert_array_equal(total.counts, np.bincount(labels, minlength=4))
-    np.testing.assert_allclose(contrast(total.means())[np.array([0, 1, 3])], of_groups - of_groups.mean(0), atol=1e-5)
 
 
 def test_error_modes():

@@ -5,6 +5,7 @@ from itertools import product
 from typing import Any
 
 from bias_jax.audit import Stored
+from bias_jax.audit.stored import layer_file
 from bias_jax.errors import InputError
 from bias_jax.probes import OutOfFold, Score
 
@@ -21,8 +22,8 @@ def probe_results(stored: Stored) -> dict[str, OutOfFold]:
     for layer in stored.layers:
         arrays = stored.load(layer.name)
         if arrays.keys() != OutOfFold.__dataclass_fields__.keys():
-            remedy = "run that sweep again, with another --out"
-            raise InputError("written by another version of bias-jax", file=stored.folder.path, remedy=remedy)
+            file, remedy = stored.folder.path / layer_file(stored.source, layer.name), "run that sweep with another --out"
+            raise InputError("written by another version of bias-jax", file=file, remedy=remedy)
         results[layer.name] = OutOfFold(**arrays)
     return results
 

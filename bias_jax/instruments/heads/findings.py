@@ -1,0 +1,76 @@
+"""What heads found, in words: recall by group, differences between losses, and what was planted."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from bias_jax.audit import Rows, Stored
+from bias_jax.data.planted_labels import PlantedConfig, planted_gap
+from bias_jax.disparity import ALL
+from bias_jax.instruments.heads.config import HeadsConfig
+from bias_jax.instruments.heads.problem import EVERYONE, problem_of
+
+KEYS = ("view", "group", "metric", "label", "loss")
+MOST_GROUPS = 12  # of a view that is listed
+
+
+def head_findings(stored: Stored, config: HeadsConfig, tables: Mapping[str, Rows]) -> Iterator[str]:
+    """Recall over all labels by group; for drawn faces, what was planted beside what was found."""
+    views = problem_of(stored.facts, stored.arrays).views()
+    listed = [view for view, (_, names) in views.items() if len(names) <= MOST_GROUPS]
+    yield text_table(tables, listed, config)
+    if config.planted:
+        yield planted_verdict(tables, config)
+
+
+def text_table(tables: Mapping[str, Rows], views: Sequence[str], config: HeadsConfig) -> str:
+    """Recall over all labels by group, and what the losses differ by, for the terminal."""
+    rates = {
+        (r["view"], r["group"], r["loss"]): r for r in tables["rates"] if (r["metric"], r["label"]) == ("recall", ALL)
+    }
+    lines = [f"recall over all labels, % [95 % interval]; decision: {config.decision}"]
+    groups = [(r["view"], r["group"], r["images"]) for r in rates.values() if r["view"] in views]
+    lines.append(f"{'group':<34}{'images':>7}  " + "".join(f"{loss[:20]:>22}" for loss in config.losses))
+    for view, group, images in dict.fromkeys(groups):
+        cells = [rates[view, group, loss] for loss in config.losses]
+        shown = "".join(f"{100 * c['value']:>8.1f} [{100 * c['low']:4.0f},{100 * c['high']:4.0f}]  " for c in cells)
+        lines.append(f"{(group if view == EVERYONE else f'{view}: {group}')[:33]:<34}{images:>7}  {shown}")
+    if tables.get("losses"):
+        lines.append("difference between losses in recall over all labels, all images [95 % interval, paired]")
+    for row in tables.get("losses", ()):
+        if (row["view"], row["metric"], row["label"]) == (EVERYONE, "recall", ALL):
+            low, high = (100 * row[f"value_{end}"] for end in ("low", "high"))
+            text = f"{100 * row['value']:+.1f} points [{low:+.1f}, {high:+.1f}]"
+            lines.append(f"  {row['loss']} - {row['minus_loss']}: {text}")
+    return "\n".join(lines)
+
+
+def planted_verdict(tables: Mapping[str, Rows], config: HeadsConfig) -> str:
+    """What was planted and found: recall of lined cool minus lined warm faces, and how the losses differ in it."""
+    expected = {row["loss"]: row["expected_gap"] for row in tables["planted"]}
+    lines = [
+        "planted: 80 % of cool and 20 % of warm faces are lined in training, half of both in evaluation. A classifier",
+        f"that knows palette and contrast has a gap of {100 * planted_gap(PlantedConfig()):.1f} points in recall",
+        f"{'recall of lined: cool minus warm':<34}{'planted, large sample':>22}  found [95 % interval]",
+    ]
+
+    def found(view: str, group: str, loss: str) -> Mapping[str, Any]:
+        wanted = (view, group, "recall", "lined", loss)
+        return next(r for r in tables["rates"] if tuple(r[k] for k in KEYS) == wanted)
+
+    for loss in config.losses:
+        row = found("palette", "cool", loss)
+        lines.append(f"  {loss:<32}{100 * expected[loss]:>+22.1f}  {_interval(row, 'difference')}")
+    lines.append("recall of lined: heads minus tails of a coin")
+    for loss in config.losses:
+        lines.append(f"  {loss:<32}{0.0:>+22.1f}  {_interval(found('null', 'heads', loss), 'difference')}")
+    lines.append("difference between losses in the gap of the palettes, paired by image")
+    for row in tables.get("losses", ()):
+        if tuple(row[k] for k in KEYS[:-1]) == ("palette", "cool", "recall", "lined"):
+            planted = expected[row["loss"]] - expected[row["minus_loss"]]
+            name = f"{row['loss']} - {row['minus_loss']}"
+            lines.append(f"  {name:<42}{100 * planted:>+12.1f}  {_interval(row, 'disparity')}")
+    return "\n".join(lines)
+
+
+def _interval(row: Mapping[str, Any], name: str) -> str:
+    return f"{100 * row[name]:+.1f} [{100 * row[f'{name}_low']:+.1f}, {100 * row[f'{name}_high']:+.1f}]"
