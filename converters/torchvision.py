@@ -74,7 +74,7 @@ def convert(name: str, state_dict: Mapping[str, Any], *, invalid: str | None = N
     if faults:
         listed = "; ".join(faults[:8]) + (f"; and {len(faults) - 8} more" if len(faults) > 8 else "")
         raise InputError(f"does not fit {name}: {listed}", remedy=_REMEDY)
-    return jax.tree.map(jax.numpy.asarray, params)
+    return jax.device_put(params, may_alias=False)
 
 
 def torchvision_names(name: str, state_dict: Mapping[str, Any]) -> dict[str, np.ndarray]:

@@ -108,9 +108,7 @@ def compare(config: CompareConfig) -> int:
     out.save_table("comparison.parquet", [row._asdict() for row in rows])
     shown = [row for row in rows if row.metric == COMPARED[0]]
     title = f"{first.name}\nminus {second.name}, {len(groups)} images"
-    out.save_figure(
-        "comparison.png", difference_by_layer([row for row in table if row["metric"] == COMPARED[0]], title)
-    )
+    out.save_figure("comparison.png", difference_by_layer([row._asdict() for row in shown], title))
     print(f"{COMPARED[0]} of {first.name}\n  minus that of {second.name}, {len(groups)} images")
     for row in shown:
         interval = f"{row.value:+.3f} [{row.low:+.3f}, {row.high:+.3f}]"

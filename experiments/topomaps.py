@@ -23,7 +23,7 @@ from experiments.datasets import DataConfig, flat, read_faces
 class TopomapsConfig:
     """Maps alone, measured."""
 
-    maps: flat(Maps) = field(default_factory=lambda: Maps(measure=True))  # type: ignore[valid-type]
+    maps: flat(Maps) = field(default_factory=lambda: Maps(quality=True))  # type: ignore[valid-type]
     data: flat(DataConfig) = field(default_factory=DataConfig)  # type: ignore[valid-type]
     networks: flat(NetworkConfig) = field(default_factory=NetworkConfig)  # type: ignore[valid-type]
     run: flat(RunConfig) = field(default_factory=RunConfig)  # type: ignore[valid-type]

@@ -121,9 +121,11 @@ def _looks(dataset: FaceDataset, by_bytes: dict[bytes, _Look | str], skip_unread
                                                 "image")):  # fmt: skip
             if isinstance(result, str) and not skip_unreadable:
                 problem = f"image {dataset.image_names[i]!r} cannot be decoded ({result})"
-                remedy = "replace the file, delete its row, or pass --skip-unreadable"
+                listed = bool(dataset.attributes)  # pictures without labels are listed in no file
+                remedy = f"replace the file, {'delete its row' if listed else 'delete it'}, or pass --skip-unreadable"
                 pool.shutdown(cancel_futures=True)
-                raise InputError(problem, file=dataset.source, row=dataset.rows[i], remedy=remedy)
+                row = dataset.rows[i] if listed else None
+                raise InputError(problem, file=dataset.source, row=row, remedy=remedy)
             if key:
                 by_bytes[key] = result
             found.append(result)

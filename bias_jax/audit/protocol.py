@@ -102,14 +102,14 @@ class Instrument(Protocol):
     def choose(self, available: Choice) -> tuple[str, ...]:
         """Layers it measures, of the available ones and `PIXELS` and `OUTPUT`."""
 
-    def prepare(self, seen: Seen, faces: FaceDataset | None, layers: Mapping[str, tuple[str, ...]],
+    def prepare(self, seen: Seen, faces: FaceDataset | None, layers: Mapping[str, tuple[Layer, ...]],
                 context: Context) -> Task:  # fmt: skip
         """Everything that decides its numbers, but the activations.
 
         Args:
             seen: its pictures, readable ones only.
             faces: the faces of the run as given, if it has any.
-            layers: source -> names of the layers that will be measured.
+            layers: source -> the layers that will be measured.
             context: of the run.
         """
 
@@ -150,4 +150,4 @@ class Illustrating(Protocol):
 
 def pooling_of(instrument: Instrument, context: Context) -> str:
     """The rule by which an instrument's layers are reduced: its own, if it has one, or that of the run."""
-    return getattr(instrument, "pooling", "") or context.pooling
+    return getattr(instrument, "reduction", "") or context.pooling

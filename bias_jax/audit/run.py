@@ -132,8 +132,7 @@ def _audit(
     assignments = []
     for instrument, mine in zip(instruments, seen, strict=True):
         layers = {s: _layers(instrument, subjects[s], s, config, context) for s in _used(instrument, subjects)}
-        names = {source: tuple(layer.name for layer in own) for source, own in layers.items()}
-        assignments.append(Assignment(instrument, mine, instrument.prepare(mine, faces, names, context), layers))
+        assignments.append(Assignment(instrument, mine, instrument.prepare(mine, faces, layers, context), layers))
     walk = Walk(images, context, config.batch_size, config.precision, config.memory_gib)
     plans = {source: plan_source(walk, subject, source, assignments) for source, subject in subjects.items()}
 

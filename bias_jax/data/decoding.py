@@ -115,7 +115,7 @@ def inspect_images(dataset: FaceDataset, *, skip_unreadable: bool = False) -> In
     with ThreadPoolExecutor(THREADS) as pool:
         looks = track(pool.map(look, range(len(dataset))), "check images", len(dataset), unit="image")
         for i, (size, result) in enumerate(looks):
-            if size is None:
+            if isinstance(result, str):
                 if not skip_unreadable:
                     problem = f"image {dataset.image_names[i]!r} cannot be decoded ({result})"
                     remedy = "replace the file, delete its row, or pass --skip-unreadable"

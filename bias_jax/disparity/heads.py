@@ -35,7 +35,7 @@ class HeadConfig:
     learning_rates: tuple[float, ...] = (0.001, 0.01, 0.1, 1.0)  # chosen per loss on tuning images
     weight_decays: tuple[float, ...] = (1e-4, 1e-2)  # chosen likewise; times the weights, added to their gradient
     epochs: int = 20  # passes over the training images
-    batch_size: int = 32  # training images per step of the heads; an epoch's last incomplete batch is left out
+    minibatch: int = 32  # training images per step of the heads; an epoch's last incomplete batch is left out
     optimiser: Literal["nesterov", "adam"] = "nesterov"  # of the heads
     momentum: float = 0.9  # of nesterov
     schedule: Literal["cosine", "steps", "constant"] = "cosine"  # of learning rates; steps: / 10 at 40 % and at 80 %
@@ -79,7 +79,7 @@ def train_heads(
         config: see `HeadConfig`.
         progress: called after every epoch.
     """
-    batch = min(config.batch_size, *(len(rows) for rows, _ in training))
+    batch = min(config.minibatch, *(len(rows) for rows, _ in training))
     steps = min(len(rows) for rows, _ in training) // batch
     mean, scale = _moments(bank, jax.device_put([rows.astype(np.int32) for rows, _ in training]))
     starts = [initial_weights(seed, bank.shape[2], labels.shape[1]) for _, seed in training]

@@ -106,23 +106,27 @@ def _exchange(
     unseen = (squares * held).sum(axis=1) / jnp.maximum(held.sum(axis=1), 1.0)
     factor = jnp.sqrt(unseen / jnp.maximum((squares * weights).sum(axis=1), 1e-30))[:, None, None]
 
+    # Every right side of a group is a problem of its own, which shares all but that with others.
+    of_group = problems, probability, inverse_bias_hessian, penalties(l2, width)
+    repeated, share, inverse, penalty = jax.tree.map(lambda a: jnp.concatenate([a] * TOGETHER), of_group)
+
     def respond(right: jax.Array) -> jax.Array:
-        """What the logits [B, F, C, N] change, up to their mean, where the gradients change by minus `right`."""
-        right = jnp.where(problems.present[None, :, :, None], right, 0.0)
-        biases = jnp.einsum("pcd,bpd->bpc", inverse_bias_hessian, right[..., -1], precision="highest")
-        moved = jnp.broadcast_to(biases[..., None], (*biases.shape, logits.shape[2]))
-        right = right - weighted_features(coordinates, residual_change(probability, moved, problems))
+        """What the logits [B F, C, N] change, up to their mean, where the gradients change by minus `right`."""
+        right = jnp.where(repeated.present[:, :, None], right, 0.0)
+        biases = jnp.einsum("pcd,pd->pc", inverse, right[:, :, -1], precision="highest")
+        moved = jnp.broadcast_to(biases[:, :, None], share.shape)
+        right = right - weighted_features(coordinates, residual_change(share, moved, repeated))
         solved = newton_direction(
-            coordinates, problems, probability, right, penalties(l2, width), inverse_bias_hessian,
-            reduction=REDUCTION, max_steps=SOLVE_STEPS,
-        )  # fmt: skip
+            coordinates, repeated, share, right, penalty, inverse, reduction=REDUCTION, max_steps=SOLVE_STEPS
+        )
         return moved + solved.margins
 
     def group(of: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         source, z = of[0], of[1][:, None]  # [B, 1, N]
         mean = jnp.where(source[:, None, None] == 0, (weights[None] * z).sum(axis=2, keepdims=True), 0.0)
         # Weights keep their sum; slopes and residuals sum to 0 over classes.
-        change = respond(weighted_features(coordinates, (z - mean)[:, :, None] * pulls[source]))  # [B, F, C, N]
+        pull = ((z - mean)[:, :, None] * pulls[source]).reshape(share.shape)
+        change = respond(weighted_features(coordinates, pull)).reshape(-1, *logits.shape)  # [B, F, C, N]
         learned = jnp.stack([-(factor[None] * slope[None] * change).sum(axis=(1, 2)) for slope in slopes], axis=1)
         gains = -weights[None] * ((factor * residual)[None] * change).sum(axis=2)  # [B, F, N]
         return learned, (gains - weights[None] * gains.sum(axis=2, keepdims=True)).sum(axis=1)

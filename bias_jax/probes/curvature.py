@@ -3,8 +3,6 @@
 The Hessian is never formed. Its product with one direction per problem, V [P C, D], is two matrix products with the
 features, ``V X'`` and ``S X``. Everything else is element-wise, and there is little of it: no exponential, a few passes
 over [P, C, N] and about ten over [P, C, D].
-
-Equations are solved for B right sides of every problem at once, which share the Hessian.
 """
 
 from typing import NamedTuple
@@ -19,21 +17,21 @@ from bias_jax.probes.objective import Problems, inverse_weights, to_margins
 class Direction(NamedTuple):
     """Where Newton's equations lead."""
 
-    coefficients: jax.Array  # [B, P, C, D + 1]
-    margins: jax.Array  # what they change of the margins, [B, P, C, N]
+    coefficients: jax.Array  # [P, C, D + 1]
+    margins: jax.Array  # what they change of the margins, [P, C, N]
     steps: jax.Array  # taken by conjugate gradients, scalar
 
 
 class _Iterate(NamedTuple):
     """Conjugate gradients under way."""
 
-    weights: jax.Array  # the solution so far, [B, P, C, D + 1], without the biases
-    biases: jax.Array  # of the solution, [B, P, C]
-    margins: jax.Array  # what the weights change of them, [B, P, C, N]
-    residual: jax.Array  # right side minus product, [B, P, C, D + 1]
-    direction: jax.Array  # the next one, [B, P, C, D + 1]
-    norm: jax.Array  # of the residual, in the norm of the preconditioner, squared, [B, P]
-    active: jax.Array  # which equations are not solved yet, bool [B, P]
+    weights: jax.Array  # the solution so far, [P, C, D + 1], without the biases
+    biases: jax.Array  # of the solution, [P, C]
+    margins: jax.Array  # what the weights change of them, [P, C, N]
+    residual: jax.Array  # right side minus product, [P, C, D + 1]
+    direction: jax.Array  # the next one, [P, C, D + 1]
+    norm: jax.Array  # of the residual, in the norm of the preconditioner, squared, [P]
+    active: jax.Array  # which equations are not solved yet, bool [P]
     steps: jax.Array  # scalar
 
 
@@ -53,12 +51,12 @@ def weighted_features(coordinates: Coordinates, weights: jax.Array) -> jax.Array
 
 
 def residual_change(probability: jax.Array, change: jax.Array, problems: Problems) -> jax.Array:
-    """What residuals change where logits or margins change by [B, P, C, N]: the softmax's Hessian times that.
+    """What residuals change where logits or margins change by [P, C, N]: the softmax's Hessian times that.
 
     `probability` is `weighted_probability`, [P, C, N].
     """
-    mean = (probability[None] * change).sum(axis=2) * inverse_weights(problems)[None]
-    return probability[None] * (change - mean[:, :, None])
+    mean = (probability * change).sum(axis=1) * inverse_weights(problems)
+    return probability * (change - mean[:, None])
 
 
 def newton_direction(
@@ -84,7 +82,7 @@ def newton_direction(
         coordinates: of the layer.
         problems: labels, image weights and present classes.
         probability: `weighted_probability` where the Hessian is taken, [P, C, N].
-        right: [B, P, C, D + 1]; the column of the biases counts as 0, and where all is 0, nothing is done.
+        right: [P, C, D + 1]; the column of the biases counts as 0, and where all is 0, nothing is done.
         penalty: of `penalties`, [P, 1, D + 1].
         inverse_bias_hessian: inverse of `bias_hessian`, [P, C, C].
         reduction: a problem ends when its residual, in the norm of the preconditioner, has come down to this share.
@@ -95,31 +93,31 @@ def newton_direction(
     enough = jnp.zeros(penalty.shape[0]) if enough is None else enough
     curvature = probability - jnp.square(probability) * inverse_weights(problems)[:, None]
     diagonal = jnp.einsum("pcn,dn->pcd", curvature, jnp.square(coordinates.transposed)) + penalty
-    inverse_diagonal = jnp.where(penalised, 1.0 / jnp.maximum(diagonal, penalty), 0.0)[None]
+    inverse_diagonal = jnp.where(penalised, 1.0 / jnp.maximum(diagonal, penalty), 0.0)
 
     def step(at: _Iterate) -> _Iterate:
-        moved = jnp.einsum("bpcd,nd->bpcn", at.direction, coordinates.features, precision="highest")
+        moved = jnp.einsum("pcd,nd->pcn", at.direction, coordinates.features, precision="highest")
         moved = to_margins(moved, problems)
-        by_weights = residual_change(probability, moved, problems).sum(axis=3)
-        answer = -jnp.einsum("pcd,bpd->bpc", inverse_bias_hessian, by_weights, precision="highest")
-        answer = jnp.where(problems.present[None], answer, 0.0)
-        changed = residual_change(probability, moved + answer[..., None], problems)
-        product = weighted_features(coordinates, changed) + penalty[None] * at.direction
+        by_weights = residual_change(probability, moved, problems).sum(axis=2)
+        answer = -jnp.einsum("pcd,pd->pc", inverse_bias_hessian, by_weights, precision="highest")
+        answer = jnp.where(problems.present, answer, 0.0)
+        changed = residual_change(probability, moved + answer[:, :, None], problems)
+        product = weighted_features(coordinates, changed) + penalty * at.direction
         along = dot(at.direction, product)
         active = at.active & (along > 0)
-        length = jnp.where(active, at.norm / jnp.where(active, along, 1.0), 0.0)[..., None]
-        residual = at.residual - length[..., None] * product
+        length = jnp.where(active, at.norm / jnp.where(active, along, 1.0), 0.0)[:, None]
+        residual = at.residual - length[:, :, None] * product
         preconditioned = inverse_diagonal * residual
         norm = dot(residual, preconditioned)
-        conjugation = jnp.where(active, norm / jnp.where(active, at.norm, 1.0), 0.0)[..., None, None]
-        squares = jnp.where(penalised[None], jnp.square(residual), 0.0).sum(axis=(2, 3))
-        active = active & (norm > reduction**2 * first) & (squares > enough[None])
+        conjugation = jnp.where(active, norm / jnp.where(active, at.norm, 1.0), 0.0)[:, None, None]
+        squares = jnp.where(penalised, jnp.square(residual), 0.0).sum(axis=(1, 2))
+        active = active & (norm > reduction**2 * first) & (squares > enough)
         return _Iterate(
-            at.weights + length[..., None] * at.direction,
+            at.weights + length[:, :, None] * at.direction,
             at.biases + length * answer,
-            at.margins + length[..., None] * moved,
+            at.margins + length[:, :, None] * moved,
             residual,
-            jnp.where(active[..., None, None], preconditioned + conjugation * at.direction, 0.0),
+            jnp.where(active[:, None, None], preconditioned + conjugation * at.direction, 0.0),
             norm,
             active,
             at.steps + 1,
@@ -127,8 +125,8 @@ def newton_direction(
 
     direction = inverse_diagonal * right
     first = dot(right, direction)
-    nothing = jnp.zeros_like(right), jnp.zeros(right.shape[:3]), jnp.zeros((right.shape[0], *probability.shape))
+    nothing = jnp.zeros_like(right), jnp.zeros(right.shape[:2]), jnp.zeros_like(probability)
     start = _Iterate(*nothing, right, direction, first, first > 0, jnp.int32(0))
     end = jax.lax.while_loop(lambda at: at.active.any() & (at.steps < max_steps), step, start)
-    margins = to_margins(end.margins + end.biases[..., None], problems)
-    return Direction(end.weights.at[..., -1].set(end.biases), margins, end.steps)
+    margins = to_margins(end.margins + end.biases[:, :, None], problems)
+    return Direction(end.weights.at[:, :, -1].set(end.biases), margins, end.steps)

@@ -39,10 +39,9 @@ def true_class(problems: Problems) -> jax.Array:
 
 
 def to_margins(logits: jax.Array, problems: Problems) -> jax.Array:
-    """Logits [..., P, C, N] minus that of the true class."""
+    """Logits [P, C, N] minus that of the true class."""
     true = jnp.maximum(problems.labels, 0)[:, None]  # images of unknown class have no weight
-    true = jnp.broadcast_to(true, (*logits.shape[:-3], *true.shape))
-    return logits - jnp.take_along_axis(logits, true, axis=-2)
+    return logits - jnp.take_along_axis(logits, true, axis=1)
 
 
 def cross_entropy(margins: jax.Array, problems: Problems) -> Fit:

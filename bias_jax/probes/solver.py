@@ -132,10 +132,10 @@ def _solve(
             """Direction, what it changes, and the steps taken to find it."""
             found = newton_direction(
                 coordinates, problems, weighted_probability(biases.fit.residual, problems),
-                jnp.where(active[:, None, None], -gradient, 0.0)[None], penalty, biases.inverse,
+                jnp.where(active[:, None, None], -gradient, 0.0), penalty, biases.inverse,
                 reduction=REDUCTION, max_steps=max_steps - at.steps - 1, enough=AIM * tolerance * objective * 2.0 * l2,
             )  # fmt: skip
-            return found.coefficients[0], found.margins[0], found.steps + 1
+            return found.coefficients, found.margins, found.steps + 1
 
         def stay() -> tuple[jax.Array, jax.Array, jax.Array]:
             return jnp.zeros_like(coefficients), jnp.zeros_like(margins), jnp.int32(0)

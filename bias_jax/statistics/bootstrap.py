@@ -1,10 +1,14 @@
 """Bootstrap intervals over images, stratified by intersectional group, on the device."""
 
+from collections.abc import Iterable, Iterator
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+KEPT = 2**26  # bytes of drawn weights that are kept at most: drawing costs more than the sums they are for
+_kept: dict[tuple, tuple[jax.Array, ...]] = {}
 
 
 def stratified_bootstrap(
@@ -28,9 +32,8 @@ def stratified_bootstrap(
         [P, M] float32.
     """
     order, arrays = _strata(strata)
-    rows, arrays = jax.device_put((np.asarray(values, np.float32)[:, order], arrays))
-    numbers = jax.device_put(list(range(-(-draws // block))))
-    drawn = [jax.device_get(_sums(_counts(*arrays, key, number, block), rows)) for number in numbers]
+    rows = jax.device_put(np.asarray(values, np.float32)[:, order])
+    drawn = [jax.device_get(_sums(counts, rows)) for counts in _all_counts(arrays, draws, key, block)]
     return np.concatenate(drawn)[:draws]
 
 
@@ -45,9 +48,7 @@ def bootstrap_weights(strata: np.ndarray, *, draws: int, key: jax.Array, block: 
         [P, N] float32; the weights of a group sum to its number of images.
     """
     order, arrays = _strata(strata)
-    arrays = jax.device_put(arrays)
-    numbers = jax.device_put(list(range(-(-draws // block))))
-    drawn = np.concatenate([jax.device_get(_counts(*arrays, key, number, block)) for number in numbers])[:draws]
+    drawn = np.concatenate([jax.device_get(counts) for counts in _all_counts(arrays, draws, key, block)])[:draws]
     result = np.empty_like(drawn)
     result[:, order] = drawn
     return result
@@ -65,6 +66,23 @@ def _strata(strata: np.ndarray) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarra
         np.repeat(sizes, sizes).astype(np.int32),
         np.where(drawn, weight, 0.0).astype(np.float32),
     )
+
+
+def _all_counts(arrays: tuple[np.ndarray, ...], draws: int, key: jax.Array, block: int) -> Iterable[jax.Array]:
+    """Weights of all images, block by block of draws [block, N]; kept for the next call where they are small."""
+    if 4 * draws * len(arrays[0]) > KEPT:
+        return _draw_counts(arrays, draws, key, block)
+    name = (*(a.tobytes() for a in arrays), draws, jax.device_get(jax.random.key_data(key)).tobytes(), block)
+    if name not in _kept:
+        _kept.clear()  # one set of images and draws at a time serves hundreds of statistics
+        _kept[name] = tuple(_draw_counts(arrays, draws, key, block))
+    return _kept[name]
+
+
+def _draw_counts(arrays: tuple[np.ndarray, ...], draws: int, key: jax.Array, block: int) -> Iterator[jax.Array]:
+    arrays, numbers = jax.device_put((arrays, list(range(-(-draws // block)))))
+    for number in numbers:
+        yield _counts(*arrays, key, number, block)
 
 
 @jax.jit

@@ -57,10 +57,10 @@ def _best(reference: jax.Array, candidates: jax.Array, likeness: jax.Array) -> j
 
     def count(counts: jax.Array, candidate: jax.Array) -> tuple[jax.Array, None]:
         bins = (nearness(candidate) * (BINS / np.sqrt(2.0))).astype(jnp.int32).ravel()
-        return counts + jnp.bincount(jnp.minimum(bins, BINS - 1), length=BINS), None
+        return counts + jnp.bincount(jnp.minimum(bins, BINS - 1), length=BINS).astype(jnp.float32), None
 
     counts, _ = jax.lax.scan(count, jnp.zeros(BINS, jnp.float32), candidates)
-    median = jnp.argmax(jnp.cumsum(counts / counts.sum()) >= 0.5) * (np.sqrt(2.0) / BINS)
+    median = jnp.argmax(jnp.cumsum(counts / counts.sum()) >= 0.5).astype(jnp.float32) * (np.sqrt(2.0) / BINS)
 
     def score(candidate: jax.Array) -> jax.Array:
         near = nearness(candidate)

@@ -58,6 +58,6 @@ def _errors(images: jax.Array, matrices: jax.Array) -> jax.Array:
 
     def error(matrix: jax.Array) -> jax.Array:
         degraded = jnp.einsum("ij,gjk,lk->gil", matrix, images, matrix, precision="highest")
-        return jnp.square(degraded - images).mean(axis=(1, 2)).sum() / jnp.maximum(used.sum(), 1)
+        return jnp.square(degraded - images).mean(axis=(1, 2)).sum() / jnp.maximum(used.sum(dtype=jnp.float32), 1.0)
 
     return jax.lax.map(error, matrices)

@@ -62,9 +62,7 @@ def lay_out(
     return {force: _spread(start, rows, method, force, seed, metric)[back] for force in forces}
 
 
-def som_layout(
-    units: Table, *, seed: int, som: SelfOrganizingMap | None = None
-) -> tuple[np.ndarray, FittedMap]:
+def som_layout(units: Table, *, seed: int, som: SelfOrganizingMap | None = None) -> tuple[np.ndarray, FittedMap]:
     """Lay out units [U, D] on a self-organizing map (default: `default_som`).
 
     Returns:
@@ -102,7 +100,7 @@ def _spread(
 
 
 def _place(
-    rows: jax.Array,
+    rows: np.ndarray,
     method: Method,
     seed: int,
     metric: Metric,
@@ -116,9 +114,8 @@ def _place(
         if not isinstance(som, FittedMap):
             som = (som or default_som(len(rows))).fit(rows, seed=seed)
         return som_positions(rows, som)
-    profiles = jax.device_get(rows)
     if method == "graph":
-        edges = threshold_graph(distances(profiles, profiles, metric))
+        edges = threshold_graph(distances(rows, rows, metric))
         return unit_square(spring_layout(edges, rng.uniform(size=(len(rows), 2))))
     profiles = distances(rows, rows, metric).astype(np.float32) if from_distances else rows
     if method == "pca":

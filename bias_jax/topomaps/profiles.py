@@ -4,7 +4,6 @@ from functools import partial
 from typing import Literal
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from bias_jax.activations import GroupMeans, group_means
@@ -12,8 +11,7 @@ from bias_jax.activations import GroupMeans, group_means
 Errors = Literal["correct", "confusion"]
 
 
-@partial(jax.jit, static_argnames=("groups", "size_weighted"))
-def group_profiles(bank: jax.Array, labels: jax.Array, groups: int, *, size_weighted: bool = False) -> jax.Array:
+def group_profiles(bank: jax.Array, labels: jax.Array, groups: int, *, size_weighted: bool = False) -> np.ndarray:
     """Group means minus the mean of the group means (Krug et al. 2023, without their 1e-15).
 
     Args:
@@ -25,25 +23,27 @@ def group_profiles(bank: jax.Array, labels: jax.Array, groups: int, *, size_weig
     Returns:
         [G, D]; groups without images are NaN and do not enter the mean of groups.
     """
-    return contrast(group_means(bank, labels, groups), size_weighted=size_weighted)
+    return contrast(_means(bank, labels, groups), size_weighted=size_weighted)
 
 
-@partial(jax.jit, static_argnames=("chosen", "size_weighted"))
-def contrast(found: GroupMeans, chosen: tuple[int, ...] | None = None, *, size_weighted: bool = False) -> jax.Array:
-    """Means of groups [G, D] minus their mean over groups, or over the chosen groups only.
+_means = partial(jax.jit, static_argnames="groups")(group_means)
+
+
+def contrast(found: GroupMeans, chosen: tuple[int, ...] | None = None, *, size_weighted: bool = False) -> np.ndarray:
+    """Means of groups [G, D] minus their mean over groups, or over the chosen groups only; float32, on the host.
 
     Args:
         found: mean activations.
         chosen: groups to compare with each other; all others become NaN.
         size_weighted: weight the groups by their images instead of all alike.
     """
-    means, counts = found
+    means, counts = jax.device_get(found)
     if chosen is not None:
-        member = jnp.zeros(len(counts), bool).at[np.asarray(chosen, np.int32)].set(True)
-        means = jnp.where(member[:, None], means, jnp.nan)
-    present = jnp.isfinite(means[:, :1])
-    weights = jnp.where(present, counts[:, None] if size_weighted else 1.0, 0.0)
-    return means - (weights * jnp.nan_to_num(means)).sum(axis=0, keepdims=True) / weights.sum()
+        member = np.isin(np.arange(len(counts)), chosen)
+        means = np.where(member[:, None], means, np.float32(np.nan))
+    present = np.isfinite(means[:, :1])
+    weights = np.where(present, counts[:, None] if size_weighted else 1.0, 0.0).astype(np.float32)
+    return means - (weights * np.nan_to_num(means)).sum(axis=0) / weights.sum()
 
 
 def error_groups(labels: np.ndarray, predicted: np.ndarray, classes: int, mode: Errors) -> np.ndarray:
@@ -62,9 +62,10 @@ def error_groups(labels: np.ndarray, predicted: np.ndarray, classes: int, mode: 
     return (labels * classes + predicted).astype(np.int32)
 
 
-@partial(jax.jit, static_argnames="grid")
-def unit_profiles(profiles: jax.Array, occurring: jax.Array, grid: tuple[int, int, int]) -> tuple[jax.Array, jax.Array]:
-    """What lays a unit out, and what colours it.
+def unit_profiles(
+    profiles: np.ndarray, occurring: np.ndarray, grid: tuple[int, int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """What lays a unit out, and what colours it; on the host, or every layer would compile a program of its own.
 
     Args:
         profiles: of one layer [G, h * w * U], channels fastest.
@@ -76,5 +77,6 @@ def unit_profiles(profiles: jax.Array, occurring: jax.Array, grid: tuple[int, in
         [G', U].
     """
     height, width, units = grid
+    profiles, occurring = jax.device_get((profiles, occurring))
     spatial = profiles[occurring].reshape(-1, height * width, units)
     return spatial.transpose(2, 0, 1).reshape(units, -1), spatial.mean(axis=1)

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -10,8 +9,11 @@ import numpy as np
 from scipy.spatial import cKDTree, procrustes
 from scipy.stats import rankdata
 
-from bias_jax.randomness import key_for
+from bias_jax.randomness import stable_hash
+from bias_jax.topomaps import shapes
 from bias_jax.topomaps.distances import distances
+
+UNITS = 256  # least rows of Moran's I
 
 
 class Neighbourhoods:
@@ -70,7 +72,8 @@ def morans_i(
 ) -> SpatialAutocorrelation:
     """Moran's I of values [G, U] on positions [U, 2], with weight 1 on each unit's nearest neighbours.
 
-    The permutations are the same for all groups. A step gathers U x neighbours rows of G values.
+    The permutations are the same for all groups. A step gathers U x neighbours rows of G values; units are padded to
+    256, 512, 1024, ..., so that layers share a program: a padded row is zero and adds nothing.
     """
     units = values.shape[1]
     k = min(neighbours, units - 1)
@@ -85,27 +88,33 @@ def morans_i(
     length = np.sqrt(np.square(centred).sum(axis=1, keepdims=True))
     constant = length[:, 0] <= 1e-12 * np.abs(values).max(initial=1e-30)
     scaled = np.where(constant[:, None], 0.0, centred / np.where(constant[:, None], 1.0, length))
-    arrays = jax.device_put((scaled.T.astype(np.float32), nearest.astype(np.int32)))
-    found = jax.device_get(_moran(*arrays, key_for(seed, "Moran's I"), permutations))
+    padded = shapes.doubled(units, UNITS)
+    rng = np.random.default_rng(stable_hash(seed, "Moran's I"))
+    orders = np.zeros((permutations, padded), np.int32) + np.arange(padded, dtype=np.int32)
+    orders[:, :units] = rng.permuted(orders[:, :units], axis=1)
+    near = np.full((padded, k), padded - 1, np.int32)
+    near[:units] = nearest
+    z = shapes.padded(scaled.T, padded, len(scaled))
+    found = jax.device_get(_moran(*jax.device_put((z, near, orders, np.float32(units)))))
     index, hits = (a.astype(np.float64) for a in found)
     p_value = (1.0 + hits) / (1.0 + permutations)
     undefined = np.where(constant, np.nan, 0.0)
     return SpatialAutocorrelation(index * units / k + undefined, p_value + undefined, -1.0 / (units - 1))
 
 
-@partial(jax.jit, static_argnames="permutations")
-def _moran(z: jax.Array, nearest: jax.Array, key: jax.Array, permutations: int) -> tuple[jax.Array, jax.Array]:
-    """Mean product of neighbours [G] for z [U, G] of unit length, and how many permutations reach it (to 1e-6)."""
+@jax.jit
+def _moran(z: jax.Array, nearest: jax.Array, orders: jax.Array, units: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Mean product of neighbours [G] for z [U, G] of unit length, and how many orders [P, U] reach it (to 1e-6)."""
 
     def product(rows: jax.Array) -> jax.Array:
         lag = sum(rows[column] for column in nearest.T)
-        return (rows * lag).sum(axis=0) / len(z)
+        return (rows * lag).sum(axis=0) / units
 
-    def permuted(hits: jax.Array, key: jax.Array) -> tuple[jax.Array, None]:
-        return hits + (product(jax.random.permutation(key, z)) >= found - 1e-6 / len(z)), None
+    def permuted(hits: jax.Array, order: jax.Array) -> tuple[jax.Array, None]:
+        return hits + (product(z[order]) >= found - 1e-6 / units).astype(jnp.float32), None
 
     found = product(z)
-    hits, _ = jax.lax.scan(permuted, jnp.zeros(found.shape), jax.random.split(key, permutations))
+    hits, _ = jax.lax.scan(permuted, jnp.zeros(found.shape), orders)
     return found, hits
 
 

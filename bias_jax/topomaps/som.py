@@ -23,7 +23,6 @@ from bias_jax.topomaps.grid import (
 from bias_jax.topomaps.nearest import nearest_nodes
 from bias_jax.topomaps.som_training import initial_weights, train_batch, train_online
 
-
 Table = jax.Array | np.ndarray
 
 
@@ -87,14 +86,23 @@ class FittedMap:
 class SelfOrganizingMap:
     """Settings of a map.
 
-    DEFAULTSDOC
+    The start is already ordered, in the plane of the two principal axes, so a neighbourhood of two nodes is enough to
+    keep the order, and one of a fifth of a node at the end lets units have nodes of their own. With these defaults both
+    errors are below those of MiniSom as it was published (`published_som`) for profiles with some ten to twenty
+    directions, as those of layers are, from 64 to 2048 units. Where all directions are alike, i.e. for noise, the
+    topographic error is lower but the quantization error up to 1.6 times as large: MiniSom starts from the rows
+    themselves and hardly moves. A wider neighbourhood that ends at half a node gives smoother maps (topographic error
+    0.05 instead of 0.15 to 0.3) whose nodes are far from the units (quantization error 1.5 times MiniSom's).
+
+    MiniSom's ``train_batch_offline`` is ``decay="asymptotic"`` with its sigma and learning rate, and its ``train``
+    is ``training="online"`` besides.
     """
 
     rows: int
     cols: int
     epochs: int = 10  # passes over the data; the online rule makes epochs * N steps
-    sigma: float = 1.5  # neighbourhood at the start, nodes
-    sigma_end: float = 0.15  # neighbourhood in the last epoch (exponential decay only)
+    sigma: float = 2.0  # neighbourhood at the start, nodes
+    sigma_end: float = 0.2  # neighbourhood in the last epoch (exponential decay only)
     learning_rate: float = 1.0  # share of the update that is taken; 1 is the textbook batch rule
     decay: Decay = "exponential"  # how sigma and rate fall, see `grid.decayed`
     neighbourhood: Neighbourhood = "gaussian"

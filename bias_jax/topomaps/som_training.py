@@ -54,12 +54,12 @@ def train_batch(x: np.ndarray, weights: np.ndarray, settings: "SelfOrganizingMap
 def _places(nodes: int, rows: int, cols: int) -> tuple[np.ndarray, np.ndarray]:
     """Which node lies at each place of the padded grid, int32 [R, C], and at which place each node, int32 [K].
 
-    Places without a node name one node more than there are, whose sums are zero.
+    Places without a node name one node more than there are, whose sums are zero; padded nodes a place that is not.
     """
     padded = shapes.doubled(nodes, shapes.SIDE**2)
     at = np.full([shapes.doubled(size, shapes.SIDE) for size in (rows, cols)], padded, np.int32)
     at[:rows, :cols] = np.arange(nodes).reshape(rows, cols)
-    back = np.zeros(padded, np.int32)
+    back = np.full(padded, at.size, np.int32)
     back[:nodes] = np.flatnonzero(at.ravel() < padded)
     return at, back
 
@@ -104,7 +104,8 @@ def _update(
     else:
         down, right = at.shape
         along = product(jnp.broadcast_to(factors[1][None], (down, right, right)), sums[at])
-        found = product(factors[0], along.reshape(down, -1)).reshape(down * right, -1)[back]
+        found = product(factors[0], along.reshape(down, -1)).reshape(down * right, -1)
+        found = found.at[back].get(mode="fill", fill_value=0.0)  # padding stays zero
     reach = found[:, -1:]
     update = found[:, :-1] / jnp.where(reach > 0, reach, 1.0)
     return jnp.where(reach > 0, (1.0 - rate) * weights + rate * update, weights)

@@ -53,7 +53,7 @@ def run_heads(config: HeadsBenchmark) -> int:
     labels = np.where(present, 1, -1).astype(np.int8)
     training = HeadConfig(
         learning_rates=config.learning_rates, weight_decays=(1e-4,), epochs=config.epochs,
-        batch_size=config.batch_size, schedule="constant",
+        minibatch=config.batch_size, schedule="constant",
     )  # fmt: skip
     ours, theirs = jax_program(banks, labels, training), torch_program(banks, labels, training, torch)
     places = [(heads, layer) for heads in ours() for layer in range(len(heads.weights))]
@@ -95,7 +95,7 @@ def torch_program(
     losses = torch_losses(torch)
     targets = torch.from_numpy((labels > 0).astype(np.float32)).to(place)
     tensors = [torch.from_numpy(x).to(place) for x in banks]
-    steps = len(labels) // config.batch_size
+    steps = len(labels) // config.minibatch
 
     def train(features: Any, loss: Callable, rate: float, decay: float) -> np.ndarray:
         start = np.array(initial_weights(SEED, features.shape[1], labels.shape[1])).T
@@ -105,7 +105,7 @@ def torch_program(
             head.bias.zero_()
         groups = [{"params": [head.weight], "weight_decay": decay}, {"params": [head.bias]}]
         optimiser = torch.optim.SGD(groups, lr=rate, momentum=config.momentum, nesterov=True)
-        for order in islice(minibatches(np.arange(len(labels)), SEED, steps, config.batch_size), config.epochs):
+        for order in islice(minibatches(np.arange(len(labels)), SEED, steps, config.minibatch), config.epochs):
             for rows in torch.from_numpy(order).to(place):
                 optimiser.zero_grad()
                 loss(head(features[rows]), targets[rows]).backward()

@@ -5,8 +5,7 @@ import jax
 import numpy as np
 import pytest
 
-from bias_jax.activations import extract_bank, extraction, plan_memory, pool
-from bias_jax.activations.extraction import extract_wave
+from bias_jax.activations import extract_bank, extract_wave, extraction, plan_memory, pool
 from bias_jax.errors import InputError
 from bias_jax.networks import Transform, forward, jit_network, random_params
 from tests.conftest import toy_dataset

@@ -149,7 +149,7 @@ class Means(Recorder):
 
     def prepare(self, seen, faces, layers, context):
         labels = seen.dataset.labels["kind"]
-        groups = Groups({layer: labels for own in layers.values() for layer in own}, 2)
+        groups = Groups({layer.name: labels for own in layers.values() for layer in own}, 2)
         return Task(seen.rows, seen.sha256, {}, {"kind": labels}, groups=groups)
 
     def measure(self, task, layers, features, wanted, context):

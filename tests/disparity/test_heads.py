@@ -7,7 +7,7 @@ from bias_jax.disparity import HeadConfig, dense, head_logits, head_weights, tra
 from bias_jax.disparity.heads import initial_weights, minibatches
 
 SEEDS = (3, 4)
-CONFIG = HeadConfig(learning_rates=(0.05, 0.5), weight_decays=(0.0, 0.1), epochs=3, batch_size=8)
+CONFIG = HeadConfig(learning_rates=(0.05, 0.5), weight_decays=(0.0, 0.1), epochs=3, minibatch=8)
 
 
 def problem(rng, n=40, d=5, c=3):
@@ -39,8 +39,8 @@ def replay(features, y, rows, seed, name, rate, decay, config):
     x = np.column_stack([(features - mean) / scale, np.ones(len(features))])
     w = np.vstack([np.asarray(initial_weights(seed, features.shape[1], y.shape[1]), float), np.zeros(y.shape[1])])
     velocity = np.zeros_like(w)
-    steps = len(rows) // config.batch_size
-    batches = minibatches(rows, seed, steps, config.batch_size)
+    steps = len(rows) // config.minibatch
+    batches = minibatches(rows, seed, steps, config.minibatch)
     total, step = config.epochs * steps, 0
     for _ in range(config.epochs):
         for batch in next(batches):
@@ -82,7 +82,7 @@ def test_adam_reaches_the_regularised_optimum_of_each_loss(rng):
     x = rng.standard_normal((60, 3))
     y = (x @ [1.0, -1.0, 0.5] + rng.standard_normal(60) > 0).astype(int)
     config = HeadConfig(
-        losses=("binary_cross_entropy",), learning_rates=(0.02,), weight_decays=(0.05,), epochs=400, batch_size=60,
+        losses=("binary_cross_entropy",), learning_rates=(0.02,), weight_decays=(0.05,), epochs=400, minibatch=60,
         optimiser="adam",
     )  # fmt: skip
     labels = csr_array(np.where(y, 1, -1).astype(np.int8)[:, None])

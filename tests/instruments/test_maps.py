@@ -9,7 +9,7 @@ import pytest
 
 import bias_jax.audit.run as road
 from bias_jax.activations import GroupMeans
-from bias_jax.audit import RunConfig, audit, look, open_stored
+from bias_jax.audit import Layer, RunConfig, audit, look, open_stored
 from bias_jax.audit.stored import layer_file
 from bias_jax.data import CalibrationConfig, calibration_faces
 from bias_jax.data.decoding import decode
@@ -160,7 +160,7 @@ def test_maps_are_redrawn_with_other_looks_only(faces, tmp_path):
 
 def test_a_pooling_of_its_own_keeps_every_position(drawn, faces, tmp_path):
     """Probes' banks are averaged over space, maps are not; one map is trained on 4 times as many values."""
-    found = run(faces, tmp_path, Maps(pooling="none"))
+    found = run(faces, tmp_path, Maps(reduction="none"))
     arrays = found.stored["maps"].load("spatial")
     assert arrays["means"].shape == (24, 4 * 64) and arrays["values"].shape == (24, 64)
     np.testing.assert_allclose(arrays["values"], drawn.stored["maps"].load("spatial")["values"], atol=1e-5)
@@ -219,6 +219,7 @@ def test_groups_by_label_and_prediction(errors, faces, tmp_path):
         group_images(replace(config, predictions=str(tmp_path / "other")), seen, ("flat",))
 
 
+@pytest.mark.slow
 def test_maps_of_the_errors_of_probes(faces, tmp_path):
     """Probes of one run make the groups of another; what they were wrong about is counted by hand."""
     probes = run(faces, tmp_path / "probes", Probes(l2=(1.0,), folds=3, draws=100, shuffles=0), layers=("flat",))
@@ -238,7 +239,7 @@ def test_maps_of_the_errors_of_probes(faces, tmp_path):
 def test_layouts_that_are_not_installed(faces, monkeypatch):
     """Left out with a note where all are compared, refused where they were chosen."""
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    task = Maps(compare=True).prepare(seen_of(faces), faces, {"network": ("flat",)}, None)
+    task = Maps(compare=True).prepare(seen_of(faces), faces, {"network": (Layer("flat", (1, 1, 4)),)}, None)
     assert task.facts["layouts"] == ["random", "graph", "som", "pca"]
     assert "not installed: tsne, umap" in task.notes[0]
     with pytest.raises(InputError, match="layout 'umap' needs umap"):
@@ -271,8 +272,14 @@ def test_bad_input_is_refused_before_any_image_is_read(case, faces, tmp_path):
     assert "Way out" in str(raised.value)
 
 
-def test_profiles_that_are_not_finite_name_the_layer(faces, tmp_path, monkeypatch):
+def test_profiles_that_cannot_be_laid_out_name_the_layer(faces, tmp_path, monkeypatch):
+    pytest.importorskip("sklearn")
+    race, age = (a.categories[0] for a in faces.attributes[:2])
+    two = Maps(layouts=("tsne",), contrast=(f"{race} / {age}",))  # both genders: two values of each unit
+    found = audit("resnet50", [two], faces=faces, config=RunConfig(layers=("flat",)), out=tmp_path / "two")
+    with pytest.raises(InputError, match=r"layer flat: tsne needs 4 units with 4 values each, not \(64, 2\)"):
+        raise found.failures["maps"]
     monkeypatch.setattr("tests.instruments.test_maps.activations", lambda data: np.full((len(data), 2, 2, 64), np.inf))
-    found = audit("resnet50", [Maps()], faces=faces, config=RunConfig(layers=("flat",)), out=tmp_path)
+    found = audit("resnet50", [Maps()], faces=faces, config=RunConfig(layers=("flat",)), out=tmp_path / "inf")
     with pytest.raises(InputError, match=r"layer flat: the .* not all finite"):
         raise found.failures["maps"]

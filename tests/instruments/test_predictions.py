@@ -13,7 +13,7 @@ from scipy import stats
 from bias_jax.audit import OUTPUT, Choice, Context, Layer, RunConfig, Seen, audit, open_stored
 from bias_jax.audit.stored import TASK, layer_file
 from bias_jax.errors import InputError
-from bias_jax.instruments import INSTRUMENTS, Predictions, Variance
+from bias_jax.instruments import INSTRUMENTS, Predictions
 from bias_jax.instruments.predictions.classes import class_names, read_families
 from bias_jax.instruments.predictions.instrument import read_output
 from bias_jax.instruments.predictions.means import group_means, permutation_tests
@@ -31,8 +31,9 @@ CUSTOM = "weights custom from mine.safetensors"
 def planted(dataset, folder, logits, instrument, weights=CUSTOM):
     """What a run stores of these logits, opened again, and the tables of it."""
     context = Context(0, "mean")
-    task = instrument.prepare(Seen(dataset, np.arange(len(dataset)), "seen"), dataset, {}, context)
     layer, features = Layer(OUTPUT, (1, 1, logits.shape[1])), {OUTPUT: jax.device_put(logits)}
+    seen = Seen(dataset, np.arange(len(dataset)), "seen")
+    task = instrument.prepare(seen, dataset, {"network": (layer,)}, context)
     ((_, arrays),) = instrument.measure(task, [layer], features, [OUTPUT], context)
     found = Folder(folder)
     found.save_json("layers.json", {"network": [[OUTPUT, layer.grid]]})
@@ -393,7 +394,7 @@ def tiny(monkeypatch):
 def test_an_audit_from_pictures_to_findings(tiny, tmp_path):
     """The whole road with a network of three outputs: its classes follow the colour, which is an attribute.
 
-    A file of four names ends this instrument and no other.
+    A file of four names is refused before anything is measured.
     """
     faces, config = coloured_faces(), RunConfig(batch_size=16)
     found = audit(tiny, [Predictions(permutations=99)], faces=faces, config=config, out=tmp_path / "run")
@@ -405,7 +406,6 @@ def test_an_audit_from_pictures_to_findings(tiny, tmp_path):
     assert (tmp_path / "run/predictions/figures/differences.png").exists()
     names = tmp_path / "names.txt"
     names.write_text("a\nb\nc\nd\n")
-    instruments = [Predictions(str(names)), Variance(permutations=99)]
-    both = audit(tiny, instruments, faces=faces, config=config, out=tmp_path / "run")
-    assert list(both.failures) == ["predictions"] and "names 4 classes" in str(both.failures["predictions"])
-    assert list(both.tables) == ["variance"]
+    with pytest.raises(InputError, match=r"names 4 classes, but the network has 3 outputs"):
+        audit(tiny, [Predictions(str(names))], faces=faces, config=config, out=tmp_path / "other")
+    assert not (tmp_path / "other/run.json").exists()

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bias_jax.topomaps import group_profiles, som_layout, triangulate, unit_profiles
+from bias_jax.topomaps import SelfOrganizingMap, group_profiles, som_layout, triangulate, unit_profiles
 
 
 def test_profiles_against_numpy(rng):
@@ -23,7 +23,7 @@ def test_profiles_against_numpy(rng):
 
 @pytest.mark.parametrize("units", [1, 2, 3, 5, 64, 200])
 def test_layouts_of_any_size_fill_the_unit_square(units, rng):
-    positions, fitted = som_layout(jnp.asarray(rng.standard_normal((units, 6)).astype(np.float32)), epochs=10, seed=0)
+    positions, fitted = som_layout(jnp.asarray(rng.standard_normal((units, 6)).astype(np.float32)), seed=0)
     side = int(np.sqrt(units)) + 1
     assert fitted.weights.shape[:2] == (side, side)
     assert positions.shape == (units, 2) and (positions >= 0).all() and (positions <= 1).all()
@@ -31,7 +31,7 @@ def test_layouts_of_any_size_fill_the_unit_square(units, rng):
 
 
 def test_identical_units_stay_apart():
-    positions, _ = som_layout(jnp.zeros((10, 4)), epochs=5, seed=0)
+    positions, _ = som_layout(jnp.zeros((10, 4)), seed=0, som=SelfOrganizingMap(4, 4, epochs=5))
     assert np.isfinite(positions).all() and len(np.unique(positions.round(9), axis=0)) == 10
 
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from bias_jax.topomaps import FittedMap, SelfOrganizingMap, published_som
+from bias_jax.topomaps.nearest import nearest_nodes
 
 MiniSom = pytest.importorskip("minisom").MiniSom
 SCHEDULES = {
@@ -65,7 +66,7 @@ def test_order_and_company_do_not_matter(data, settings):
 
 def test_published_preset_is_that_of_the_paper():
     settings = published_som(64)
-    assert (settings.rows, settings.cols, settings.start, settings.learning_rate) == (9, 9, 1.0, 0.5)
+    assert (settings.rows, settings.cols, settings.sigma, settings.learning_rate) == (9, 9, 1.0, 0.5)
     assert (settings.epochs, settings.training, settings.initial, settings.decay) == (
         10,
         "online",
@@ -83,12 +84,14 @@ def test_small_maps(rows, cols, units, rng):
     assert np.isfinite(fitted.u_matrix()).all()
 
 
-def test_long_tables_are_searched_in_blocks(rng, monkeypatch):
-    x, nodes = rng.standard_normal((500, 4)).astype(np.float32), rng.standard_normal((5, 6, 4)).astype(np.float32)
-    monkeypatch.setattr("bias_jax.topomaps.som_training.BLOCK", 64 * 30)
-    winners = jax.device_get(FittedMap(nodes).winners(x))
+def test_long_tables_are_searched_in_blocks(rng):
+    """More rows and nodes than a block holds; equal nodes in different blocks: the lowest."""
+    x, nodes = rng.standard_normal((500, 4)).astype(np.float32), rng.standard_normal((20, 30, 4)).astype(np.float32)
+    nodes[15:] = nodes[:5]
     apart = np.square(x[:, None].astype(float) - nodes.reshape(-1, 4)).sum(2)
-    assert (winners[:, 0] * 6 + winners[:, 1] == apart.argmin(1)).all()
+    winners = FittedMap(nodes).winners(x)
+    assert (winners[:, 0] * 30 + winners[:, 1] == apart.argmin(1)).all()
+    np.testing.assert_array_equal(nearest_nodes(x, nodes.reshape(-1, 4), 2), np.argsort(apart, 1, "stable")[:, :2])
 
 
 BAD = {

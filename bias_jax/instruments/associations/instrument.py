@@ -67,7 +67,7 @@ class Associations:
         return available.layers
 
     def prepare(
-        self, seen: Seen, faces: FaceDataset | None, layers: Mapping[str, tuple[str, ...]], context: Context
+        self, seen: Seen, faces: FaceDataset | None, layers: Mapping[str, tuple[Layer, ...]], context: Context
     ) -> Task:
         names = seen.dataset.image_names
         tests = locate_tests(self._requests(faces), names)

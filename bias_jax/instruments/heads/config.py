@@ -47,13 +47,13 @@ class HeadsConfig(HeadConfig):
     planted: bool = False  # self-test: drawn faces with labels whose disparity was planted, instead of the run's faces
 
     def __post_init__(self) -> None:
-        known = not [loss for loss in self.losses if loss not in LOSSES]
-        steps = min(self.epochs, self.batch_size, self.seeds)
+        distinct = 0 < len(self.losses) == len(set(self.losses))
+        steps = min(self.epochs, self.minibatch, self.seeds)
         problems = {
-            f"losses must be of {', '.join(LOSSES)}, each once": known and 0 < len(self.losses) == len(set(self.losses)),
+            f"losses must be of {', '.join(LOSSES)}, each once": distinct and set(self.losses) <= set(LOSSES),
             "learning_rates must be positive numbers": len(self.learning_rates) > 0 and min(self.learning_rates) > 0,
             "weight_decays must be numbers from 0": len(self.weight_decays) > 0 and min(self.weight_decays) >= 0,
-            "epochs, batch_size and seeds must be positive": steps > 0,
+            "epochs, minibatch and seeds must be positive": steps > 0,
             "momentum must be from 0 to below 1": 0 <= self.momentum < 1,
             "machine_confidence must be from 0 to 1": 0 <= self.machine_confidence <= 1,
             "folds must be at least 3": self.folds >= 3,

@@ -41,9 +41,9 @@ def illustrations(
 ) -> Iterator[tuple[str, Arrays]]:  # fmt: skip
     """Illustrations that are not there yet, or were made with other settings.
 
-    Sheets (`SHEETS`): ``pictures`` uint8 [n, side, side, 3], ``cams`` [n, J, h, w], ``occlusions`` [n, J, cells, cells],
-    ``captions`` [n], ``losses`` [J]. Attention of each attribute: ``groups`` [G], mean ``pictures``
-    [G, side, side, 3], ``attention`` [G, J, h, w], ``images`` (their number) [G], ``losses`` [J]. All have the
+    Sheets (`SHEETS`): ``pictures`` uint8 [n, side, side, 3], ``cams`` float32 [n, J, h, w], ``occlusions`` float32
+    [n, J, cells, cells], ``captions`` [n]. Attention of each attribute: ``groups`` [G], mean ``pictures`` uint8
+    [G, side, side, 3], ``attention`` [G, J, h, w], ``images`` (their number) int [G]. All have ``losses`` [J] and the
     ``settings`` they were made with.
 
     Args:

@@ -45,10 +45,10 @@ class Heads(HeadsConfig):
         return available.layers[:PLANTED_LAYERS] if self.planted and not available.by_user else available.layers
 
     def prepare(
-        self, seen: Seen, faces: FaceDataset | None, layers: Mapping[str, tuple[str, ...]], context: Context
+        self, seen: Seen, faces: FaceDataset | None, layers: Mapping[str, tuple[Layer, ...]], context: Context
     ) -> Task:
         problem, notes = problem_and_notes(self, seen, faces, context.seed)
-        check_problem(self, problem, next(iter(layers.values())))
+        check_problem(self, problem, [layer.name for layer in next(iter(layers.values()))])
         split = problem.splits[0]
         sizes = f"{len(split.training)} training, {len(split.tuning)} tuning and {len(split.test)} test images"
         about = f"heads: {len(problem.classes)} labels; {len(problem.splits)} splits of about {sizes}"

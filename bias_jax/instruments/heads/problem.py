@@ -44,7 +44,7 @@ class Problem:
 
         View -> group of each image int [E], names of the groups.
         """
-        found = {EVERYONE: (np.zeros(len(self.rows), int), (EVERYONE,))}
+        found: dict[str, tuple[np.ndarray, tuple[str, ...]]] = {EVERYONE: (np.zeros(len(self.rows), int), (EVERYONE,))}
         targets = [Target((attribute,)) for attribute in self.attributes]
         if len(self.attributes) > 1:
             targets.append(Target(self.attributes))

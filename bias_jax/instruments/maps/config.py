@@ -28,8 +28,8 @@ class MapsConfig:
     align: bool = False  # turn each layer's map, made round, to match that of the first layer
     seeds: int = 2  # layouts whose likeness is measured, with quality or compare (only the first is drawn)
     permutations: int = 99  # of the units, for the p-value of Moran's I
-    # Reduction of feature maps, of this instrument alone (default: that of the run); none keeps every position
-    pooling: Literal["", "mean", "grid", "window", "subsample", "equal", "none"] = ""
+    # reduction of feature maps for this instrument alone (default: that of the run); none keeps every position
+    reduction: Literal["", "mean", "grid", "window", "subsample", "equal", "none"] = ""
 
     def __post_init__(self) -> None:
         problems = {

@@ -29,8 +29,8 @@ def error_lines(rows: Rows) -> str:
     return (
         f"topographic error of the self-organizing maps: {100 * np.median(errors):.1f} % of the units "
         f"(median of {len(rows)} layers; most in {worst}, {100 * errors.max():.1f} %)\n"
-        "  the share of units whose two nearest nodes are not neighbours: they lie where the map is torn, and what looks\n"
-        "  apart there may be alike"
+        "  the share of units whose two nearest nodes are not neighbours: there the map is torn, and what looks apart\n"
+        "  may be alike"
     )
 
 

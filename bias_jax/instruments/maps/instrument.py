@@ -44,9 +44,9 @@ class Maps(MapsConfig):
         return available.layers
 
     def prepare(
-        self, seen: Seen, faces: FaceDataset | None, layers: Mapping[str, tuple[str, ...]], context: Context
+        self, seen: Seen, faces: FaceDataset | None, layers: Mapping[str, tuple[Layer, ...]], context: Context
     ) -> Task:
-        names = tuple(dict.fromkeys(layer for own in layers.values() for layer in own))
+        names = tuple(dict.fromkeys(layer.name for own in layers.values() for layer in own))
         grouping, missing = group_images(self, seen, names), self._missing()
         facts = {
             "attributes": [[a.name, a.categories] for a in grouping.target.attributes],
@@ -65,16 +65,9 @@ class Maps(MapsConfig):
         context: Context,
     ) -> Iterator[tuple[str, Arrays]]:  # fmt: skip
         for layer in layers:
-            if layer.name not in wanted:
-                continue
-            try:
-                found = layer_maps(
-                    features[layer.name], layer.grid, task.facts["layouts"], task.facts["chosen"], self, context.seed
-                )
-            except ValueError as error:  # values that are not finite, or too few of them for a layout
-                remedy = "check the weights, use --precision float32, or choose other layouts"
-                raise InputError(f"layer {layer.name}: {error}", remedy=remedy) from None
-            yield layer.name, found
+            if layer.name in wanted:
+                layouts, chosen = task.facts["layouts"], task.facts["chosen"]
+                yield layer.name, layer_maps(features[layer.name], layer, layouts, chosen, self, context.seed)
 
     def tables(self, stored: Stored) -> Iterator[tuple[str, Rows]]:
         return map_tables(stored)

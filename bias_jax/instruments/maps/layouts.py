@@ -6,7 +6,8 @@ import jax
 import numpy as np
 
 from bias_jax.activations import GroupMeans
-from bias_jax.audit import Arrays
+from bias_jax.audit import Arrays, Layer
+from bias_jax.errors import InputError
 from bias_jax.instruments.maps.config import MapsConfig
 from bias_jax.instruments.maps.units import Units, units_of
 from bias_jax.topomaps import (
@@ -37,14 +38,14 @@ MEASURES = (
 
 
 def layer_maps(
-    means: GroupMeans, grid: tuple[int, int, int], methods: Sequence[Method], chosen: Sequence[int] | None,
-    config: MapsConfig, seed: int,
+    means: GroupMeans, layer: Layer, methods: Sequence[Method], chosen: Sequence[int] | None, config: MapsConfig,
+    seed: int,
 ) -> Arrays:  # fmt: skip
     """What is stored of a layer.
 
     Args:
         means: mean activations of G groups, on the device.
-        grid: (h, w, U) of the layer.
+        layer: whose they are, with U units on a grid h x w.
         methods: M layouts.
         chosen: groups that are mapped (None: all).
         config: of the maps; it gives F force layouts.
@@ -56,9 +57,10 @@ def layer_maps(
         measured `measures` [M, F, len(MEASURES)] and `dead_units`.
 
     Raises:
-        ValueError: values that are not finite, or too few units for a layout.
+        InputError: values that are not finite, or too few of them for a layout.
     """
-    units = units_of(means, grid, chosen, config.size_weighted)
+    units = units_of(means, layer.grid, chosen, config.size_weighted)
+    _check(units, layer, methods)
     arrays = {**jax.device_get(means)._asdict(), "values": units.values}
     measure = Measures(units, config, seed) if config.measured else None
     positions, measures = [], []
@@ -81,6 +83,16 @@ def layer_maps(
         arrays["measures"] = np.array(measures)
         arrays["dead_units"] = np.array(dead(measure.profiles).sum())
     return arrays
+
+
+def _check(units: Units, layer: Layer, methods: Sequence[Method]) -> None:
+    profiles = jax.device_get(units.profiles)
+    if not np.isfinite(profiles).all():
+        remedy = "check the weights, or use --precision float32"
+        raise InputError(f"layer {layer.name}: the profiles of its units are not all finite", remedy=remedy)
+    if min(profiles.shape) < 4 and (refused := [m for m in methods if m in ("tsne", "umap")]):
+        problem = f"layer {layer.name}: {refused[0]} needs 4 units with 4 values each, not {profiles.shape}"
+        raise InputError(problem, remedy="leave that layout out, or map more groups")
 
 
 def _trained(profiles: jax.Array, seed: int, config: MapsConfig) -> FittedMap:

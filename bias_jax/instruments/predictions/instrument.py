@@ -57,12 +57,18 @@ class Predictions:
         return (OUTPUT,)
 
     def prepare(
-        self, seen: Seen, faces: FaceDataset | None, layers: Mapping[str, tuple[str, ...]], context: Context
+        self, seen: Seen, faces: FaceDataset | None, layers: Mapping[str, tuple[Layer, ...]], context: Context
     ) -> Task:
         dataset = seen.dataset
         names = read_names(self.classes) if self.classes else ()
         families = read_families(self.families, self.families_file)
         check_families(families, names)
+        outputs = next(iter(layers.values()))[0].features
+        if names and len(names) != outputs:
+            problem = f"names {len(names)} classes, but the network has {outputs} outputs"
+            raise InputError(problem, file=self.classes, remedy="one name a line, in the order of the outputs")
+        if outputs < 2:
+            raise InputError("a network with one output predicts no classes", remedy="leave predictions out")
         attributes = [[a.name, a.categories] for a in dataset.attributes]
         facts = {"attributes": attributes, "classes": names, "families": families}
         return Task(seen.rows, seen.sha256, facts, {a.name: dataset.labels[a.name] for a in dataset.attributes})
@@ -72,12 +78,6 @@ class Predictions:
         context: Context,
     ) -> Iterator[tuple[str, Arrays]]:  # fmt: skip
         for layer in wanted:
-            outputs, named = features[layer].shape[1], len(task.facts["classes"])
-            if named and named != outputs:
-                problem = f"names {named} classes, but the network has {outputs} outputs"
-                raise InputError(problem, file=self.classes, remedy="one name a line, in the order of the outputs")
-            if outputs < 2:
-                raise InputError("a network with one output predicts no classes", remedy="leave predictions out")
             yield layer, read_output(features[layer], self.top)
 
     def tables(self, stored: Stored) -> Iterator[tuple[str, Rows]]:

@@ -43,7 +43,7 @@ class Probes(ProbeConfig):
         return (PIXELS, *available.layers)
 
     def prepare(
-        self, seen: Seen, faces: FaceDataset | None, layers: Mapping[str, tuple[str, ...]], context: Context
+        self, seen: Seen, faces: FaceDataset | None, layers: Mapping[str, tuple[Layer, ...]], context: Context
     ) -> Task:
         dataset = seen.dataset
         if len(dataset) < self.folds:

@@ -44,7 +44,7 @@ class Recipe(RecipeConfig):
         return (PIXELS, *available.layers)
 
     def prepare(
-        self, seen: Seen, faces: FaceDataset | None, layers: Mapping[str, tuple[str, ...]], context: Context
+        self, seen: Seen, faces: FaceDataset | None, layers: Mapping[str, tuple[Layer, ...]], context: Context
     ) -> Task:
         dataset = seen.dataset
         labels = {target.name: target.encode(dataset.labels) for target in dataset.targets}

@@ -39,7 +39,7 @@ class Variance:
         return (PIXELS, *available.layers)
 
     def prepare(
-        self, seen: Seen, faces: FaceDataset | None, layers: Mapping[str, tuple[str, ...]], context: Context
+        self, seen: Seen, faces: FaceDataset | None, layers: Mapping[str, tuple[Layer, ...]], context: Context
     ) -> Task:
         dataset = seen.dataset
         labels = {a.name: dataset.labels[a.name] for a in dataset.attributes}
