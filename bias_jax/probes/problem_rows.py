@@ -32,8 +32,8 @@ class ProblemRows(NamedTuple):
 
     def logits(self, x: jax.Array, model: tuple[jax.Array, jax.Array]) -> list[jax.Array]:
         """Logits of images x [n, D], per target [n, p, C]."""
-        parts = self.blocks(jnp.matmul(x, model[0].T, precision="highest") + model[1])
-        return [jnp.where(p, z, ABSENT_CLASS_LOGIT) for z, p in zip(parts, self.present, strict=True)]
+        parts = self.blocks(jnp.matmul(x, model[0].T, precision="highest") + model[1][None])
+        return [jnp.where(p[None, None], z, ABSENT_CLASS_LOGIT) for z, p in zip(parts, self.present, strict=True)]
 
 
 def evaluate(
@@ -46,12 +46,12 @@ def evaluate(
         new = []
         for y, logits in zip(labels[batch].T, rows.logits(inputs(batch), model), strict=True):
             log_p = jnp.take_along_axis(jax.nn.log_softmax(logits), jnp.maximum(y, 0)[:, None, None], axis=2)[..., 0]
-            both = jnp.stack([-log_p, (logits.argmax(axis=2) == y[:, None]).astype(jnp.float32)])
-            new.append(jnp.where((y >= 0)[:, None], both, 0.0).sum(axis=1))
+            both = jnp.stack([-log_p, (logits.argmax(axis=2).astype(y.dtype) == y[:, None]).astype(jnp.float32)])
+            new.append(jnp.where((y >= 0)[None, :, None], both, 0.0).sum(axis=1))
         return sums + jnp.stack(new, axis=1), None
 
     sums, _ = jax.lax.scan(add, jnp.zeros((2, len(rows.present), rows.points)), batches)
-    return sums / (labels[images] >= 0).sum(axis=0)[:, None]
+    return sums / (labels[images] >= 0).sum(axis=0).astype(jnp.float32)[None, :, None]
 
 
 def residuals(x: jax.Array, y: jax.Array, model: tuple[jax.Array, jax.Array], rows: ProblemRows) -> jax.Array:
@@ -59,9 +59,10 @@ def residuals(x: jax.Array, y: jax.Array, model: tuple[jax.Array, jax.Array], ro
     parts = []
     for t, logits in enumerate(rows.logits(x, model)):
         known = (y[:, t] >= 0)[:, None, None]
-        true = y[:, t, None, None] == jnp.arange(logits.shape[2])
-        residual = jnp.where(known & rows.present[t], jax.nn.softmax(logits) - true, 0.0)
-        parts.append(residual.reshape(len(x), -1) / jnp.maximum(known.sum(), 1))
+        true = y[:, t, None, None] == jnp.arange(logits.shape[2], dtype=y.dtype)[None, None]
+        counted = known & rows.present[t][None, None]
+        residual = jnp.where(counted, jax.nn.softmax(logits) - true.astype(logits.dtype), 0.0)
+        parts.append(residual.reshape(len(x), -1) / jnp.maximum(known.sum(), 1).astype(jnp.float32))
     return jnp.concatenate(parts, axis=1)
 
 

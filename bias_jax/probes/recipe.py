@@ -173,7 +173,7 @@ def _to_bank(
     """(W [D, C], b [C]) of the problem that starts at `place`: job, row, number of the layer in its stack."""
     job, row, layer = place
     size = len(present)
-    chosen = jax.lax.dynamic_slice_in_dim(weights[job], row, size) * factor[layer]
+    chosen = jax.lax.dynamic_slice_in_dim(weights[job], row, size) * factor[layer][None]
     bias = jax.lax.dynamic_slice_in_dim(biases[job], row, size)
     bias -= jnp.matmul(chosen, shift[layer], precision="highest")
     return chosen.T, jnp.where(present, bias, ABSENT_CLASS_LOGIT)

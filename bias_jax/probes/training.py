@@ -9,12 +9,13 @@ A step costs 4 B D K operations in the products and moves the weights, the gradi
 28 bytes per weight whatever B is. For B = 32 that is 4.6 operations a byte: these arrays have to stay in the cache.
 """
 
+import math
 from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
+import optax
 
 from bias_jax.probes.holdout import Labels
 from bias_jax.probes.problem_rows import Inputs, ProblemRows, epoch_batches, evaluate, initial_model, residuals
@@ -22,6 +23,7 @@ from bias_jax.probes.recipe_config import RecipeConfig
 
 BETAS = 0.9, 0.999  # Adam's, of Kingma & Ba 2015 and of Keras
 EPSILON = 1e-7  # Keras's
+Model = tuple[jax.Array, jax.Array]  # weights [K, D] and biases [K]
 
 
 class Jobs(NamedTuple):
@@ -46,6 +48,27 @@ class Trained(NamedTuple):
     zeros: jax.Array  # share of weights that are exactly 0, over the classes that occur in training
     epochs: jax.Array  # trained in all, int32 [J, T, p]
     best_epoch: jax.Array  # with the lowest validation loss, from 1; 0: none was a number
+
+
+class _Scores(NamedTuple):
+    """How good each problem is, [T, p]."""
+
+    loss: jax.Array
+    accuracy: jax.Array
+
+
+class _Progress(NamedTuple):
+    """Where the training of a job stands after some epochs."""
+
+    model: Model
+    adam: optax.OptState
+    kept: Model  # what each problem will give back
+    scores: _Scores  # of what is kept, on the held-out images
+    lowest: jax.Array  # validation loss so far, [T, p]
+    best_epoch: jax.Array  # in which it was, int32 [T, p]
+    epochs: jax.Array  # each problem was trained for, int32 [T, p]
+    active: jax.Array  # whether a problem goes on, bool [T, p]
+    number: jax.Array  # of epochs, int32
 
 
 def dropout(key: jax.Array, x: jax.Array, rate: float) -> jax.Array:
@@ -82,7 +105,7 @@ def train(
         def inputs(images: jax.Array) -> jax.Array:
             # The filler's number is one too large: clipped to a real image, which has no label there.
             rows = bank.at[job.layer, images].get(mode="clip")
-            return (rows.astype(jnp.float32) - shift[job.layer]) * factor[job.layer]
+            return (rows.astype(jnp.float32) - shift[job.layer][None]) * factor[job.layer][None]
 
         return _train_job(inputs, labels, job, config)
 
@@ -96,7 +119,7 @@ def _standardisation(x: jax.Array, images: jax.Array, inputs: str) -> tuple[jax.
         return jnp.zeros(x.shape[1]), jnp.ones(x.shape[1])
     x = x[images].astype(jnp.float32)
     mean = x.mean(axis=0)
-    square = jnp.square(x - mean).mean(axis=0)
+    square = jnp.square(x - mean[None]).mean(axis=0)
     # Rounding leaves a little where a column is constant, which Adam would blow up: such an input is 0.
     varies = jnp.sqrt(square) > 1e-6 * jnp.abs(mean)
     if inputs == "scaled":
@@ -108,11 +131,12 @@ def _train_job(inputs: Inputs, labels: Labels, job: Jobs, config: RecipeConfig) 
     """One job: epochs of mini-batches until every problem has stopped."""
     rows = ProblemRows(labels.present, job.l1.shape[0])
     everywhere = jnp.ones((len(labels.present), 1))
-    l1, rate = rows.spread(everywhere * job.l1)[:, None], rows.spread(everywhere * job.learning_rate)
+    l1, rate = rows.spread(everywhere * job.l1[None])[:, None], rows.spread(everywhere * job.learning_rate[None])
     steps = -(-labels.images.shape[0] // config.batch_size)
+    adam = optax.scale_by_adam(*BETAS, eps=EPSILON)
 
-    def step(state, batch):
-        (weights, biases), first, second, count = state
+    def step(state: tuple[Model, optax.ScaleByAdamState], batch: tuple[jax.Array, jax.Array]):
+        (weights, biases), before = state
         images, key = batch
         x = dropout(key, inputs(images), config.dropout)
         residual = residuals(x, labels.training[images], (weights, biases), rows)
@@ -121,57 +145,62 @@ def _train_job(inputs: Inputs, labels: Labels, job: Jobs, config: RecipeConfig) 
             gradient = gradient[0] + l1 * jnp.sign(weights), gradient[1]
         scale = rate
         if config.schedule == "cosine":
-            scale = rate * 0.5 * (1.0 + jnp.cos(jnp.pi * count / (config.epochs * steps)))
-        count += 1
-        # Adam, with one root and one division per weight, whose quotient the penalty needs as well.
-        debias = [1.0 / -jnp.expm1(count * np.float32(np.log(beta))) for beta in BETAS]
-        first = [m + (1.0 - BETAS[0]) * (g - m) for m, g in zip(first, gradient, strict=True)]
-        second = [v + (1.0 - BETAS[1]) * (g * g - v) for v, g in zip(second, gradient, strict=True)]
-        length = scale[:, None] / (jnp.sqrt(second[0] * debias[1]) + EPSILON)
-        weights -= length * debias[0] * first[0]
+            done = before.count.astype(jnp.float32) / (config.epochs * steps)
+            scale = rate * 0.5 * (1.0 + jnp.cos(jnp.pi * done))
+        with jax.numpy_dtype_promotion("standard"):  # optax raises a float to an integer power
+            direction, after = adam.update(gradient, before)
+        weights -= scale[:, None] * direction[0]
         if config.penalty == "proximal":
             # Adam's step is a gradient step in the metric diag(1 / length), and the proximal map of l1 |W| in the same
             # metric shrinks each weight by l1 * length (Yun et al. 2021, ProxGen). Only then is the optimum of
             # loss + l1 |W| the fixed point; shrinking all weights by l1 * rate would have another one.
+            unbiased = -1.0 / jnp.expm1(after.count.astype(jnp.float32) * math.log(BETAS[1]))
+            length = scale[:, None] / (jnp.sqrt(after.nu[0] * unbiased) + EPSILON)
             weights -= jnp.clip(weights, -l1 * length, l1 * length)
-        biases -= scale / (jnp.sqrt(second[1] * debias[1]) + EPSILON) * debias[0] * first[1]
-        return ((weights, biases), first, second, count), None
+        return ((weights, biases - scale * direction[1]), after), None
 
-    def epoch(loop):
-        state, kept, scores, lowest, best_epoch, epochs, active, number = loop
-        shuffle, masks = jax.random.split(jax.random.fold_in(job.key, number))
+    def epoch(now: _Progress) -> _Progress:
+        shuffle, masks = jax.random.split(jax.random.fold_in(job.key, now.number))
         batches = epoch_batches(shuffle, labels.images, config.batch_size, len(labels.training) - 1)
-        state, _ = jax.lax.scan(step, state, (batches, jax.random.split(masks, steps)))
-        new = evaluate(inputs, labels.held_out, labels.validation, state[0], rows)
-        number += 1
-        lower = active & (new[0] < lowest)
-        taken = lower if config.keep == "best" else active
-        rows_taken = rows.spread(taken)
-        kept = jnp.where(rows_taken[:, None], state[0][0], kept[0]), jnp.where(rows_taken, state[0][1], kept[1])
-        scores, lowest = jnp.where(taken, new, scores), jnp.where(lower, new[0], lowest)
-        best_epoch, epochs = jnp.where(lower, number, best_epoch), jnp.where(active, number, epochs)
-        active &= number - best_epoch < config.patience
-        return state, kept, scores, lowest, best_epoch, epochs, active, number
+        (model, state), _ = jax.lax.scan(step, (now.model, now.adam), (batches, jax.random.split(masks, steps)))
+        new = _Scores(*evaluate(inputs, labels.held_out, labels.validation, model, rows))
+        number = now.number + 1
+        lower = now.active & (new.loss < now.lowest)
+        taken = lower if config.keep == "best" else now.active
+        chosen = rows.spread(taken)
+        best_epoch = jnp.where(lower, number, now.best_epoch)
+        return _Progress(
+            model,
+            state,
+            (jnp.where(chosen[:, None], model[0], now.kept[0]), jnp.where(chosen, model[1], now.kept[1])),
+            _Scores(*(jnp.where(taken, mine, old) for mine, old in zip(new, now.scores, strict=True))),
+            jnp.where(lower, new.loss, now.lowest),
+            best_epoch,
+            jnp.where(now.active, number, now.epochs),
+            now.active & (number - best_epoch < config.patience),
+            number,
+        )
 
     start = initial_model(job.initial_keys, inputs(labels.held_out).shape[1], rows, config.initial)
-    nothing = [jnp.zeros_like(a) for a in start]
     none = jnp.zeros((len(labels.present), rows.points), jnp.int32)
-    scores = jnp.full((2, *none.shape), jnp.nan)
-    loop = (start, nothing, nothing, jnp.int32(0)), start, scores, none + jnp.inf, none, none, none == 0, jnp.int32(0)
-    loop = jax.lax.while_loop(lambda s: s[6].any() & (s[7] < config.epochs), epoch, loop)
-    _, kept, (validation_loss, validation_accuracy), _, best_epoch, epochs, *_ = loop
+    unknown = jnp.full(none.shape, jnp.nan)
+    highest = jnp.full(none.shape, jnp.inf)
+    begin = _Progress(
+        start, adam.init(start), start, _Scores(unknown, unknown), highest, none, none, none == 0, jnp.int32(0)
+    )
+    end = jax.lax.while_loop(lambda now: now.active.any() & (now.number < config.epochs), epoch, begin)
+    kept = end.kept
     training_loss, training_accuracy = evaluate(inputs, labels.images, labels.training, kept, rows)
     zeros = [
-        jnp.where(present, share[0], 0.0).sum(axis=1) / present.sum()
+        jnp.where(present[None], share[0], 0.0).sum(axis=1) / present.sum().astype(jnp.float32)
         for share, present in zip(rows.blocks((kept[0] == 0.0).mean(axis=1)[None]), labels.present, strict=True)
     ]
     return Trained(
         *kept,
         training_loss,
         training_accuracy,
-        validation_loss,
-        validation_accuracy,
+        *end.scores,
         jnp.stack(zeros),
-        epochs,
-        best_epoch,
+        end.epochs,
+        end.best_epoch,
     )

@@ -1,8 +1,8 @@
 """The run directory: finished work survives `kill -9`, and a rerun does only what is missing.
 
 Every file is written under a temporary name and renamed when complete, so a file that exists is whole. The directory
-has one identity, that of the network and of how its activations are made; every instrument has a folder with an identity
-of its own, so that one can be added or changed without the others being done again.
+has one identity, that of the network and of how its activations are made; every instrument has a folder with an
+identity of its own, so that one can be added or changed without the others being done again.
 """
 
 import fcntl
@@ -67,7 +67,8 @@ class Folder:
         """Write a figure at once; the suffix decides the format."""
         with self._replacing(self.path / name) as partial:
             # Packing harder takes as long as drawing, for a third of the size.
-            figure.savefig(partial, **({"pil_kwargs": {"compress_level": 1}} if name.endswith(".png") else {}))
+            packing: Any = {"pil_kwargs": {"compress_level": 1}} if name.endswith(".png") else {}
+            figure.savefig(partial, **packing)
 
     def save_json(self, name: str, content: Any) -> None:
         """Write a JSON file at once."""

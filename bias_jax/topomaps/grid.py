@@ -42,9 +42,7 @@ def adjacency(rows: int, cols: int, topology: Topology) -> np.ndarray:
     return (distance > 0) & (distance < (1.01 if topology == "hexagonal" else 1.42))
 
 
-def influence(
-    apart: Any, sigma: Any, neighbourhood: Neighbourhood, numpy: Any = np
-) -> Any:
+def influence(apart: Any, sigma: Any, neighbourhood: Neighbourhood, numpy: Any = np) -> Any:
     """How strongly nodes are updated that lie `apart` [..., axes] from the winner, in nodes: [...].
 
     A bubble reaches the nodes fewer than sigma rows and columns away, on either grid.
@@ -60,9 +58,7 @@ def influence(
     return numpy.exp(-numpy.square(apart).sum(axis=-1) / (2.0 * numpy.square(sigma)))
 
 
-def decayed(
-    decay: Decay, steps: int, sigma: float, sigma_end: float, rate: float
-) -> tuple[np.ndarray, np.ndarray]:
+def decayed(decay: Decay, steps: int, sigma: float, sigma_end: float, rate: float) -> tuple[np.ndarray, np.ndarray]:
     """Neighbourhood and learning rate at each of `steps` steps, [steps].
 
     exponential: sigma falls geometrically to sigma_end, the rate stays. asymptotic: both fall to a third. linear and

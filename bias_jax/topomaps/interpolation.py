@@ -16,8 +16,9 @@ class Interpolation:
     side: int
 
     def images(self, values: jax.Array | np.ndarray) -> np.ndarray:
-        """Values [G, U] -> images [G, side, side]; NaN outside the hull."""
-        images = (jax.device_get(values)[:, self.corners] * self.shares[None]).sum(axis=2)
+        """Values [G, U] -> images float32 [G, side, side]; NaN outside the hull."""
+        found = np.asarray(jax.device_get(values), np.float32)
+        images = (found[:, self.corners] * self.shares[None]).sum(axis=2)
         return images.reshape(-1, self.side, self.side)
 
 

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bias_jax.topomaps import shapes
-from bias_jax.topomaps.grid import influence, node_positions
+from bias_jax.topomaps.grid import Neighbourhood, influence, node_positions
 from bias_jax.topomaps.nearest import search
 from bias_jax.topomaps.principal import principal_axes
 
@@ -132,7 +132,7 @@ def _online(
     order: jax.Array,
     sigma: jax.Array,
     rate: jax.Array,
-    neighbourhood: str,
+    neighbourhood: Neighbourhood,
 ) -> jax.Array:
     def step(weights: jax.Array, now: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[jax.Array, None]:
         row, sigma, rate = now

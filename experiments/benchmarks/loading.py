@@ -15,11 +15,11 @@ from PIL import Image
 
 from bias_jax.activations import plan_memory
 from bias_jax.activations.extraction import Kept, extract_batch
+from bias_jax.audit import load_subject
 from bias_jax.data import CalibrationConfig, calibration_faces, image_batches, read_fairface
 from bias_jax.data.dataset import FaceDataset
 from bias_jax.data.decoding import THREADS, decode, decode_with_pil, fast_decoder
 from experiments.benchmarks.timing import alternate, describe
-from bias_jax.audit import load_subject
 
 
 @dataclass(frozen=True)

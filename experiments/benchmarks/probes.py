@@ -10,7 +10,7 @@ against PyTorch, with that benchmark's defaults.
 import os
 import resource
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import NamedTuple

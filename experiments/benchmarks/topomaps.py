@@ -1,56 +1,55 @@
 """Topographic maps: self-organizing maps of all layers against MiniSom, and the force layout against NumPy.
 
-The layers are those of a finished run of `experiments.topomaps` (--data-dir), or drawn profiles of the same shapes: the
-17 layers of ResNet50 and 126 groups. MiniSom trains as the published maps do (online, 10 steps per unit, sigma 1, rate
-0.5, from drawn samples) and by its batch rule; time, quantization and topographic error of every width are printed.
+The layers are drawn profiles of the shapes of ResNet50's 17 layers with 126 groups, or those of an untrained ResNet50
+that sees photographs (--data-dir). Ours are trained as audits train them, by `default_som`. MiniSom trains as the
+published maps do (online, 10 steps per unit, sigma 1, rate 0.5, from drawn samples) and by its batch rule; time,
+quantization and topographic error of every width are printed. The first round compiles, unless a cache holds the
+programs.
 """
 
 import resource
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import jax
 import numpy as np
 from tqdm import tqdm
 
+from bias_jax.compilation import counted_programs
 from bias_jax.errors import InputError
 from bias_jax.results import device, versions
-from bias_jax.topomaps import FittedMap, SelfOrganizingMap, force_layout, square_side
+from bias_jax.topomaps import FittedMap, default_som, force_layout, group_profiles, unit_profiles
+from experiments.benchmarks.banks import benchmark_bank
 from experiments.benchmarks.timing import ratio
-from experiments.command_line import option, parse
-from experiments.topomap_stages import units_of_run
 
 WIDTHS = {64: 1, 256: 3, 512: 4, 1024: 6, 2048: 3}  # units of ResNet50's default layers
 GROUPS = 126
+GROUP_TARGET = "race x age x gender"
 
 
 @dataclass(frozen=True)
 class TopomapsBenchmark:
     """What is measured."""
 
-    data_dir: str = option("", "run directory of experiments.topomaps (default: drawn profiles of the same shapes)")
-    widest: int = option(2048, "leave out layers with more units")
-    epochs: int = option(8, "passes over the units, of our maps")
-    sigma: float = option(3.0, "neighbourhood in the first epoch, nodes; the start is already ordered")
-    sigma_end: float = option(0.25, "neighbourhood in the last epoch")
-    minisom_steps: int = option(10, "online steps per unit, and batch epochs, of MiniSom")
-    units: int = option(2048, "units of the force layout")
-    force_steps: int = option(1000, "steps of the force layout")
-    numpy_steps: int = option(4, "steps of the NumPy force layout, which are scaled up to --force-steps")
-    repeats: int = option(3, "rounds of ours")
-    seed: int = option(0, "of maps and drawn profiles")
+    data_dir: str = ""  # folder of FairFace, for profiles of an untrained ResNet50 (default: drawn profiles)
+    per_group: int = 2  # photographs per group at most
+    widest: int = 2048  # leave out layers with more units
+    minisom_steps: int = 10  # online steps per unit, and batch epochs, of MiniSom
+    units: int = 2048  # units of the force layout
+    force_steps: int = 1000  # steps of the force layout
+    numpy_steps: int = 4  # steps of the NumPy force layout, which are scaled up to --force-steps
+    repeats: int = 3  # rounds of ours
+    seed: int = 0  # of maps and drawn profiles
 
     def __post_init__(self) -> None:
-        counts = (self.widest, self.epochs, self.minisom_steps, self.units, self.force_steps, self.numpy_steps)
+        counts = (self.per_group, self.widest, self.minisom_steps, self.units, self.force_steps, self.numpy_steps)
         if min(*counts, self.repeats) < 1:
             raise InputError("all numbers must be positive", remedy="see --help")
 
 
-def run_topomaps(argv: Sequence[str]) -> int:
+def run_topomaps(config: TopomapsBenchmark) -> int:
     """Print both comparisons."""
-    config = parse(TopomapsBenchmark, argv, __doc__ or "")
     print(f"{device()}, jax {versions()['jax']}, numpy {versions()['numpy']}")
     compare_maps(config)
     compare_force(config)
@@ -59,57 +58,55 @@ def run_topomaps(argv: Sequence[str]) -> int:
     return 0
 
 
-def read_layers(config: TopomapsBenchmark) -> dict[str, jax.Array]:
-    """Units [U, D] of every layer."""
+def read_layers(config: TopomapsBenchmark) -> tuple[dict[str, np.ndarray], str]:
+    """Units [U, D] of every layer, narrow ones first, and what they are, in words."""
+    found = {}
+    source = "drawn profiles"
     if config.data_dir:
-        found = units_of_run(Path(config.data_dir))
+        bank, labels, source = benchmark_bank(config.data_dir, config.per_group, ())
+        groups = labels[GROUP_TARGET].astype(np.int32)
+        for layer, features in bank.items():
+            profiles = group_profiles(features, jax.device_put(groups), GROUPS)
+            found[layer], _ = unit_profiles(profiles, np.unique(groups), (1, 1, features.shape[1]))
     else:
         rng = np.random.default_rng(config.seed)
-        found = {}
         for units, layers in WIDTHS.items():
             for number in range(layers):  # some ten directions carry most of the profiles, as in real layers
                 strengths = np.exp(-np.arange(GROUPS) / 8.0) + 0.02
-                x = (
-                    rng.standard_normal((units, GROUPS))
-                    * strengths
-                    @ np.linalg.qr(rng.normal(size=(GROUPS, GROUPS)))[0]
+                turn = np.linalg.qr(rng.normal(size=(GROUPS, GROUPS)))[0]
+                found[f"{units}.{number}"] = (rng.standard_normal((units, GROUPS)) * strengths @ turn).astype(
+                    np.float32
                 )
-                found[f"{units}.{number}"] = jax.device_put(x.astype(np.float32))
     by_width = sorted(found.items(), key=lambda item: len(item[1]))
-    return {layer: units for layer, units in by_width if len(units) <= config.widest}
+    return {layer: units for layer, units in by_width if len(units) <= config.widest}, source
+
+
+def train_all(layers: Mapping[str, np.ndarray], seed: int) -> dict[str, FittedMap]:
+    """The map of every layer, as audits train it."""
+    return {layer: default_som(len(units)).fit(units, seed=seed) for layer, units in layers.items()}
 
 
 def compare_maps(config: TopomapsBenchmark) -> None:
-    """All layers, one program per width, beside MiniSom's two rules."""
+    """All layers beside MiniSom's two rules."""
     from minisom import MiniSom
 
-    layers = read_layers(config)
-    widths: dict[tuple[int, ...], dict[str, jax.Array]] = {}
-    for layer, units in layers.items():
-        widths.setdefault(units.shape, {})[layer] = units
-    ours: dict[str, FittedMap] = {}
-
-    def train() -> float:
+    layers, source = read_layers(config)
+    start = time.perf_counter()
+    with counted_programs() as programs:
+        ours = train_all(layers, config.seed)
+    first = time.perf_counter() - start
+    rounds = []
+    for _ in range(config.repeats):
         start = time.perf_counter()
-        for (units, _), mine in widths.items():
-            side = square_side(units)
-            som = SelfOrganizingMap(
-                side, side, epochs=config.epochs, sigma=min(config.sigma, side / 2), sigma_end=config.sigma_end
-            )
-            found = som.fit_seeds(mine, seeds=[config.seed])
-            ours.update({layer: maps[0] for layer, maps in found.items()})
-        jax.block_until_ready({layer: fitted.weights for layer, fitted in ours.items()})
-        return time.perf_counter() - start
-
-    first = train()
-    rounds = [train() for _ in range(config.repeats)]
+        train_all(layers, config.seed)
+        rounds.append(time.perf_counter() - start)
     seconds = {"online": 0.0, "batch": 0.0}
     errors: dict[str, dict[str, tuple[float, float]]] = {"ours": {}, **{rule: {} for rule in seconds}}
     for layer, units in tqdm(layers.items(), "MiniSom", unit="layer"):
-        x, side = jax.device_get(units).astype(np.float64), square_side(len(units))
-        errors["ours"][layer] = ours[layer].quantization_error(units), ours[layer].topographic_error(units)
+        fitted, x = ours[layer], units.astype(np.float64)
+        errors["ours"][layer] = fitted.quantization_error(units), fitted.topographic_error(units)
         for rule in seconds:
-            som = MiniSom(side, side, x.shape[1], sigma=1.0, learning_rate=0.5, random_seed=config.seed)
+            som = MiniSom(*fitted.weights.shape[:2], x.shape[1], sigma=1.0, learning_rate=0.5, random_seed=config.seed)
             start = time.perf_counter()
             som.random_weights_init(x)
             if rule == "online":
@@ -118,13 +115,16 @@ def compare_maps(config: TopomapsBenchmark) -> None:
                 som.train_batch_offline(x, config.minisom_steps)
             seconds[rule] += time.perf_counter() - start
             errors[rule][layer] = float(som.quantization_error(x)), float(som.topographic_error(x))
-    source = config.data_dir or "drawn profiles"
+    widths: dict[int, list[str]] = {}
+    for layer, units in layers.items():
+        widths.setdefault(len(units), []).append(layer)
     print(f"self-organizing maps of {len(layers)} layers ({source}), mean errors per width; MiniSom: one core")
     print(f"{'units':>6} {'layers':>6}" + "".join(f"{rule + ': q, t':>20}" for rule in errors))
-    for shape, mine in widths.items():
+    for units_of, mine in widths.items():
         cells = [np.mean([found[layer] for layer in mine], axis=0) for found in errors.values()]
-        print(f"{shape[0]:>6} {len(mine):>6}" + "".join(f"{q:>12.4f}, {t:.4f}" for q, t in cells))
-    print(f"{'bias-jax':<34}{min(rounds):>9.2f} s  (rounds {min(rounds):.2f} to {max(rounds):.2f}; first {first:.2f})")
+        print(f"{units_of:>6} {len(mine):>6}" + "".join(f"{q:>12.4f}, {t:.4f}" for q, t in cells))
+    print(f"{'bias-jax':<34}{min(rounds):>9.2f} s  (rounds {min(rounds):.2f} to {max(rounds):.2f}; first {first:.2f}, "
+          f"{programs})")  # fmt: skip
     for rule, wall in seconds.items():
         no_worse = [sum(errors["ours"][x][i] <= errors[rule][x][i] for x in layers) for i in (0, 1)]
         faster = f"bias-jax is {wall / min(rounds):.0f} times as fast, {wall / first:.1f} times with compilation"

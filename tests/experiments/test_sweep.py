@@ -51,7 +51,7 @@ def test_run_directory_is_complete(finished):
     figures = {str(p.relative_to(out)) for p in out.glob("*/figures/*")}
     assert figures == {"probes/figures/accuracy_by_layer.png", "probes/figures/comparison_by_layer.png",
                        "probes/figures/confusion_groups.png", "probes/figures/confusion_attributes.png",
-                       "maps/figures/topomap-maxpool.png", "variance/figures/variance_by_layer.png"}  # fmt: skip
+                       "maps/figures/topomap-maxpool-som.png", "variance/figures/variance_by_layer.png"}  # fmt: skip
 
 
 def test_tables_are_tidy(finished):
@@ -176,5 +176,5 @@ def test_own_images_from_a_csv_to_figures(tmp_path, capsys):
     assert set(probes["probe"]) == {"style", "size", "style x size"}
     facts = json.loads((out / "probes/facts.json").read_text())
     assert facts["categories"]["size"] == ["9", "10"]  # numbers by value
-    assert (out / "maps/figures/topomap-maxpool.png").exists()
+    assert (out / "maps/figures/topomap-maxpool-som.png").exists()
     assert pd.read_parquet(out / "probes/recalls.parquet")["group"].str.contains("<b>bold</b>", regex=False).any()

@@ -1,4 +1,4 @@
-"""Multi-label heads from images and label files to tables, on drawn faces; every number beside that of a direct call."""
+"""Multi-label heads from images and label files to tables, on drawn faces; numbers beside those of a direct call."""
 
 import json
 import logging
@@ -343,7 +343,9 @@ def test_a_problem_survives_being_stored(own_files, tmp_path):
 def test_what_is_stored_are_the_heads_of_a_direct_call(tmp_path):
     """Two layers of one width trained together, whatever is wanted; tables and findings from the folder alone."""
     faces = small_faces(2, 8)
-    task = SMALL.prepare(seen(faces), faces, {"network": tuple(Layer(name, (1, 1, 6)) for name in "ab")}, Context(5, "mean"))
+    task = SMALL.prepare(
+        seen(faces), faces, {"network": tuple(Layer(name, (1, 1, 6)) for name in "ab")}, Context(5, "mean")
+    )
     features = np.random.default_rng(0).standard_normal((2, len(faces), 6)).astype(np.float32)
     layers = [Layer(name, (1, 1, 6)) for name in "ab"]
     given = dict(zip("ab", jax.device_put(list(features)), strict=True))

@@ -251,7 +251,7 @@ BAD = {
     "unknown force": ({"forces": ("strong",)}, "forces must be of"),
     "no force": ({"forces": ()}, "forces must be of"),
     "unknown metric": ({"metric": "angle"}, "metric must be of"),
-    "unknown pooling": ({"pooling": "sum"}, "pooling must be of"),
+    "unknown reduction": ({"reduction": "sum"}, "reduction must be of"),
     "errors without predictions": ({"errors": "correct"}, "belong together"),
     "predictions without errors": ({"predictions": "/nowhere"}, "belong together"),
     "errors and contrast": ({"errors": "correct", "predictions": "/", "contrast": ("Male",)}, "exclude each other"),

@@ -42,7 +42,7 @@ def exact():
 
 @pytest.fixture(scope="module")
 def small():
-    """Axes, problems, solution, and the influence matrix [N, N] of the bits from refits with changed weights.
+    """Coordinates, problems, solution, and the influence matrix [N, N] of the bits from refits with changed weights.
 
     Rows are scaled by how much larger residuals of unseen images are than those of training images.
     """
@@ -51,12 +51,12 @@ def small():
     x = rng.standard_normal((IMAGES, 4)).astype(np.float32)
     x[:, 0] += y
     folds = rng.permutation(np.arange(IMAGES) % FOLDS)
-    axes = principal_axes(jax.device_put(x))
+    coordinates = principal_axes(jax.device_put(x)).coordinates
     problems = class_problems(y, CLASSES, np.stack([folds != f for f in range(FOLDS)]))
     l2 = jax.device_put(np.full(FOLDS, STRENGTH, np.float32))
-    start = zero_start(problems, axes.features.shape[1])
-    solution = solve(axes, problems, start, l2, 1e-7, 500)
-    features = np.asarray(axes.features, float)
+    start = zero_start(problems, coordinates.features.shape[1])
+    solution = solve(coordinates, problems, start, l2, 1e-7, 500)
+    features = np.asarray(coordinates.features, float)
     influence, factor = np.zeros((IMAGES, IMAGES)), np.zeros(IMAGES)
     for f in range(FOLDS):
         own = folds == f
@@ -71,13 +71,13 @@ def small():
             logits = features[own] @ refit(features, y, weights / weights.sum()).T
             log_p.append(log_softmax(logits, axis=1)[np.arange(own.sum()), y[own]])
         influence[own, j] = (log_p[1] - log_p[0]) / 2e-3 / np.log(2.0) / IMAGES
-    return axes, problems, solution, l2, y, folds, factor[:, None] * influence
+    return coordinates, problems, solution, l2, y, folds, factor[:, None] * influence
 
 
 def test_influences_against_refits(small):
-    axes, problems, solution, l2, y, folds, influence = small
+    coordinates, problems, solution, l2, y, folds, influence = small
     z = centred_signs(y, 3, np.random.default_rng(0))
-    found = exchange(axes, problems, solution.coefficients, l2, y, folds, z)
+    found = exchange(coordinates, problems, solution.coefficients, l2, y, folds, z)
     assert found.learned.shape == found.taught.shape == (2, 3, IMAGES) and found.influence.shape == (2, IMAGES)
     for values, expected in zip(found, (influence.sum(axis=0), z @ influence.T, z @ influence), strict=True):
         np.testing.assert_allclose(values[BITS], expected, atol=0.03 * np.abs(expected).max())
@@ -85,9 +85,9 @@ def test_influences_against_refits(small):
 
 def test_mean_over_signs_is_the_trace(small):
     """Of the influence matrix centred on both sides; 400 signs, five standard errors."""
-    axes, problems, solution, l2, y, folds, influence = small
+    coordinates, problems, solution, l2, y, folds, influence = small
     z = centred_signs(y, 400, np.random.default_rng(1))
-    _, learned, taught = exchange(axes, problems, solution.coefficients, l2, y, folds, z)
+    _, learned, taught = exchange(coordinates, problems, solution.coefficients, l2, y, folds, z)
     products = (deviations(learned, y) * taught).sum(axis=-1)[BITS]
     centring = deviations(np.eye(IMAGES), y)
     expected = np.trace(centring @ influence @ centring @ influence)

@@ -59,9 +59,15 @@ def layer_maps(
     Raises:
         InputError: values that are not finite, or too few of them for a layout.
     """
-    units = units_of(means, layer.grid, chosen, config.size_weighted)
-    _check(units, layer, methods)
-    arrays = {**jax.device_get(means)._asdict(), "values": units.values}
+    found = jax.device_get(means)
+    if not np.isfinite(found.means[found.counts > 0]).all():
+        remedy = "check the weights, or use --precision float32"
+        raise InputError(f"layer {layer.name}: the group means are not all finite", remedy=remedy)
+    units = units_of(found, layer.grid, chosen, config.size_weighted)
+    if min(units.profiles.shape) < 4 and (refused := [m for m in methods if m in ("tsne", "umap")]):
+        problem = f"layer {layer.name}: {refused[0]} needs 4 units with 4 values each, not {units.profiles.shape}"
+        raise InputError(problem, remedy="leave that layout out, or map more groups")
+    arrays = {**found._asdict(), "values": units.values}
     measure = Measures(units, config, seed) if config.measured else None
     positions, measures = [], []
     for method in methods:
@@ -81,21 +87,11 @@ def layer_maps(
     arrays["positions"] = np.array(positions)
     if measure is not None:
         arrays["measures"] = np.array(measures)
-        arrays["dead_units"] = np.array(dead(measure.profiles).sum())
+        arrays["dead_units"] = np.array(dead(units.profiles).sum())
     return arrays
 
 
-def _check(units: Units, layer: Layer, methods: Sequence[Method]) -> None:
-    profiles = jax.device_get(units.profiles)
-    if not np.isfinite(profiles).all():
-        remedy = "check the weights, or use --precision float32"
-        raise InputError(f"layer {layer.name}: the profiles of its units are not all finite", remedy=remedy)
-    if min(profiles.shape) < 4 and (refused := [m for m in methods if m in ("tsne", "umap")]):
-        problem = f"layer {layer.name}: {refused[0]} needs 4 units with 4 values each, not {profiles.shape}"
-        raise InputError(problem, remedy="leave that layout out, or map more groups")
-
-
-def _trained(profiles: jax.Array, seed: int, config: MapsConfig) -> FittedMap:
+def _trained(profiles: np.ndarray, seed: int, config: MapsConfig) -> FittedMap:
     settings = published_som if config.published_som else default_som
     return settings(len(profiles)).fit(profiles, seed=seed)
 
@@ -105,8 +101,7 @@ class Measures:
 
     def __init__(self, units: Units, config: MapsConfig, seed: int):
         self.config, self.values, self.seed = config, units.values, seed
-        self.profiles = jax.device_get(units.profiles)
-        self.neighbourhoods = Neighbourhoods(self.profiles)
+        self.neighbourhoods = Neighbourhoods(units.profiles)
 
     def __call__(self, layouts: list[np.ndarray]) -> list[float]:
         """`MEASURES` of the first layout; the last one tells how alike all are."""

@@ -14,7 +14,7 @@ from bias_jax.topomaps import contrast, unit_profiles
 class Units(NamedTuple):
     """The units of one layer."""
 
-    profiles: jax.Array  # what lays them out, float32 [U, G' * h * w], of the G' groups that are mapped
+    profiles: np.ndarray  # what lays them out, float32 [U, G' * h * w], of the G' groups that are mapped
     values: np.ndarray  # what colours them, float32 [G, U]; NaN where a group is not mapped
 
 
@@ -22,7 +22,7 @@ def units_of(found: GroupMeans, grid: tuple[int, int, int], chosen: Sequence[int
     """From group means to units.
 
     Args:
-        found: mean activations on the device, [G, h * w * U].
+        found: mean activations [G, h * w * U].
         grid: (h, w, U).
         chosen: groups that are mapped (None: all); those without images never are.
         size_weighted: weight groups by their images in the mean that is subtracted.
@@ -33,13 +33,13 @@ def units_of(found: GroupMeans, grid: tuple[int, int, int], chosen: Sequence[int
         mapped &= np.isin(np.arange(len(mapped)), among)
     occurring = np.flatnonzero(mapped)
     profiles = contrast(found, among, size_weighted=size_weighted)
-    rows, own = unit_profiles(profiles, jax.device_put(occurring), grid)
+    rows, own = unit_profiles(profiles, occurring, grid)
     values = np.full((len(mapped), grid[2]), np.nan, np.float32)
-    values[occurring] = jax.device_get(own)
+    values[occurring] = own
     return Units(rows, values)
 
 
-def units_of_layers(stored: Stored) -> dict[str, jax.Array]:
+def units_of_layers(stored: Stored) -> dict[str, np.ndarray]:
     """Profiles [U, D] of the units of every layer of a finished run, all groups weighted alike."""
     found = {}
     for layer in stored.layers:

@@ -22,8 +22,8 @@ def probe_results(stored: Stored) -> dict[str, OutOfFold]:
     for layer in stored.layers:
         arrays = stored.load(layer.name)
         if arrays.keys() != OutOfFold.__dataclass_fields__.keys():
-            file, remedy = stored.folder.path / layer_file(stored.source, layer.name), "run that sweep with another --out"
-            raise InputError("written by another version of bias-jax", file=file, remedy=remedy)
+            remedy, file = "run that sweep with another --out", layer_file(stored.source, layer.name)
+            raise InputError("written by another version of bias-jax", file=stored.folder.path / file, remedy=remedy)
         results[layer.name] = OutOfFold(**arrays)
     return results
 
