@@ -142,6 +142,7 @@ def _correct_slope(logits: jax.Array, true: jax.Array, held: jax.Array) -> jax.A
     """
     rival = jnp.where(true, -jnp.inf, logits)
     margin = jnp.where(true, logits, 0.0).sum(axis=1) - rival.max(axis=1)
+    margin = jnp.where(jnp.isfinite(margin), margin, 0.0)  # a single class has no rival
     count = jnp.maximum(held.sum(axis=1), 1.0)
     mean = (margin * held).sum(axis=1) / count
     deviation = jnp.sqrt((jnp.square(margin - mean[:, None]) * held).sum(axis=1) / count)

@@ -2,11 +2,11 @@
 
 Padding changes no number: a column of zeros gets zero weights, and a class that does not occur in training has no
 weights and a probability of 0 in float32. What is small costs little however large it is made, so steps are large
-there; above, what is added is at most a third of what is there, and nothing at powers of two.
+there; above, less than a third of the whole is added, and nothing at powers of two.
 """
 
 AXES = 256  # the smallest number of principal axes
-CLASSES = 2, 8, 24  # the smallest numbers of classes; then 32, 48, 64, 96 and so on
+CLASSES = 1, 2, 8, 24  # the smallest numbers of classes; then 32, 48, 64, 96 and so on
 
 
 def padded_axes(number: int) -> int:

@@ -18,8 +18,8 @@ import jax.numpy as jnp
 import optax
 
 from bias_jax.probes.holdout import Labels
-from bias_jax.probes.problem_rows import Inputs, ProblemRows, epoch_batches, evaluate, initial_model, residuals
 from bias_jax.probes.recipe_config import RecipeConfig
+from bias_jax.probes.recipe_rows import Inputs, ProblemRows, epoch_batches, evaluate, initial_model, residuals
 
 BETAS = 0.9, 0.999  # Adam's, of Kingma & Ba 2015 and of Keras
 EPSILON = 1e-7  # Keras's

@@ -15,9 +15,18 @@ def test_loading_prints_both_tables(capsys):
 
 
 def test_unknown_benchmark_is_bad_input(capsys):
-    assert main(["sorting"]) == 2
+    with pytest.raises(SystemExit) as caught:
+        main(["sorting"])
     error = capsys.readouterr().err
-    assert all(name in error for name in BENCHMARKS)
+    assert caught.value.code == 2 and all(name in error for name in BENCHMARKS)
+
+
+def test_help_explains_every_benchmark(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["--help"])
+    text = capsys.readouterr().out
+    assert caught.value.code == 0
+    assert all(f"• {name} " in text for name in BENCHMARKS) and "scikit-learn" in text and "MiniSom" in text
 
 
 def test_rounds_alternate_after_one_warm_up():

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from bias_jax.probes import RecipeConfig, fit_recipe
-from bias_jax.probes.problem_rows import epoch_batches
+from bias_jax.probes.recipe_rows import epoch_batches
 from bias_jax.randomness import key_for
 from experiments.benchmark import main
 from experiments.benchmarks.recipe import torch_probe

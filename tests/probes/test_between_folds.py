@@ -57,6 +57,7 @@ def small():
     start = zero_start(problems, coordinates.features.shape[1])
     solution = solve(coordinates, problems, start, l2, 1e-7, 500)
     features = np.asarray(coordinates.features, float)
+    features = features[:, features.any(axis=0)]  # without what only fills the array
     influence, factor = np.zeros((IMAGES, IMAGES)), np.zeros(IMAGES)
     for f in range(FOLDS):
         own = folds == f
@@ -74,20 +75,27 @@ def small():
     return coordinates, problems, solution, l2, y, folds, factor[:, None] * influence
 
 
-def test_influences_against_refits(small):
-    coordinates, problems, solution, l2, y, folds, influence = small
-    z = centred_signs(y, 3, np.random.default_rng(0))
-    found = exchange(coordinates, problems, solution.coefficients, l2, y, folds, z)
-    assert found.learned.shape == found.taught.shape == (2, 3, IMAGES) and found.influence.shape == (2, IMAGES)
-    for values, expected in zip(found, (influence.sum(axis=0), z @ influence.T, z @ influence), strict=True):
+@pytest.fixture(scope="module")
+def found(small):
+    """Signs, 3 to compare and 400 to average over, and what images exchange, in one call."""
+    coordinates, problems, solution, l2, y, folds, _ = small
+    z = np.concatenate([centred_signs(y, repeats, np.random.default_rng(s)) for s, repeats in enumerate((3, 400))])
+    return z, exchange(coordinates, problems, solution.coefficients, l2, y, folds, z)
+
+
+def test_influences_against_refits(small, found):
+    influence, (z, exchanged) = small[-1], found
+    assert exchanged.learned.shape == exchanged.taught.shape == (2, 403, IMAGES)
+    assert exchanged.influence.shape == (2, IMAGES)
+    z, first = z[:3], (exchanged.influence, exchanged.learned[:, :3], exchanged.taught[:, :3])
+    for values, expected in zip(first, (influence.sum(axis=0), z @ influence.T, z @ influence), strict=True):
         np.testing.assert_allclose(values[BITS], expected, atol=0.03 * np.abs(expected).max())
 
 
-def test_mean_over_signs_is_the_trace(small):
+def test_mean_over_signs_is_the_trace(small, found):
     """Of the influence matrix centred on both sides; 400 signs, five standard errors."""
-    coordinates, problems, solution, l2, y, folds, influence = small
-    z = centred_signs(y, 400, np.random.default_rng(1))
-    _, learned, taught = exchange(coordinates, problems, solution.coefficients, l2, y, folds, z)
+    y, influence = small[4], small[-1]
+    learned, taught = found[1].learned[:, 3:], found[1].taught[:, 3:]
     products = (deviations(learned, y) * taught).sum(axis=-1)[BITS]
     centring = deviations(np.eye(IMAGES), y)
     expected = np.trace(centring @ influence @ centring @ influence)

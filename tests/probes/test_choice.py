@@ -49,10 +49,10 @@ def test_one_strength_leaves_no_choice(log_probability, rng):
 
 def test_inner_predictions_never_saw_the_image(rng):
     """Other labels of one fold leave inner predictions of its images as they are."""
-    folds, y = np.arange(120) % FOLDS, np.arange(120) % 2
-    x = jax.device_put((rng.standard_normal((120, 6)) + y[:, None]).astype(np.float32))
+    folds, y = np.arange(240) // 2 % 4, np.arange(240) % 2  # as in test_validation, which shares the programs
+    x = jax.device_put((rng.standard_normal((240, 6)) + y[:, None]).astype(np.float32))
     other = np.where(folds == 2, 1 - y, y)
-    config = ProbeConfig(l2=(1.0, 0.1), shuffles=0)
+    config = ProbeConfig(l2=(1.0, 0.1), folds=4, shuffles=0)
     a, b = (cross_validate(x, {"t": labels}, {"t": 2}, folds, y, config, 0) for labels in (y, other))
     own = folds == 2
     np.testing.assert_array_equal(a.inner_predicted[..., own], b.inner_predicted[..., own])
@@ -63,10 +63,10 @@ def test_inner_predictions_never_saw_the_image(rng):
 
 def test_signs_do_not_depend_on_shuffles_and_a_single_class_is_finite(rng):
     """Differences between runs of unequal numbers of shuffles need the same random signs."""
-    y, folds = np.arange(60) % 2, np.arange(60) % 3
-    x = jax.device_put(rng.standard_normal((60, 4)).astype(np.float32))
-    labels, sizes = {"t": y, "one": np.zeros(60, int)}, {"t": 2, "one": 1}
-    a, b = (cross_validate(x, labels, sizes, folds, y, ProbeConfig(l2=(1.0,), folds=3, shuffles=s), 0) for s in (0, 2))
+    y, folds = np.arange(240) % 2, np.arange(240) // 2 % 4
+    x = jax.device_put(rng.standard_normal((240, 4)).astype(np.float32))
+    labels, sizes = {"t": y, "one": np.zeros(240, int)}, {"t": 2, "one": 1}
+    a, b = (cross_validate(x, labels, sizes, folds, y, ProbeConfig(l2=(1.0,), folds=4, shuffles=s), 0) for s in (0, 2))
     np.testing.assert_array_equal(a.learned[0], b.learned[0])
     assert np.isfinite(b.influence).all() and np.isfinite(b.taught).all()
 

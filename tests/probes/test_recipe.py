@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 
 from bias_jax.probes import RecipeConfig, fit_recipe, recipe
 from bias_jax.probes.holdout import draw_held_out
-from bias_jax.probes.problem_rows import epoch_batches
+from bias_jax.probes.recipe_rows import epoch_batches
 from bias_jax.probes.training import _standardisation, dropout
 from bias_jax.randomness import key_for
 
@@ -278,9 +278,7 @@ def test_bad_input_is_refused(data):
             replace(config, **{name: value})
 
 
-def test_probes_that_are_not_there_are_told_with_those_that_are(data):
-    bank, labels, validation = data
-    found = fit_recipe(bank, labels, config=replace(BASE, epochs=1), seed=0, validation=validation)
+def test_probes_that_are_not_there_are_told_with_those_that_are(fitted):
     for place, there in {
         ("c", "y", 3e-2, 3e-3, 0): "no layer 'c'; there are 'a', 'b'",
         ("a", "z", 3e-2, 3e-3, 0): "no target 'z'; there are 'y', 'other'",
@@ -288,6 +286,6 @@ def test_probes_that_are_not_there_are_told_with_those_that_are(data):
         ("a", "y", 3e-2, 1.0, 0): "no learning rate 1.0; there are 0.003, 0.03",
         ("a", "y", 3e-2, 3e-3, 2): "no seed 2; there are 0, 1",
     }.items():
-        for look_up in (found.weights, found.numbers):
+        for look_up in (fitted.weights, fitted.numbers):
             with pytest.raises(KeyError, match=there):
                 look_up(*place)

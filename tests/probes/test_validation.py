@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import product
 
 import jax
@@ -8,6 +9,7 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_m
 from bias_jax.probes import ProbeConfig, class_recalls, confusion, cross_validate, fit_convex, score_probes
 from bias_jax.randomness import key_for
 
+N = 240  # images, everywhere in four folds: tests share compiled programs
 SIZES = {"race": 3, "gender": 2, "race x gender": 6}
 CONFIG = ProbeConfig(l2=(1e-2, 1.0, 100.0), folds=4, draws=400)
 SHAPES = {"race": (("race", 3),), "gender": (("gender", 2),), "race x gender": (("race", 3), ("gender", 2))}
@@ -17,13 +19,13 @@ SHAPES = {"race": (("race", 3),), "gender": (("gender", 2),), "race x gender": (
 def planted():
     """240 images, 3 x 2 groups; race is easy, gender is weak."""
     rng = np.random.default_rng(0)
-    group = np.repeat(np.arange(6), 40)
+    group = np.repeat(np.arange(6), N // 6)
     race, gender = group // 2, group % 2
-    x = rng.standard_normal((240, 30)).astype(np.float32)
+    x = rng.standard_normal((N, 30)).astype(np.float32)
     x[:, :3] += 2.0 * np.eye(3)[race]
     x[:, 3] += 0.8 * gender
     labels = {"race": race, "gender": gender, "race x gender": group}
-    folds = np.arange(240) % 4
+    folds = np.arange(N) % 4
     with jax.transfer_guard("disallow"):
         result = cross_validate(jax.device_put(x), labels, SIZES, folds, group, CONFIG, 0)
     return x, labels, folds, result
@@ -91,7 +93,7 @@ def test_metrics_against_scikit_learn(planted):
 
 def test_log_probability_against_scikit_learn(planted):
     x, labels, folds, result = planted
-    probabilities = np.empty((240, 3))
+    probabilities = np.empty((N, 3))
     probes = fit_convex({"a": x}, {"race": labels["race"]}, l2=CONFIG.l2, folds=folds)
     for f in range(4):
         weights, bias = (np.asarray(a) for a in probes.weights("a", "race", result.l2[0, f], f))
@@ -115,9 +117,9 @@ def test_planted_order_and_controls(planted):
 
 def test_class_without_images_stays_in_the_table():
     rng = np.random.default_rng(0)
-    y = rng.integers(0, 2, 60)
-    x = rng.standard_normal((60, 4)).astype(np.float32)
-    result = cross_validate(jax.numpy.asarray(x), {"t": y}, {"t": 3}, np.arange(60) % 4, y, CONFIG, 0)
+    y = rng.integers(0, 2, N)
+    x = rng.standard_normal((N, 4)).astype(np.float32)
+    result = cross_validate(jax.numpy.asarray(x), {"t": y}, {"t": 3}, np.arange(N) % 4, y, CONFIG, 0)
     recalls = class_recalls(result, {"t": ("a", "b", "never")})
     assert recalls[2].images == 0 and np.isnan(recalls[2].recall)
     found = score_probes(result, {"t": (("t", 3),)}, y, draws=100, key=key_for(0, "x"))
@@ -125,17 +127,17 @@ def test_class_without_images_stays_in_the_table():
 
 
 def test_features_without_information_give_finite_scores():
-    y = np.arange(60) % 2
-    x = jax.device_put(np.full((60, 4), 2.5, np.float32))
-    result = cross_validate(x, {"t": y}, {"t": 2}, np.arange(60) // 2 % 5, y, ProbeConfig(l2=(0.1,)), 0)
+    y = np.arange(N) % 2
+    x = jax.device_put(np.full((N, 4), 2.5, np.float32))
+    result = cross_validate(x, {"t": y}, {"t": 2}, np.arange(N) // 2 % 4, y, replace(CONFIG, l2=(0.1,)), 0)
     found = score_probes(result, {"t": (("t", 2),)}, y, draws=100, key=key_for(0, "x"))
     assert all(np.isfinite([s.value, s.low, s.high]).all() for s in found)
     assert pick(found, "t", "t", "balanced_accuracy").value == pytest.approx(0.5)
 
 
 def test_one_class_is_solved_without_a_gap():
-    y, x = np.zeros(60, int), jax.device_put(np.random.default_rng(0).standard_normal((60, 4)).astype(np.float32))
-    result = cross_validate(x, {"t": y}, {"t": 1}, np.arange(60) % 4, y, CONFIG, 0)
+    y, x = np.zeros(N, int), jax.device_put(np.random.default_rng(0).standard_normal((N, 4)).astype(np.float32))
+    result = cross_validate(x, {"t": y}, {"t": 1}, np.arange(N) % 4, y, CONFIG, 0)
     assert (result.relative_gap == 0).all() and (result.log_probability == 0).all()
 
 
