@@ -115,7 +115,7 @@ def test_widths_and_targets_share_programs(monkeypatch):
     for module, name in ((solver, "_solve"), (between_folds, "_exchange")):
         bounded = chex.assert_max_traces(getattr(module, name).__wrapped__, n=3)
         monkeypatch.setattr(module, name, jax.jit(bounded))
-    rng, group = np.random.default_rng(0), np.arange(N) % 24
+    rng, group, config = np.random.default_rng(0), np.arange(N) % 24, replace(CONFIG, l2=(1.0,), shuffles=0)
     sizes = {"race": 4, "age": 3, "gender": 2, "race x age": 12, "race x gender": 8, "age x gender": 6, "all": 24,
              "null": 2}  # fmt: skip
     labels = {name: group % size for name, size in sizes.items()}
@@ -123,7 +123,7 @@ def test_widths_and_targets_share_programs(monkeypatch):
     with counted_programs() as programs:
         for width in widths:
             x = rng.standard_normal((N, width)).astype(np.float32)
-            cross_validate(jax.device_put(x), labels, sizes, folds, group, replace(CONFIG, shuffles=0), 0)
-    # Per size: solving, exchange, where to start, extrapolating, choosing, predicting. Per width: moments, and Gram
-    # matrix or axes; and the axes of all Gram matrices.
-    assert programs.count <= 3 * 6 + len(widths) * 2 + 1
+            cross_validate(jax.device_put(x), labels, sizes, folds, group, config, 0)
+    # Per size: solving, exchange, where to start, choosing, predicting. Per width: moments, and axes or Gram
+    # matrix; and the axes of all Gram matrices.
+    assert programs.count <= 3 * 5 + len(widths) * 2 + 1
