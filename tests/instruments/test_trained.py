@@ -63,7 +63,7 @@ def test_age_is_above_race_and_gender_in_the_network_and_race_above_age_in_the_p
     shares = {(row["layer"], row["term"]): row["omega_squared"] for row in rows}
     for layer in ("maxpool2", "Mixed_6b", "Mixed_7c"):  # two photographs a group leave much noise in the shares
         assert shares[layer, "age"] > 1.3 * max(shares[layer, "race"], shares[layer, "gender"]), layer
-    assert shares[PIXELS, "race"] > shares[PIXELS, "age"] > shares[PIXELS, "gender"]
+    assert shares[PIXELS, "race"] > max(shares[PIXELS, "age"], shares[PIXELS, "gender"])
 
 
 @pytest.mark.slow
