@@ -34,14 +34,17 @@ def search(x: jax.Array, weights: jax.Array, rows: jax.Array, nodes: jax.Array, 
     centre = weights.sum(axis=0, keepdims=True) / nodes.astype(jnp.float32)
     weights = weights - centre
     numbers = jnp.arange(len(weights), dtype=jnp.int32)
-    lengths = jnp.where(numbers < nodes, jnp.square(weights).sum(axis=1), jnp.inf)
+    lengths = jnp.where(numbers < nodes, jnp.square(weights).sum(axis=1), jnp.inf)[None]
+    columns = weights.T  # A B^T is half as fast as A B on a processor
 
     def rows_from(block: jax.Array, found: jax.Array) -> jax.Array:
         mine = jax.lax.dynamic_slice_in_dim(x, block * BLOCK_ROWS, BLOCK_ROWS) - centre
 
         def nodes_from(block: jax.Array, best: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-            here = [jax.lax.dynamic_slice_in_dim(a, block * BLOCK_NODES, BLOCK_NODES) for a in (weights, lengths)]
-            distance = here[1][None] - 2.0 * jnp.matmul(mine, here[0].T, precision="highest")
+            here, length = (
+                jax.lax.dynamic_slice_in_dim(a, block * BLOCK_NODES, BLOCK_NODES, axis=1) for a in (columns, lengths)
+            )
+            distance = length - 2.0 * jnp.matmul(mine, here, precision="highest")
             # Without the barrier the product is fused into every pass over it.
             distance = jax.lax.optimization_barrier(distance)
             number = block * BLOCK_NODES + jnp.arange(BLOCK_NODES, dtype=jnp.int32)

@@ -45,9 +45,11 @@ def train_batch(x: np.ndarray, weights: np.ndarray, settings: "SelfOrganizingMap
     found = jax.device_put(shapes.padded(weights, shapes.doubled(nodes, shapes.SIDE**2), width))
     sizes = jax.device_put((np.int32(len(x)), np.int32(nodes)))
     places = jax.device_put(_places(nodes, settings.rows, settings.cols))
-    for sigma, rate in zip(*settings.schedule(settings.epochs), strict=True):
-        now = jax.device_put((_factors(sigma, settings), np.float32(rate)))
-        found = _update(table, search(table, found, *sizes), found, sizes[0], places, *now)
+    epochs = [
+        (_factors(s, settings), np.float32(rate)) for s, rate in zip(*settings.schedule(settings.epochs), strict=True)
+    ]
+    for factors, rate in jax.device_put(epochs):
+        found = _update(table, search(table, found, *sizes), found, sizes[0], places, factors, rate)
     return found
 
 
