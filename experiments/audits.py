@@ -56,9 +56,9 @@ def run_audits(
 
 def tell(found: Audit) -> None:
     """Print findings, times and where everything lies."""
-    if found.findings:
-        print(found.findings)
+    if findings := found.findings:
+        print(findings)
     print("wall time: " + ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in found.seconds.items()))
     print(f"compiled: {found.programs}; {found.images} distinct images went through the network")
-    tables = ", ".join(f"{i}/{name}.parquet" for i, own in found.by_instrument.items() for name in own)
+    tables = ", ".join(f"{i}/{name}.parquet" for i, own in found.finished.items() for name in own.tables)
     print(f"results: {found.path}/ (run.json, {tables}, figures in */figures/)")

@@ -66,7 +66,7 @@ def read_run(path: str) -> Run:
     directory, record = RunDirectory.existing(path)
     if not directory.has("probes/instrument.json"):
         raise InputError("holds no probes", file=path, remedy="give the --out of a sweep with probes")
-    stored = open_stored(record, directory.path / "probes")
+    stored = open_stored(directory.path / "probes")
     if not stored.folder.has("tables.json"):
         raise InputError("is not finished", file=path, remedy="run the same sweep again: it continues")
     return Run(path, record, stored, stored.folder.load_json("instrument.json")["identity"]["options"])

@@ -20,4 +20,5 @@ from bias_jax.activations.memory import plan_memory as plan_memory
 from bias_jax.activations.pooling import OUTPUT as OUTPUT
 from bias_jax.activations.pooling import PIXELS as PIXELS
 from bias_jax.activations.pooling import RULES as RULES
+from bias_jax.activations.pooling import Rule as Rule
 from bias_jax.activations.pooling import pool as pool

@@ -4,6 +4,7 @@ Every rule maps [N, H, W, U] to a grid [N, h, w, U]; activations [N, U] without 
 """
 
 import math
+from typing import Literal
 
 import jax
 import numpy as np
@@ -15,7 +16,8 @@ OUTPUT = "output"  # what the network itself says, its logits, in the place of a
 MAX_SIDE = 8  # grid sides of Krug & Stober 2025 are at most this
 EQUAL_WIDTH = 8192  # features per layer that `equal` aims at
 
-RULES = {
+Rule = Literal["mean", "grid", "window", "subsample", "equal", "none"]
+RULES: dict[Rule, str] = {
     "mean": "global average: one feature per channel",
     "grid": "adaptive average to at most 8 x 8 (Krug & Stober 2025)",
     "window": "average over whole windows of ceil(H / 8), rest dropped (the other reading of the paper)",

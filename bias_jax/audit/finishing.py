@@ -1,7 +1,8 @@
-"""From stored arrays to tables, illustrations and figures, each instrument by itself."""
+"""From stored arrays to tables, illustrations, figures and findings, each instrument by itself."""
 
-import logging
 import time
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import pyarrow as pa
 
@@ -11,11 +12,16 @@ from bias_jax.audit.stored import TABLES, as_rows, read_tables, save_tables
 from bias_jax.audit.subjects import Subject
 from bias_jax.progress import track
 
-log = logging.getLogger("bias_jax.audit")
+
+class Finished(NamedTuple):
+    """What an instrument comes to."""
+
+    tables: Mapping[str, pa.Table]
+    findings: tuple[str, ...]  # paragraphs
 
 
-def finish(work: Work, subject: Subject, context: Context, watch: Stopwatch) -> dict[str, pa.Table]:
-    """Write whatever is not there yet of an instrument; gives its tables.
+def finish(work: Work, subject: Subject, context: Context, watch: Stopwatch) -> Finished:
+    """Write whatever is not there yet of an instrument.
 
     What fails ends this instrument, except for a figure: then the other figures are still drawn.
     """
@@ -42,7 +48,7 @@ def finish(work: Work, subject: Subject, context: Context, watch: Stopwatch) -> 
                 error.add_note(f"while drawing {file}")
                 work.fail(error)
         watch.add("figures", start)
+        return Finished(tables, tuple(instrument.findings(stored, rows)))
     except Exception as error:
         work.fail(error)
-        return {}
-    return tables
+        return Finished({}, ())

@@ -64,7 +64,6 @@ class Task:
     arrays: Arrays = field(default_factory=dict)  # labels, folds and the like; stored, and part of the identity
     notes: tuple[str, ...] = ()  # for the reader, one sentence each
     groups: Groups | None = None  # `measure` gets `activations.GroupMeans` of these instead of features
-    live: Any = None  # whatever `measure` and `illustrate` need that is not stored
 
 
 class Choice(NamedTuple):

@@ -1,12 +1,13 @@
 """What an audit gives: tables, figures and findings."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from bias_jax.audit.finishing import Finished
 from bias_jax.audit.protocol import Instrument
 from bias_jax.audit.stored import Stored, as_rows
 from bias_jax.compilation import Programs
@@ -22,7 +23,7 @@ class Audit:
     path: Path  # run directory
     instruments: Sequence[Instrument]
     stored: Mapping[str, Stored]  # instrument -> what it stored
-    by_instrument: Mapping[str, Mapping[str, pa.Table]]  # instrument -> its tables
+    finished: Mapping[str, Finished]  # instrument -> its tables and findings
     failures: Mapping[str, Exception]  # instrument -> what ended it; empty if all is well
     seconds: Mapping[str, float]  # wall time of the stages
     programs: Programs  # what was compiled
@@ -31,7 +32,7 @@ class Audit:
     @property
     def tables(self) -> dict[str, pa.Table]:
         """All tables by name; ``.to_pandas()`` makes data frames of them."""
-        return {name: table for tables in self.by_instrument.values() for name, table in tables.items()}
+        return {name: table for finished in self.finished.values() for name, table in finished.tables.items()}
 
     def figure_names(self) -> dict[str, list[str]]:
         """instrument -> names of its figures."""
@@ -52,18 +53,11 @@ class Audit:
     @property
     def findings(self) -> str:
         """What was found, in words."""
-        paragraphs = [
-            text
-            for instrument in self._fine()
-            for text in instrument.findings(self.stored[instrument.name], self._rows(instrument))
-        ]
-        return "\n\n".join(paragraphs)
+        return "\n\n".join(text for i in self._fine() for text in self.finished[i.name].findings)
 
     def _fine(self) -> list[Instrument]:
-        return [i for i in self.instruments if i.name in self.by_instrument and i.name not in self.failures]
+        return [i for i in self.instruments if i.name in self.finished and i.name not in self.failures]
 
-    def _rows(self, instrument: Instrument):
-        return as_rows(self.by_instrument[instrument.name])
-
-    def _figures(self, instrument: Instrument):
-        return list(instrument.figures(self.stored[instrument.name], self._rows(instrument)))
+    def _figures(self, instrument: Instrument) -> list[tuple[str, "Callable[[], Figure]"]]:
+        rows = as_rows(self.finished[instrument.name].tables)
+        return list(instrument.figures(self.stored[instrument.name], rows))

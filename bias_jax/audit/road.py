@@ -30,7 +30,6 @@ class Walk:
     images: ImageSet
     context: Context
     batch_size: int  # images per forward pass
-    precision: str  # of the network, a key of `networks.PRECISIONS`
     memory_gib: float | None  # for activations; None: a quarter of the device's
 
 
@@ -47,7 +46,8 @@ class Assignment:
         """What it would have kept, if nobody else wanted anything."""
         rule, groups = pooling_of(self.instrument, context), self.task.groups
         layers = self.layers.get(source, ())
-        if groups is None:
+        # Means that are summed while images go by count a picture once, however often an instrument has it.
+        if groups is None or len(np.unique(self.task.rows)) < len(self.task.rows):
             return [Need(layer.name, rule) for layer in layers]
         return [Need(layer.name, rule, groups.size, self.instrument.name) for layer in layers]
 
@@ -137,7 +137,7 @@ def _extract(
 ) -> dict[LayerPlan, jax.Array | GroupMeans]:
     tasks = {work.assignment.instrument.name: work.assignment.task for work in works}
     labels = {i: _by_row(tasks[p.owner], p.name, len(walk.images)) for i, p in enumerate(wave) if p.owner}
-    found = subject.extract(walk.images, wave, labels, batch_size=walk.batch_size, precision=walk.precision)
+    found = subject.extract(walk.images, wave, labels, batch_size=walk.batch_size, precision=walk.context.precision)
     return dict(zip(wave, found, strict=True))
 
 

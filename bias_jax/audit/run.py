@@ -15,14 +15,14 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
-from bias_jax.activations import RULES
+from bias_jax.activations import RULES, Rule
 from bias_jax.activations.pooling import grid_shape, layer_rule
-from bias_jax.audit.finishing import finish
+from bias_jax.audit.finishing import Finished, finish
 from bias_jax.audit.images import ImageSet, look
 from bias_jax.audit.protocol import BASELINE, NETWORK, UNTRAINED, Context, Instrument, Layer, Task, pooling_of
 from bias_jax.audit.result import Audit
 from bias_jax.audit.road import Assignment, Stopwatch, Walk, Work, plan_source, walk_source
-from bias_jax.audit.stored import ABOUT, TASK, Stored
+from bias_jax.audit.stored import ABOUT, IDENTITY, TASK, Stored
 from bias_jax.audit.subjects import RANDOM, Baseline, Subject, load_subject
 from bias_jax.compilation import counted_programs
 from bias_jax.data import FaceDataset
@@ -38,7 +38,9 @@ class RunConfig:
     """How activations are made, and the seed of a run."""
 
     layers: tuple[str, ...] = ()  # layers to audit (default: all blocks of the network)
-    pooling: Literal["mean", "grid", "window", "subsample", "equal", "none"] = "mean"  # reduction of feature maps
+    # reduction of feature maps: mean (a feature a channel), grid (at most 8 x 8, as published), window and subsample
+    # (its other readings), equal (about 8192 features in every layer), none (every position)
+    pooling: Rule = "mean"
     precision: Literal["float32", "tf32", "bfloat16"] = "float32"  # arithmetic of the network
     batch_size: int = 32  # images per forward pass
     memory_gib: float | None = None  # memory for activations (default: a quarter of the device's)
@@ -87,12 +89,12 @@ def audit(
     path = Path(mkdtemp(prefix="bias-jax-") if out is None else out)
     with counted_programs() as programs, exclusive(path):
         watch = Stopwatch()
-        works, tables, images = _audit(network, instruments, faces, weights, config, path, watch)
+        works, finished, images = _audit(network, instruments, faces, weights, config, path, watch)
     found = Audit(
         path,
         tuple(instruments),
         {work.assignment.instrument.name: work.stored for work in works},
-        tables,
+        finished,
         {work.assignment.instrument.name: work.failure for work in works if work.failure is not None},
         watch.seconds,
         programs,
@@ -106,7 +108,7 @@ def audit(
 def _audit(
     network: str | Subject, instruments: Sequence[Instrument], faces: FaceDataset | None, weights: str,
     config: RunConfig, path: Path, watch: Stopwatch,
-) -> tuple[list[Work], dict[str, dict], int]:  # fmt: skip
+) -> tuple[list[Work], dict[str, Finished], int]:  # fmt: skip
     start = time.perf_counter()
     context = Context(config.seed, config.pooling, config.precision)
     asked = [instrument.pictures(faces, context) for instrument in instruments]
@@ -133,7 +135,7 @@ def _audit(
     for instrument, mine in zip(instruments, seen, strict=True):
         layers = {s: _layers(instrument, subjects[s], s, config, context) for s in _used(instrument, subjects)}
         assignments.append(Assignment(instrument, mine, instrument.prepare(mine, faces, layers, context), layers))
-    walk = Walk(images, context, config.batch_size, config.precision, config.memory_gib)
+    walk = Walk(images, context, config.batch_size, config.memory_gib)
     plans = {source: plan_source(walk, subject, source, assignments) for source, subject in subjects.items()}
 
     identity = {
@@ -158,8 +160,12 @@ def _audit(
     with jax.transfer_guard("disallow"):  # nothing is copied to or from the device by accident
         for source, subject in subjects.items():
             walk_source(walk, subject, source, plans[source], works, watch)
-        tables = {w.assignment.instrument.name: finish(w, audited, context, watch) for w in works if w.failure is None}
-    return works, tables, len(images)
+        finished = {
+            work.assignment.instrument.name: finish(work, audited, context, watch)
+            for work in works
+            if work.failure is None
+        }
+    return works, finished, len(images)
 
 
 def _sources(
@@ -218,7 +224,7 @@ def _open(
     folder = directory.instrument(instrument.name, identity)
     if not folder.has(TASK):
         folder.save_json("layers.json", identity["layers"])
-        folder.save_json("about.json", dict(run))
+        folder.save_json(ABOUT, dict(run))
         folder.save_json("facts.json", dict(task.facts))
         folder.save_arrays(TASK, task.arrays)
     _renew_figures(folder, {name: getattr(instrument, name) for name in instrument.looks})
@@ -228,11 +234,11 @@ def _open(
 def _renew_figures(folder: Folder, looks: Mapping[str, Any]) -> None:
     """Figures that were drawn with other looks are drawn again."""
     wanted = json.loads(json.dumps({"looks": dict(looks)}))
-    about = folder.load_json(ABOUT)
+    about = folder.load_json(IDENTITY)
     if about.get("looks", {}) != wanted["looks"]:
         for figure in (folder.path / "figures").glob("*"):
             figure.unlink()
-        folder.save_json(ABOUT, {**about, **wanted})
+        folder.save_json(IDENTITY, {**about, **wanted})
 
 
 def _digest(task: Task) -> str:

@@ -13,7 +13,7 @@ from bias_jax.audit.protocol import Layer, Rows
 from bias_jax.errors import InputError
 from bias_jax.results import Folder
 
-ABOUT, TASK, TABLES = "instrument.json", "task.arrow", "tables.json"
+IDENTITY, ABOUT, TASK, TABLES = "instrument.json", "about.json", "task.arrow", "tables.json"
 
 
 def layer_file(source: str, layer: str) -> str:
@@ -26,7 +26,7 @@ class Stored:
     """Everything an instrument needs for its tables, figures and findings."""
 
     folder: Folder
-    run: Mapping[str, Any]  # of `run.json`: model, weights, data, images, seed, pooling, ...
+    run: Mapping[str, Any]  # model, weights, data, images (of this instrument), seed
     sources: Mapping[str, tuple[Layer, ...]]  # source -> layers, in depth order
 
     @cached_property
@@ -105,8 +105,8 @@ def as_rows(tables: Mapping[str, pa.Table]) -> dict[str, Rows]:
     return {name: table.to_pylist() for name, table in tables.items()}
 
 
-def open_stored(run: Mapping[str, Any], folder: str | Path) -> Stored:
-    """An instrument's folder in a run that is there already.
+def open_stored(folder: str | Path) -> Stored:
+    """An instrument's folder in a run that is there already, e.g. ``runs/mine/probes``.
 
     Raises:
         InputError: nothing of it was finished.
@@ -116,4 +116,4 @@ def open_stored(run: Mapping[str, Any], folder: str | Path) -> Stored:
         raise InputError("holds nothing of this instrument", file=folder, remedy="run it first: --instruments")
     sources = found.load_json("layers.json")
     layers = {source: tuple(Layer(name, tuple(grid)) for name, grid in own) for source, own in sources.items()}
-    return Stored(found, run, layers)
+    return Stored(found, found.load_json(ABOUT), layers)

@@ -7,9 +7,7 @@ from bias_jax.data.calibration import CalibrationConfig as CalibrationConfig
 from bias_jax.data.calibration import bayes_accuracy as bayes_accuracy
 from bias_jax.data.calibration import calibration_faces as calibration_faces
 from bias_jax.data.dataset import FaceDataset as FaceDataset
-from bias_jax.data.decoding import Inspection as Inspection
 from bias_jax.data.decoding import image_batches as image_batches
-from bias_jax.data.decoding import inspect_images as inspect_images
 from bias_jax.data.fairface import read_fairface as read_fairface
 from bias_jax.data.label_files import read_descriptions as read_descriptions
 from bias_jax.data.label_files import read_labels as read_labels

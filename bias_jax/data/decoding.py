@@ -1,12 +1,10 @@
-"""From encoded images to uint8 batches of one shape, in threads; and a first pass that finds every unreadable image."""
+"""From encoded images to pixels, and to uint8 batches of one shape, in threads."""
 
-import hashlib
 import io
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -14,19 +12,9 @@ from PIL import Image
 
 from bias_jax.data.dataset import FaceDataset
 from bias_jax.errors import InputError
-from bias_jax.progress import track
 
 THREADS = 4
 LARGEST_IMAGE = Image.MAX_IMAGE_PIXELS or 2**26  # pixels; PIL's limit against decompression bombs
-
-
-@dataclass(frozen=True)
-class Inspection:
-    """What a first look at every image found."""
-
-    dataset: FaceDataset  # readable images only
-    image_size: tuple[int, int] | None  # (height, width) if all images share it
-    sha256: str  # of names, labels and pixels: two runs with the same digest saw the same data
 
 
 def decode(encoded: bytes) -> np.ndarray:
@@ -96,47 +84,6 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     return image
 
 
-def inspect_images(dataset: FaceDataset, *, skip_unreadable: bool = False) -> Inspection:
-    """Decode every image once.
-
-    Raises:
-        InputError: at the first image that cannot be decoded, unless `skip_unreadable`.
-    """
-
-    def look(i: int) -> tuple[tuple[int, int] | None, bytes | str]:
-        try:
-            pixels = decode(dataset.read_bytes(i))
-        except OSError as error:
-            return None, str(error)
-        return pixels.shape[:2], hashlib.sha256(pixels.tobytes()).digest()
-
-    digest = hashlib.sha256()
-    readable, sizes, unreadable = [], set(), []
-    with ThreadPoolExecutor(THREADS) as pool:
-        looks = track(pool.map(look, range(len(dataset))), "check images", len(dataset), unit="image")
-        for i, (size, result) in enumerate(looks):
-            if isinstance(result, str):
-                if not skip_unreadable:
-                    problem = f"image {dataset.image_names[i]!r} cannot be decoded ({result})"
-                    remedy = "replace the file, delete its row, or pass --skip-unreadable"
-                    pool.shutdown(cancel_futures=True)
-                    raise InputError(problem, file=dataset.source, row=dataset.rows[i], remedy=remedy)
-                unreadable.append(dataset.image_names[i])
-                continue
-            labels = [int(values[i]) for values in dataset.labels.values()]
-            digest.update(f"{dataset.image_names[i]}\x1f{labels}\x1f{size}\x1f".encode())
-            digest.update(result)
-            readable.append(i)
-            sizes.add(size)
-    if not readable:
-        raise InputError("not one image can be decoded", file=dataset.source, remedy="check the download")
-    kept = dataset.take(np.array(readable)) if unreadable else dataset
-    if unreadable:
-        note = f"{len(unreadable)} images cannot be decoded and were skipped, the first {unreadable[0]!r}"
-        kept = replace(kept, notes=(*dataset.notes, note))
-    return Inspection(kept, sizes.pop() if len(sizes) == 1 else None, digest.hexdigest())
-
-
 def image_batches(
     dataset: FaceDataset,
     batch_size: int,
@@ -154,7 +101,7 @@ def image_batches(
     While a batch is used, the next two are being decoded.
 
     Raises:
-        InputError: at an image that cannot be decoded; see `inspect_images` for leaving such images out beforehand.
+        InputError: at an image that cannot be decoded; see `audit.look` for leaving such images out beforehand.
     """
 
     def load(i: int, batch: np.ndarray, slot: int) -> None:

@@ -47,6 +47,17 @@ def test_means_of_groups_are_those_of_the_bank(subject, tmp_path):
         np.testing.assert_allclose(taken - taken[:1], expected - expected[:1], rtol=1e-4, atol=1e-4)  # up to a shift
 
 
+def test_means_of_groups_count_a_picture_as_often_as_it_is_there(subject, tmp_path):
+    """The first picture three times: alone, and beside an instrument that needs the bank."""
+    files = [*FILES, FILES[0], FILES[0]]
+    for name, instruments in (("alone", [Means()]), ("beside", [Recorder(), Means()])):
+        found = run(subject, tmp_path / name, *instruments, files=files)
+        x = features_of(files, "late")
+        means = found.stored["means"].load("late")["x"]
+        expected = x[::2].mean(axis=0) - x[1::2].mean(axis=0)
+        np.testing.assert_allclose(means[0] - means[1], expected, rtol=1e-4, atol=1e-4)
+
+
 def test_small_memory_makes_waves_and_the_same_numbers(subject, tmp_path):
     whole = run(subject, tmp_path / "whole", Recorder())
     few = run(subject, tmp_path / "few", Recorder(), memory_gib=200 / 2**30)
@@ -92,12 +103,12 @@ def test_places_do_not_count_and_looks_redraw_figures_only(subject, tmp_path):
     assert all((after[path] != t) == (path.suffix == ".png") for path, t in before.items())
 
 
-@pytest.mark.parametrize("where", ["late", "tables", "figures"])
+@pytest.mark.parametrize("where", ["late", "tables", "figures", "findings"])
 def test_an_instrument_that_fails_takes_nothing_with_it(subject, tmp_path, where):
     found = run(subject, tmp_path, Recorder(fails=where), Other(files=tuple(FILES)))
     assert set(found.failures) == {"recorder"} and str(found.failures["recorder"]) == "as told"
     assert found.findings == "other: 3 layers" and (tmp_path / "other/figures/sums.png").exists()
-    assert (tmp_path / "recorder/figures/sums.png").exists() == (where == "figures")
+    assert (tmp_path / "recorder/figures/sums.png").exists() == (where in ("figures", "findings"))
     assert Folder(tmp_path / "recorder").has("network/early.arrow")  # what was finished stays
 
 

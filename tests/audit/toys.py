@@ -81,7 +81,7 @@ class Recorder:
     scale: float = 1.0  # everything is multiplied by it
     folder: str = ""  # where something lies
     colour: str = "red"  # of the figure
-    fails: str = ""  # where it fails: a layer, tables or figures
+    fails: str = ""  # where it fails: a layer, tables, figures or findings
     own: tuple[str, ...] = ()  # layers to measure instead of the run's
 
     name: ClassVar[str] = "recorder"
@@ -125,6 +125,8 @@ class Recorder:
         yield "sums", lambda: Figure(facecolor=self.colour)
 
     def findings(self, stored, tables):
+        if self.fails == "findings":
+            raise RuntimeError("as told")
         yield f"{self.name}: {len(tables[self.name])} layers"
 
 

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bias_jax.data import image_batches, inspect_images
+from bias_jax.audit import look
+from bias_jax.data import image_batches
 from bias_jax.data.dataset import FaceDataset
 from bias_jax.data.decoding import decode, decode_with_pil, fast_decoder
 from bias_jax.errors import InputError
@@ -41,19 +42,19 @@ def test_unreadable_image_is_named_or_skipped(rng):
     files = [encoded(rng.integers(0, 255, (8, 8, 3), dtype=np.uint8)) for _ in range(5)]
     files[3] = files[3][:50]
     with pytest.raises(InputError, match=r"row 3: image 'image 3' cannot be decoded.*--skip-unreadable"):
-        inspect_images(dataset_of(files))
-    kept = inspect_images(dataset_of(files), skip_unreadable=True)
+        look([dataset_of(files)])
+    images, (kept,) = look([dataset_of(files)], skip_unreadable=True)
     assert kept.dataset.image_names == ("image 0", "image 1", "image 2", "image 4")
     assert "1 images cannot be decoded" in kept.dataset.notes[-1]
-    assert kept.image_size == (8, 8)
+    assert images.image_size == (8, 8)
 
 
 def test_digest_depends_on_pixels(rng):
     files = [encoded(rng.integers(0, 255, (8, 8, 3), dtype=np.uint8)) for _ in range(3)]
-    before = inspect_images(dataset_of(files)).sha256
-    assert before == inspect_images(dataset_of(files)).sha256
+    before = look([dataset_of(files)])[1][0].sha256
+    assert before == look([dataset_of(files)])[1][0].sha256
     files[1] = encoded(np.zeros((8, 8, 3), np.uint8))
-    assert before != inspect_images(dataset_of(files)).sha256
+    assert before != look([dataset_of(files)])[1][0].sha256
 
 
 @pytest.mark.parametrize("count", [1, 4, 7, 8, 21])

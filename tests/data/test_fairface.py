@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bias_jax.data import balanced_subset, inspect_images, read_fairface
+from bias_jax.audit import look
+from bias_jax.data import balanced_subset, read_fairface
 from bias_jax.data.fairface import unmangle_age
 from bias_jax.errors import InputError
 
@@ -115,4 +116,4 @@ def test_real_photographs(fairface_dir):
     assert dataset.groups.size == 126
     subset = balanced_subset(dataset, 1, 0)
     assert len(subset) == 126
-    assert inspect_images(subset).image_size == (224, 224)
+    assert look([subset])[0].image_size == (224, 224)

@@ -3,7 +3,8 @@ import sys
 
 import pytest
 
-from bias_jax.data import balanced_subset, inspect_images, read_fairface
+from bias_jax.audit import look
+from bias_jax.data import balanced_subset, read_fairface
 from bias_jax.data.fairface_tfds import main
 from bias_jax.errors import InputError
 from tests.data.test_fairface import HEADER, ROWS, folder  # noqa: F401
@@ -16,7 +17,7 @@ def test_prepared_data_are_the_same_data(folder, tmp_path_factory, capsys):  # n
     official = read_fairface(folder)
     assert "1.0.0" in capsys.readouterr().out
     assert set(prepared.image_names) == set(official.image_names)
-    one, two = (inspect_images(balanced_subset(d, 1, 0)).dataset for d in (prepared, official))
+    one, two = (look([balanced_subset(d, 1, 0)])[1][0].dataset for d in (prepared, official))
     for i, name in enumerate(one.image_names):
         j = two.image_names.index(name)
         assert one.read_bytes(i) == two.read_bytes(j)

@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bias_jax.data import balanced_subset, inspect_images, read_fairface
+from bias_jax.audit import look
+from bias_jax.data import balanced_subset, read_fairface
 from bias_jax.data.fairface_tfds import main as prepare
 from bias_jax.errors import InputError
 from tests.data.test_fairface import folder  # noqa: F401
@@ -45,7 +46,7 @@ def as_parquet(root, path, names=HUB):
 
 
 def digest(path, per_group, **options):
-    return inspect_images(balanced_subset(read_fairface(path, **options), per_group, 0)).sha256
+    return look([balanced_subset(read_fairface(path, **options), per_group, 0)])[1][0].sha256
 
 
 def all_forms(root, tmp):
@@ -120,5 +121,5 @@ def test_damaged_entry_is_named_or_skipped(folder, tmp_path):  # noqa: F811
     content[entry.header_offset + 200] ^= 0xFF  # inside the stored bytes: the checksum no longer fits
     archive.write_bytes(bytes(content))
     with pytest.raises(InputError, match=r"row 3: image 'train/2.jpg' cannot be decoded"):
-        inspect_images(read_fairface(archive))
-    assert len(inspect_images(read_fairface(archive), skip_unreadable=True).dataset) == 2
+        look([read_fairface(archive)])
+    assert len(look([read_fairface(archive)], skip_unreadable=True)[1][0].dataset) == 2

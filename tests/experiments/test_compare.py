@@ -20,6 +20,7 @@ def finished_run(path, share, seed=1, sha="data", folds=5, layers=("pixels", "la
     categories = {"gender": ["Female", "Male"]}
     facts = {"categories": categories, "ordinal": [], "targets": {"gender": ["gender"]}, "groups": "gender"}
     folder.save_json("facts.json", facts)
+    folder.save_json("about.json", record)
     folder.save_arrays("task.arrow", {"labels of gender": truth[0, 0], "folds": np.arange(IMAGES) % folds})
     rng = np.random.default_rng(seed)
     for layer in layers:

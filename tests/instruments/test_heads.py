@@ -459,7 +459,7 @@ def test_a_network_without_gradients_gets_no_maps_but_everything_else(caplog, tm
                       out=tmp_path / "run")  # fmt: skip
     assert not found.failures and set(found.tables) == {"heads", "rates", "spreads"}
     assert "no maps of toy" in caplog.text and not found.stored["heads"].illustrated()
-    again = open_stored(found.stored["heads"].run, tmp_path / "run/heads")  # without images or network
+    again = open_stored(tmp_path / "run/heads")  # without images or network
     assert dict(instrument.tables(again))["rates"][0]["layer"] == found.tables["rates"].to_pylist()[0]["layer"]
     assert [name for name, _ in instrument.figures(again, {k: t.to_pylist() for k, t in found.tables.items()})]
     assert "difference between losses" not in found.findings

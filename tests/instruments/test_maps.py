@@ -222,12 +222,12 @@ def test_groups_by_label_and_prediction(errors, faces, tmp_path):
 @pytest.mark.slow
 def test_maps_of_the_errors_of_probes(faces, tmp_path):
     """Probes of one run make the groups of another; what they were wrong about is counted by hand."""
-    probes = run(faces, tmp_path / "probes", Probes(l2=(1.0,), folds=3, draws=100, shuffles=0), layers=("flat",))
+    run(faces, tmp_path / "probes", Probes(l2=(1.0,), folds=3, draws=100, shuffles=0), layers=("flat",))
     found = run(
         faces, tmp_path / "maps", Maps(errors="correct", predictions=str(tmp_path / "probes")), layers=("flat",)
     )
     counts = found.stored["maps"].load("flat")["counts"]
-    stored = open_stored(probes.stored["probes"].run, tmp_path / "probes/probes")
+    stored = open_stored(tmp_path / "probes/probes")
     number = list(stored.facts["targets"]).index("gender")
     arrays = stored.load("flat")
     truth, predicted = (arrays[name][0, number] for name in ("truth", "predicted"))

@@ -41,7 +41,8 @@ def planted(dataset, folder, logits, instrument, weights=CUSTOM):
     found.save_arrays(TASK, task.arrays)
     found.save_arrays(layer_file("network", OUTPUT), arrays)
     run = {"model": "toy", "weights": weights, "data": dataset.name, "images": len(dataset), "seed": 0}
-    stored = open_stored(run, folder)
+    found.save_json("about.json", run)
+    stored = open_stored(folder)
     return stored, dict(instrument.tables(stored))
 
 

@@ -54,7 +54,8 @@ def stored(task, measured, tmp_path_factory):
     for name, arrays in measured.items():
         folder.save_arrays(layer_file("network", name), arrays)
     run = {"model": "toy", "weights": "none", "data": "toy", "images": 160, "seed": SEED}
-    return open_stored(run, folder.path)
+    folder.save_json("about.json", run)
+    return open_stored(folder.path)
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, get_args, get_type_hints
 
+from bias_jax.activations import Rule
 from bias_jax.errors import InputError
 from bias_jax.topomaps import FORCES, METHODS, Force, Method
 
@@ -29,7 +30,7 @@ class MapsConfig:
     seeds: int = 2  # layouts whose likeness is measured, with quality or compare (only the first is drawn)
     permutations: int = 99  # of the units, for the p-value of Moran's I
     # reduction of feature maps for this instrument alone (default: that of the run); none keeps every position
-    reduction: Literal["", "mean", "grid", "window", "subsample", "equal", "none"] = ""
+    reduction: Literal["", Rule] = ""
 
     def __post_init__(self) -> None:
         problems = {

@@ -84,7 +84,8 @@ def _target(dataset: FaceDataset, name: str) -> Target:
 def _probes(run: Path) -> Stored:
     """The probes of a run directory."""
     try:
-        return open_stored(RunDirectory.existing(run)[1], run / "probes")
+        RunDirectory.existing(run)
+        return open_stored(run / "probes")
     except InputError:
         raise _nothing(run, "no finished probes") from None
 

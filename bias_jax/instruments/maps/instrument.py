@@ -8,10 +8,10 @@ from typing import ClassVar
 from matplotlib.figure import Figure
 
 from bias_jax.activations import GroupMeans
-from bias_jax.audit import NETWORK, Arrays, Choice, Context, Groups, Layer, Rows, Seen, Stored, Task
+from bias_jax.audit import Arrays, Choice, Context, Groups, Layer, Rows, Seen, Stored, Task
 from bias_jax.data import FaceDataset
 from bias_jax.errors import InputError
-from bias_jax.instruments.faces import require_faces
+from bias_jax.instruments.faces import OfFaces
 from bias_jax.instruments.maps.config import MapsConfig
 from bias_jax.instruments.maps.figures import map_figures
 from bias_jax.instruments.maps.findings import map_findings
@@ -25,16 +25,15 @@ INSTALL = "pip install -e '.[layouts]'"
 
 
 @dataclass(frozen=True)
-class Maps(MapsConfig):
+class Maps(OfFaces, MapsConfig):
     """Topographic activation maps of every layer: units that respond alike lie side by side, coloured by group."""
 
     name: ClassVar[str] = "maps"
-    sources: ClassVar[tuple[str, ...]] = (NETWORK,)
     places: ClassVar[tuple[str, ...]] = ("predictions",)
     looks: ClassVar[tuple[str, ...]] = ("order", "round", "align")
 
     def pictures(self, faces: FaceDataset | None, context: Context) -> FaceDataset:
-        faces = require_faces(self.name, faces)
+        faces = super().pictures(faces, context)
         if self.layouts and (missing := self._missing()):
             raise InputError(f"maps: layout {missing[0]!r} needs {EXTRAS[missing[0]]}", remedy=INSTALL)
         check_grouping(self, faces)

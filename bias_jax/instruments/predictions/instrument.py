@@ -10,10 +10,10 @@ import jax
 import jax.numpy as jnp
 from matplotlib.figure import Figure
 
-from bias_jax.audit import NETWORK, OUTPUT, Arrays, Choice, Context, Layer, Rows, Seen, Stored, Task
+from bias_jax.audit import OUTPUT, Arrays, Choice, Context, Layer, Rows, Seen, Stored, Task
 from bias_jax.data import FaceDataset
 from bias_jax.errors import InputError
-from bias_jax.instruments.faces import require_faces
+from bias_jax.instruments.faces import OfFaces
 from bias_jax.instruments.predictions.classes import check_families, read_families, read_names
 from bias_jax.instruments.predictions.figures import prediction_figures
 from bias_jax.instruments.predictions.findings import prediction_findings
@@ -21,7 +21,7 @@ from bias_jax.instruments.predictions.tables import prediction_tables
 
 
 @dataclass(frozen=True)
-class Predictions:
+class Predictions(OfFaces):
     """The network's own classes by group: how often each is predicted, and how confidently."""
 
     classes: str = ""  # text file of the names of the network's classes, one a line (published weights: ImageNet's)
@@ -34,7 +34,6 @@ class Predictions:
     shown: int = 30  # differences in a figure, the worst ones
 
     name: ClassVar[str] = "predictions"
-    sources: ClassVar[tuple[str, ...]] = (NETWORK,)
     places: ClassVar[tuple[str, ...]] = ("classes", "families_file")
     looks: ClassVar[tuple[str, ...]] = ("shown",)
 
@@ -46,9 +45,6 @@ class Predictions:
             raise InputError("predictions: max_classes must not be negative", remedy="0 reports families only")
         if self.permutations < 99:
             raise InputError("predictions: permutations must be at least 99", remedy="give more, e.g. 999")
-
-    def pictures(self, faces: FaceDataset | None, context: Context) -> FaceDataset:
-        return require_faces(self.name, faces)
 
     def choose(self, available: Choice) -> tuple[str, ...]:
         if not available.output:

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from bias_jax.audit import Rows, Stored
 from bias_jax.instruments.probes.findings import best_layer
-from bias_jax.instruments.probes.stored import probe_results, scores_by_layer, shapes_of
+from bias_jax.instruments.probes.stored import probe_result, scores_by_layer, shapes_of
 from bias_jax.probes import confusion
 from bias_jax.report import accuracy_by_layer, attribute_confusions, comparison_by_layer, group_confusion
 
@@ -43,5 +43,5 @@ def _attribute_confusions(stored: Stored, layer: str, note: str) -> Figure:
 def _predictions(stored: Stored, layer: str) -> tuple[np.ndarray, np.ndarray, tuple[tuple[str, int], ...]]:
     """True and predicted groups of all images, and the attributes they are made of."""
     shapes, groups = shapes_of(stored.facts), stored.facts["groups"]
-    index, result = list(shapes).index(groups), probe_results(stored)[layer]
+    index, result = list(shapes).index(groups), probe_result(stored, layer)
     return result.truth[0, index], result.predicted[0, index], shapes[groups]

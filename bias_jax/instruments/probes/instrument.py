@@ -8,10 +8,10 @@ import jax
 import numpy as np
 from matplotlib.figure import Figure
 
-from bias_jax.audit import NETWORK, PIXELS, Arrays, Choice, Context, Layer, Rows, Seen, Stored, Task
+from bias_jax.audit import Arrays, Context, Layer, Rows, Seen, Stored, Task
 from bias_jax.data import FaceDataset, stratified_folds
 from bias_jax.errors import InputError
-from bias_jax.instruments.faces import require_faces
+from bias_jax.instruments.faces import OfFaces
 from bias_jax.instruments.probes.figures import probe_figures
 from bias_jax.instruments.probes.findings import probe_findings
 from bias_jax.instruments.probes.tables import probe_tables
@@ -20,13 +20,10 @@ from bias_jax.randomness import stable_hash
 
 
 @dataclass(frozen=True)
-class Probes(ProbeConfig):
+class Probes(OfFaces, ProbeConfig):
     """Certified softmax probes of every layer for every combination of attributes, reported out of fold."""
 
     name: ClassVar[str] = "probes"
-    sources: ClassVar[tuple[str, ...]] = (NETWORK,)
-    places: ClassVar[tuple[str, ...]] = ()
-    looks: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
         try:
@@ -35,12 +32,6 @@ class Probes(ProbeConfig):
             raise InputError(f"probes: {error}", remedy="see --help") from None
         if self.draws < 100:
             raise InputError("probes: draws must be at least 100", remedy="see --help")
-
-    def pictures(self, faces: FaceDataset | None, context: Context) -> FaceDataset:
-        return require_faces(self.name, faces)
-
-    def choose(self, available: Choice) -> tuple[str, ...]:
-        return (PIXELS, *available.layers)
 
     def prepare(
         self, seen: Seen, faces: FaceDataset | None, layers: Mapping[str, tuple[Layer, ...]], context: Context

@@ -18,14 +18,16 @@ def probe_results(stored: Stored) -> dict[str, OutOfFold]:
     Raises:
         InputError: a layer is missing, or was written by another version.
     """
-    results = {}
-    for layer in stored.layers:
-        arrays = stored.load(layer.name)
-        if arrays.keys() != OutOfFold.__dataclass_fields__.keys():
-            remedy, file = "run that sweep with another --out", layer_file(stored.source, layer.name)
-            raise InputError("written by another version of bias-jax", file=stored.folder.path / file, remedy=remedy)
-        results[layer.name] = OutOfFold(**arrays)
-    return results
+    return {layer.name: probe_result(stored, layer.name) for layer in stored.layers}
+
+
+def probe_result(stored: Stored, layer: str) -> OutOfFold:
+    """Predictions in one layer; raises as `probe_results` does."""
+    arrays = stored.load(layer)
+    if arrays.keys() != OutOfFold.__dataclass_fields__.keys():
+        remedy, file = "run that sweep with another --out", layer_file(stored.source, layer)
+        raise InputError("written by another version of bias-jax", file=stored.folder.path / file, remedy=remedy)
+    return OutOfFold(**arrays)
 
 
 def shapes_of(facts: Mapping[str, Any]) -> Shapes:

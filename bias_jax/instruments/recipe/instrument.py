@@ -8,10 +8,10 @@ import jax
 import numpy as np
 from matplotlib.figure import Figure
 
-from bias_jax.audit import NETWORK, PIXELS, Arrays, Choice, Context, Layer, Rows, Seen, Stored, Task
+from bias_jax.audit import Arrays, Context, Layer, Rows, Seen, Stored, Task
 from bias_jax.data import FaceDataset
 from bias_jax.errors import InputError
-from bias_jax.instruments.faces import require_faces
+from bias_jax.instruments.faces import OfFaces
 from bias_jax.instruments.recipe.figures import recipe_by_layer
 from bias_jax.instruments.recipe.findings import recipe_findings
 from bias_jax.instruments.recipe.tables import recipe_rows
@@ -20,28 +20,19 @@ from bias_jax.probes.holdout import draw_held_out
 
 
 @dataclass(frozen=True)
-class Recipe(RecipeConfig):
+class Recipe(OfFaces, RecipeConfig):
     """Probes as published: dropout, L1 and Adam on mini-batches, one held-out split, every strength beside the others.
 
     `Probes` is the better measurement; this one is for numbers to be set beside the paper's.
     """
 
     name: ClassVar[str] = "recipe"
-    sources: ClassVar[tuple[str, ...]] = (NETWORK,)
-    places: ClassVar[tuple[str, ...]] = ()
-    looks: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
         try:
             super().__post_init__()
         except ValueError as error:
             raise InputError(f"recipe: {error}", remedy="see --help") from None
-
-    def pictures(self, faces: FaceDataset | None, context: Context) -> FaceDataset:
-        return require_faces(self.name, faces)
-
-    def choose(self, available: Choice) -> tuple[str, ...]:
-        return (PIXELS, *available.layers)
 
     def prepare(
         self, seen: Seen, faces: FaceDataset | None, layers: Mapping[str, tuple[Layer, ...]], context: Context

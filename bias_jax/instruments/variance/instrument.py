@@ -7,10 +7,10 @@ from typing import ClassVar
 import jax
 from matplotlib.figure import Figure
 
-from bias_jax.audit import NETWORK, PIXELS, Arrays, Choice, Context, Layer, Rows, Seen, Stored, Task
+from bias_jax.audit import Arrays, Context, Layer, Rows, Seen, Stored, Task
 from bias_jax.data import FaceDataset
 from bias_jax.errors import InputError
-from bias_jax.instruments.faces import require_faces
+from bias_jax.instruments.faces import OfFaces
 from bias_jax.instruments.variance.tables import variance_rows, variance_verdict
 from bias_jax.randomness import stable_hash
 from bias_jax.report import variance_by_layer
@@ -18,25 +18,16 @@ from bias_jax.statistics import factorial_design, permanova, relabellings
 
 
 @dataclass(frozen=True)
-class Variance:
+class Variance(OfFaces):
     """Share of race, age, gender and their interactions in the distance between groups, in every layer."""
 
     permutations: int = 999  # of images, for p-values and intervals
 
     name: ClassVar[str] = "variance"
-    sources: ClassVar[tuple[str, ...]] = (NETWORK,)
-    places: ClassVar[tuple[str, ...]] = ()
-    looks: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
         if self.permutations < 99:
             raise InputError("permutations must be at least 99", remedy="give more, e.g. 999")
-
-    def pictures(self, faces: FaceDataset | None, context: Context) -> FaceDataset:
-        return require_faces(self.name, faces)
-
-    def choose(self, available: Choice) -> tuple[str, ...]:
-        return (PIXELS, *available.layers)
 
     def prepare(
         self, seen: Seen, faces: FaceDataset | None, layers: Mapping[str, tuple[Layer, ...]], context: Context
