@@ -13,7 +13,9 @@ interrupted continues when the same command is given; an instrument that is adde
 import sys
 from collections.abc import Sequence
 from dataclasses import field, make_dataclass
-from typing import Any
+from typing import Annotated, Any
+
+import tyro
 
 from bias_jax.audit import RunConfig
 from bias_jax.errors import InputError
@@ -23,12 +25,13 @@ from experiments.commands import parse, run
 from experiments.datasets import DataConfig, flat, read_faces
 
 DEFAULT = ("probes", "maps", "variance")
+CHOICE = f"what is measured, of {', '.join(INSTRUMENTS)}"
 
 # One group of options for the data, the networks and the run, and one for each instrument there is.
 SweepConfig = make_dataclass(
     "SweepConfig",
     [
-        ("instruments", tuple[str, ...], field(default=DEFAULT)),
+        ("instruments", Annotated[tuple[str, ...], tyro.conf.arg(help=CHOICE)], field(default=DEFAULT)),
         ("data", flat(DataConfig), field(default_factory=DataConfig)),
         ("networks", flat(NetworkConfig), field(default_factory=NetworkConfig)),
         ("run", flat(RunConfig), field(default_factory=RunConfig)),

@@ -24,6 +24,10 @@ class ImageSet:
     def __len__(self) -> int:
         return len(self.pictures)
 
+    def take(self, rows: np.ndarray) -> "ImageSet":
+        """The pictures of some rows, prepared as all are."""
+        return replace(self, pictures=self.pictures.take(rows))
+
 
 @dataclass(frozen=True)
 class Seen:

@@ -25,12 +25,19 @@ Kept = Mapping[LayerPlan, jax.Array | GroupMeans]
 
 @dataclass(frozen=True)
 class Walk:
-    """How activations are made."""
+    """What goes through one source, and how."""
 
-    images: ImageSet
+    source: str
+    subject: Subject
+    images: ImageSet  # the pictures that an instrument needs of this source
+    rows: np.ndarray  # which rows of the whole set these are, int, ascending
     context: Context
     batch_size: int  # images per forward pass
     memory_gib: float | None  # for activations; None: a quarter of the device's
+
+    def places(self, task: Task) -> np.ndarray:
+        """Where an instrument's images are among those that go through."""
+        return np.searchsorted(self.rows, task.rows)
 
 
 @dataclass(frozen=True)
@@ -89,36 +96,41 @@ class Stopwatch:
         self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - since
 
 
-def plan_source(walk: Walk, subject: Subject, source: str, assignments: Sequence[Assignment]) -> MemoryPlan:
+def needed_rows(source: str, assignments: Sequence[Assignment]) -> np.ndarray:
+    """Rows of the image set that any instrument needs of a source: stimuli alone go through an untrained network."""
+    return np.unique(np.concatenate([one.task.rows for one in assignments if source in one.layers]))
+
+
+def plan_source(walk: Walk, assignments: Sequence[Assignment]) -> MemoryPlan:
     """What must be kept of a source for all instruments that use it, packed into waves.
 
     A layer that one instrument needs whole is kept once and whole; means of groups are then taken of that bank.
     """
-    needs = dict.fromkeys(need for one in assignments for need in one.needs(source, walk.context))
+    needs = dict.fromkeys(need for one in assignments for need in one.needs(walk.source, walk.context))
     banks = {(need.layer, need.rule) for need in needs if not need.groups}
     kept = [need for need in needs if not need.groups or (need.layer, need.rule) not in banks]
-    return pack(subject.shapes, kept, len(walk.images), walk.memory_gib, of=subject.model)
+    return pack(walk.subject.shapes, kept, len(walk.images), walk.memory_gib, of=walk.subject.model)
 
 
-def walk_source(
-    walk: Walk, subject: Subject, source: str, plan: MemoryPlan, works: Sequence[Work], watch: Stopwatch
-) -> None:
+def walk_source(walk: Walk, plan: MemoryPlan, works: Sequence[Work], watch: Stopwatch) -> None:
     """Extract and measure wave by wave.
 
     A wave is always extracted whole: a program that computes fewer layers may be compiled to other roundings, and a
     resumed run must give the same numbers.
     """
     for number, wave in enumerate(plan.waves, start=1):
-        served = {work.assignment.instrument.name: work.assignment.served(source, walk.context, wave) for work in works}
+        served = {
+            work.assignment.instrument.name: work.assignment.served(walk.source, walk.context, wave) for work in works
+        }
         todo = {
-            work.assignment.instrument.name: work.missing(source)
+            work.assignment.instrument.name: work.missing(walk.source)
             & {plan.name for plan in served[work.assignment.instrument.name]}
             for work in works
         }
         if not any(todo.values()):
             continue
         start = time.perf_counter()
-        kept = _extract(walk, subject, wave, works)
+        kept = _extract(walk, wave, works)
         watch.add("extract", start)
         with bar(f"measure, wave {number} of {len(plan.waves)}", sum(map(len, todo.values())), "layer") as progress:
             for width in dict.fromkeys(layer.features for layer in wave):
@@ -126,52 +138,53 @@ def walk_source(
                     name, start = work.assignment.instrument.name, time.perf_counter()
                     mine = [p for p in served[name] if p.features == width]
                     if any(p.name in todo[name] for p in mine):
-                        _measure(walk, work, source, mine, kept, progress)
+                        _measure(walk, work, mine, kept, progress)
                         watch.add(name, start)
                 for layer in [p for p in kept if p.features == width]:
                     del kept[layer]  # its memory is free for what comes
 
 
-def _extract(
-    walk: Walk, subject: Subject, wave: Sequence[LayerPlan], works: Sequence[Work]
-) -> dict[LayerPlan, jax.Array | GroupMeans]:
+def _extract(walk: Walk, wave: Sequence[LayerPlan], works: Sequence[Work]) -> dict[LayerPlan, jax.Array | GroupMeans]:
     tasks = {work.assignment.instrument.name: work.assignment.task for work in works}
-    labels = {i: _by_row(tasks[p.owner], p.name, len(walk.images)) for i, p in enumerate(wave) if p.owner}
-    found = subject.extract(walk.images, wave, labels, batch_size=walk.batch_size, precision=walk.context.precision)
+    labels = {i: _by_row(walk, tasks[p.owner], p.name) for i, p in enumerate(wave) if p.owner}
+    found = walk.subject.extract(
+        walk.images, wave, labels, batch_size=walk.batch_size, precision=walk.context.precision
+    )
     return dict(zip(wave, found, strict=True))
 
 
-def _by_row(task: Task, layer: str, images: int) -> np.ndarray:
-    """Groups of an instrument's images as groups of the rows of the image set, int32 [N]; -1 elsewhere."""
+def _by_row(walk: Walk, task: Task, layer: str) -> np.ndarray:
+    """Groups of an instrument's images as groups of all that go through, int32 [N]; -1 elsewhere."""
     assert task.groups is not None
-    found = np.full(images, -1, np.int32)
-    found[task.rows] = task.groups.labels[layer]
+    found = np.full(len(walk.images), -1, np.int32)
+    found[walk.places(task)] = task.groups.labels[layer]
     return found
 
 
-def _measure(walk: Walk, work: Work, source: str, plans: Sequence[LayerPlan], kept: Kept, progress: Bar) -> None:
+def _measure(walk: Walk, work: Work, plans: Sequence[LayerPlan], kept: Kept, progress: Bar) -> None:
     """One instrument on all its layers of one width; an error ends this instrument only."""
-    missing, task = work.missing(source), work.assignment.task
+    missing, task = work.missing(walk.source), work.assignment.task
     wanted = [plan.name for plan in plans if plan.name in missing]
     if not wanted:
         return
     try:
-        features = {plan.name: _features(task, plan.name, kept[plan]) for plan in plans}
+        features = {plan.name: _features(walk, task, plan.name, kept[plan]) for plan in plans}
         layers = [Layer(plan.name, plan.grid) for plan in plans]
         for name, arrays in work.assignment.instrument.measure(task, layers, features, wanted, walk.context):
             if name in wanted:
-                work.stored.folder.save_arrays(layer_file(source, name), arrays)
+                work.stored.folder.save_arrays(layer_file(walk.source, name), arrays)
                 progress.update(1)
     except Exception as error:
         work.fail(error)
 
 
-def _features(task: Task, layer: str, kept: jax.Array | GroupMeans) -> jax.Array | GroupMeans:
+def _features(walk: Walk, task: Task, layer: str, kept: jax.Array | GroupMeans) -> jax.Array | GroupMeans:
     """What an instrument gets of a layer: its own rows of the bank, or means of its groups."""
     if isinstance(kept, GroupMeans):
         return kept
-    whole = np.array_equal(task.rows, np.arange(len(kept)))
-    own = kept if whole else _take(kept, jax.device_put(task.rows.astype(np.int32)))
+    places = walk.places(task)
+    whole = np.array_equal(places, np.arange(len(kept)))
+    own = kept if whole else _take(kept, jax.device_put(places.astype(np.int32)))
     if task.groups is None:
         return own
     labels = jax.device_put(task.groups.labels[layer].astype(np.int32))

@@ -21,7 +21,7 @@ from bias_jax.audit.finishing import Finished, finish
 from bias_jax.audit.images import ImageSet, look
 from bias_jax.audit.protocol import BASELINE, NETWORK, UNTRAINED, Context, Instrument, Layer, Task, pooling_of
 from bias_jax.audit.result import Audit
-from bias_jax.audit.road import Assignment, Stopwatch, Walk, Work, plan_source, walk_source
+from bias_jax.audit.road import Assignment, Stopwatch, Walk, Work, needed_rows, plan_source, walk_source
 from bias_jax.audit.stored import ABOUT, IDENTITY, TASK, Stored
 from bias_jax.audit.subjects import RANDOM, Baseline, Subject, load_subject
 from bias_jax.compilation import counted_programs
@@ -135,8 +135,11 @@ def _audit(
     for instrument, mine in zip(instruments, seen, strict=True):
         layers = {s: _layers(instrument, subjects[s], s, config, context) for s in _used(instrument, subjects)}
         assignments.append(Assignment(instrument, mine, instrument.prepare(mine, faces, layers, context), layers))
-    walk = Walk(images, context, config.batch_size, config.memory_gib)
-    plans = {source: plan_source(walk, subject, source, assignments) for source, subject in subjects.items()}
+    walks = []
+    for source, subject in subjects.items():
+        rows = needed_rows(source, assignments)
+        walks.append(Walk(source, subject, images.take(rows), rows, context, config.batch_size, config.memory_gib))
+    plans = [plan_source(walk, assignments) for walk in walks]
 
     identity = {
         "model": audited.model,
@@ -156,10 +159,10 @@ def _audit(
     directory = RunDirectory(path, identity, about if of_faces or not (path / "run.json").exists() else {})
     works = [_open(directory, one, subjects, {**about, "data": one.seen.dataset.name, "images": len(one.task.rows)},
                    context) for one in assignments]  # fmt: skip
-    _tell(works, audited, plans[next(iter(plans))])
+    _tell(works, audited, plans[0])
     with jax.transfer_guard("disallow"):  # nothing is copied to or from the device by accident
-        for source, subject in subjects.items():
-            walk_source(walk, subject, source, plans[source], works, watch)
+        for walk, plan in zip(walks, plans, strict=True):
+            walk_source(walk, plan, works, watch)
         finished = {
             work.assignment.instrument.name: finish(work, audited, context, watch)
             for work in works

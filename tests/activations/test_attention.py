@@ -30,7 +30,8 @@ class Tiny(nnx.Module):
 
 @pytest.fixture
 def tiny(monkeypatch, rng):
-    monkeypatch.setitem(NETWORKS, "tiny", Network(Tiny, 6, 1, 6, ("fc",), ("first", "second")))
+    # structures are cached by name: one that no other test uses
+    monkeypatch.setitem(NETWORKS, "tiny convolutions", Network(Tiny, 6, 1, 6, ("fc",), ("first", "second")))
     shapes = {"first": (3, 3, 3, 2), "second": (2, 2, 2, 4), "fc": (4, 3)}
     params = {k: {"kernel": rng.standard_normal(s), "bias": rng.standard_normal(s[-1])} for k, s in shapes.items()}
     images = rng.standard_normal((2, 6, 5, 3))
@@ -72,7 +73,9 @@ def test_grad_cam_of_a_tiny_network_from_first_principles(tiny, rng):
     for layer in ("first", "second"):
         for source, w in (("second", weights), (None, np.eye(3)[[2, 0]])):
             score = LinearScore(jnp.asarray(w, jnp.float32), source)
-            found[layer, source] = np.asarray(grad_cam("tiny", params, jnp.asarray(images, jnp.float32), layer, score))
+            found[layer, source] = np.asarray(
+                grad_cam("tiny convolutions", params, jnp.asarray(images, jnp.float32), layer, score)
+            )
     p = {k: {n: np.asarray(v, float) for n, v in d.items()} for k, d in params.items()}
 
     def rest(first):  # from the first activation to the second
@@ -84,7 +87,7 @@ def test_grad_cam_of_a_tiny_network_from_first_principles(tiny, rng):
     for n, image in enumerate(images):
         first, second, logits = by_hand(params, image)
         np.testing.assert_allclose(
-            forward("tiny", params, jnp.asarray(images, jnp.float32))[0][n], logits, rtol=1e-4, atol=1e-5
+            forward("tiny convolutions", params, jnp.asarray(images, jnp.float32))[0][n], logits, rtol=1e-4, atol=1e-5
         )
         heads = {"second": weights[n], None: p["fc"]["kernel"][:, [2, 0][n]]}
         for source, w in heads.items():
@@ -98,7 +101,7 @@ def test_occlusion_maps_of_a_tiny_network(tiny, rng):
     params, images = tiny
     weights = rng.standard_normal((2, 4))
     score = LinearScore(jnp.asarray(weights, jnp.float32), "second")
-    found = occlusion_maps("tiny", params, jnp.asarray(images, jnp.float32), score, cells=2)
+    found = occlusion_maps("tiny convolutions", params, jnp.asarray(images, jnp.float32), score, cells=2)
     assert found.shape == (2, 2, 2)
     for n, image in enumerate(images):
         intact = by_hand(params, image)[1].mean(axis=(0, 1)) @ weights[n]
@@ -131,10 +134,10 @@ def test_grad_cam_of_a_head_on_the_last_block_of_resnet50_has_a_closed_form(rng)
 def test_offsets_of_zero_change_nothing_and_others_are_felt(tiny):
     params, images = tiny
     images = jnp.asarray(images, jnp.float32)
-    logits, activations = forward("tiny", params, images)
+    logits, activations = forward("tiny convolutions", params, images)
     for shift, same in ((0.0, True), (1.0, False)):
         offsets = {"first": jnp.full_like(activations["first"], shift)}
-        moved, found = forward("tiny", params, images, offsets=offsets)
+        moved, found = forward("tiny convolutions", params, images, offsets=offsets)
         assert np.array_equal(moved, logits) == same
         assert list(found) == list(activations)
 
@@ -150,7 +153,7 @@ def test_layers_that_cannot_be_mapped(tiny):
         ("first", "fourth", "no layer 'fourth'"),
     ):
         with pytest.raises(InputError, match=message):
-            grad_cam("tiny", params, images, layer, LinearScore(weights, source))
+            grad_cam("tiny convolutions", params, images, layer, LinearScore(weights, source))
     with pytest.raises(InputError, match="cells"):
-        occlusion_maps("tiny", params, images, LinearScore(weights, "first"), cells=9)
-    assert network("tiny").image_size == 6
+        occlusion_maps("tiny convolutions", params, images, LinearScore(weights, "first"), cells=9)
+    assert network("tiny convolutions").image_size == 6

@@ -5,10 +5,12 @@ import json
 import numpy as np
 import pytest
 
-from bias_jax.audit import RunConfig, audit
+from bias_jax.audit import BASELINE, RunConfig, audit
+from bias_jax.audit.subjects import MEAN_COLOUR, Baseline
+from bias_jax.data.decoding import decode
 from bias_jax.errors import InputError
 from bias_jax.results import Folder
-from tests.audit.toys import Means, Other, Recorder, ToySubject, faces, features_of, pictures
+from tests.audit.toys import Beside, Means, Other, Recorder, ToySubject, faces, features_of, pictures
 
 FILES = pictures(6)
 
@@ -33,6 +35,24 @@ def test_every_picture_goes_through_the_network_once(subject, tmp_path):
         width = {"early": 48}.get(layer, expected.shape[1])
         np.testing.assert_allclose(x[:, : expected.shape[1]], expected[:, :width])
         np.testing.assert_allclose(found.stored["recorder"].load(layer)["x"], features_of(FILES, layer))
+
+
+def test_a_source_beside_the_network_gets_only_the_pictures_it_is_for(subject, tmp_path, monkeypatch):
+    """Two of the four are faces as well; the other faces do not pass."""
+    mine, seen = tuple(pictures(4, first=4, size=36)), []
+    extract = Baseline.extract
+
+    def counted(self, images, *arguments, **options):
+        seen.extend(images.pictures.read_bytes(i) for i in range(len(images)))
+        return extract(self, images, *arguments, **options)
+
+    monkeypatch.setattr(Baseline, "extract", counted)
+    files = pictures(6, size=36)
+    found = run(subject, tmp_path, Recorder(), Beside(files=mine), files=files)
+    assert not found.failures and sorted(seen) == sorted(mine) and found.images == 8
+    colours = found.stored["beside"].load(MEAN_COLOUR, BASELINE)["x"]
+    expected = np.stack([decode(data)[2:34, 2:34].mean(axis=(0, 1)) for data in mine]) / 127.5 - 1.0
+    np.testing.assert_allclose(colours, expected, atol=1e-5)
 
 
 def test_means_of_groups_are_those_of_the_bank(subject, tmp_path):

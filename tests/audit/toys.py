@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from bias_jax.activations import GroupMeans
-from bias_jax.audit import NETWORK, Choice, Groups, Stored, Task
+from bias_jax.audit import BASELINE, NETWORK, Choice, Groups, Stored, Task
 from bias_jax.data import Attribute, FaceDataset
 from bias_jax.data.decoding import decode
 from tests.data.test_decoding import encoded
@@ -141,6 +141,14 @@ class Other(Recorder):
 
     def pictures(self, faces_, context):
         return faces(list(self.files), "other")
+
+
+@dataclass(frozen=True)
+class Beside(Other):
+    """Wants pixels without a network, too."""
+
+    name: ClassVar[str] = "beside"
+    sources: ClassVar[tuple[str, ...]] = (NETWORK, BASELINE)
 
 
 @dataclass(frozen=True)

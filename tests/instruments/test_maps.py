@@ -197,6 +197,7 @@ def invented(path, faces, digest):
     truth[0, number] = faces.labels["gender"]
     wrong = np.arange(len(faces)) % 10 == 0
     folder = RunDirectory(path, {"data_sha256": digest}, {}).instrument("probes", {})
+    folder.save_json("about.json", {})
     folder.save_json("layers.json", {"network": [["flat", [1, 1, 64]]]})
     folder.save_json("facts.json", {"targets": targets})
     folder.save_arrays(layer_file("network", "flat"), {"truth": truth, "predicted": np.where(wrong, 1 - truth, truth)})

@@ -49,7 +49,7 @@ def found(trained_dir, fairface_dir, tmp_path_factory):
     subject = Moderation("inception_v3", params, Transform(342, 299), "moderation", "0", head=tuple(source.head()))
     folder = tmp_path_factory.mktemp("moderation")
     (folder / "classes.txt").write_text("\n".join(CLASSES) + "\n")
-    faces = balanced_subset(read_fairface(fairface_dir), 2, 0)
+    faces = balanced_subset(read_fairface(fairface_dir), 16, 0)
     instruments = [Variance(permutations=199), Predictions(str(folder / "classes.txt"), top=2, permutations=99)]
     config = RunConfig(layers=("maxpool2", "Mixed_6b", "Mixed_7c"))
     result = audit(subject, instruments, faces=faces, config=config, out=folder / "run")
@@ -58,17 +58,17 @@ def found(trained_dir, fairface_dir, tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_age_is_above_race_and_gender_in_the_network_and_race_above_age_in_the_pixels(found):
+def test_age_is_far_above_race_and_gender_in_the_network_and_race_above_age_in_the_pixels(found):
     rows = [row for row in found.tables["variance"].to_pylist() if row["level"] == "group means"]
     shares = {(row["layer"], row["term"]): row["omega_squared"] for row in rows}
-    for layer in ("maxpool2", "Mixed_6b", "Mixed_7c"):  # two photographs a group leave much noise in the shares
-        assert shares[layer, "age"] > 1.3 * max(shares[layer, "race"], shares[layer, "gender"]), layer
-    assert shares[PIXELS, "race"] > max(shares[PIXELS, "age"], shares[PIXELS, "gender"])
+    for layer in ("maxpool2", "Mixed_6b", "Mixed_7c"):
+        assert shares[layer, "age"] > 2 * max(shares[layer, "race"], shares[layer, "gender"]), layer
+    assert shares[PIXELS, "race"] > shares[PIXELS, "age"] > shares[PIXELS, "gender"]
 
 
 @pytest.mark.slow
 def test_faces_are_taken_for_neutral_pictures(found):
     rows = found.tables["predictions"].to_pylist()
     everyone = next(r for r in rows if r["view"] == "all images" and r["label"] == "neutral" and r["top"] == 1)
-    assert everyone["value"] > 0.85 and everyone["images"] == 252
+    assert everyone["value"] > 0.85 and everyone["images"] == 1999
     assert "neutral" in found.findings and found.figure("differences")

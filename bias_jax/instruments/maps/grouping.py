@@ -48,9 +48,9 @@ def group_images(config: MapsConfig, seen: Seen, layers: Sequence[str]) -> Group
     target = _target(dataset, config.target)
     outcome = ("wrong", "correct") if config.errors == "correct" else target.classes
     grouped = Target((Attribute(target.name, target.classes), Attribute("prediction", outcome)))
-    probes = _probes(Path(config.predictions))
+    probes, made_with = _probes(Path(config.predictions))
     # Every instrument of a run shares its faces, whose digest covers names, labels and pixels in their order.
-    if probes.run["identity"].get("data_sha256") != seen.sha256:
+    if made_with != seen.sha256:
         remedy = "use the same data options as that sweep"
         raise InputError("was made with other images", file=config.predictions, remedy=remedy)
     labels = {}
@@ -81,11 +81,11 @@ def _target(dataset: FaceDataset, name: str) -> Target:
     raise InputError(f"maps: no probe predicts {name!r}", remedy=f"choose target among {names}")
 
 
-def _probes(run: Path) -> Stored:
-    """The probes of a run directory."""
+def _probes(run: Path) -> tuple[Stored, str | None]:
+    """The probes of a run directory, and the digest of the images they were trained on."""
     try:
-        RunDirectory.existing(run)
-        return open_stored(run / "probes")
+        _, manifest = RunDirectory.existing(run)
+        return open_stored(run / "probes"), manifest["identity"].get("data_sha256")
     except InputError:
         raise _nothing(run, "no finished probes") from None
 
