@@ -1,5 +1,5 @@
 """Shared fixtures. Photographs are found through FAIRFACE_DIR, published association tests through IEAT_DIR, a trained
-network through TRAINED_DIR.
+network through TRAINED_DIR, defective tables through FAULTS_DIR.
 """
 
 import atexit
@@ -52,6 +52,14 @@ def trained_dir() -> Path:
     directory = os.environ.get("TRAINED_DIR")
     if not directory:
         pytest.skip("TRAINED_DIR is not set")
+    return Path(directory)
+
+
+@pytest.fixture(scope="session")
+def faults_dir() -> Path:
+    directory = os.environ.get("FAULTS_DIR")
+    if not directory:
+        pytest.skip("FAULTS_DIR is not set")
     return Path(directory)
 
 
