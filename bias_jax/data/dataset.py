@@ -22,6 +22,7 @@ class FaceDataset:
     source: str  # file or generator that lists the images, for messages
     notes: tuple[str, ...] = ()  # what the reader skipped or repaired, one sentence each
     solo_attributes: tuple[Attribute, ...] = ()  # probed alone, never crossed with the others (e.g. a null attribute)
+    people: np.ndarray | None = None  # who is on each image, int [N]; None: on each image another person
 
     def __len__(self) -> int:
         return len(self.image_names)
@@ -50,4 +51,5 @@ class FaceDataset:
             image_names=tuple(self.image_names[i] for i in rows),
             rows=tuple(self.rows[i] for i in rows),
             read_bytes=lambda i: read(int(rows[i])),
+            people=None if self.people is None else self.people[rows],
         )
