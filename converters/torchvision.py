@@ -59,13 +59,12 @@ def fit(name: str, found: Recognised, *, invalid: str | None = None) -> tuple[di
 
     def fill(path: tuple, leaf: jax.ShapeDtypeStruct) -> np.ndarray:
         key, kind = source_key(path), path[-1].key
-        array = arrays.get(key)
-        if array is None:
+        if key not in arrays:
             structure.append(f"{key} is missing")
-        elif fault := no_floats(array):
+        elif fault := no_floats(arrays[key]):
             values.append(f"{key} {fault}")
         else:
-            array = np.asarray(array)
+            array = np.asarray(arrays[key])
             if kind == "kernel" and array.ndim == len(leaf.shape):
                 array = to_flax_layout(array, FLATTENED.get((name, key)))
             if array.shape != leaf.shape:

@@ -75,7 +75,10 @@ class FlaxSubject:
         if self.untrained is None:
             return Choice(requested or own, bool(requested))
         layers = list(self.shapes)
-        first = next(i for i, layer in enumerate(layers) if layer.startswith(self.untrained))
+        first = next((i for i, layer in enumerate(layers) if layer.startswith(self.untrained)), None)
+        if first is None:
+            problem = f"no layer of {self.model} begins with {self.untrained!r}, which the manifest calls untrained"
+            raise InputError(f"{self.title}: {problem}", remedy="convert the weights again")
         if invalid := [layer for layer in requested if layer in layers[first:]]:
             remedy = "leave it out of --layers, or use weights with a trained classifier"
             raise InputError(f"{self.title}: layer {invalid[0]!r} has no valid weights", remedy=remedy)

@@ -12,8 +12,8 @@ from bias_jax.networks import load_checkpoint
 from converters import convert
 from converters.__main__ import main
 from converters.checkpoint import open_weights
-from converters.sources import identify
 from converters.names import torchvision_names
+from converters.sources import identify
 from experiments import benchmark
 from tests.reference import torch_oracle as oracle
 

@@ -14,8 +14,8 @@ from bias_jax.errors import InputError
 from bias_jax.networks import load_checkpoint
 from converters import checkpoint, convert, download, published, sources
 from converters.__main__ import main
-from converters.published import PUBLISHED
 from converters.contents import NoNumbers, flatten
+from converters.published import PUBLISHED
 from converters.sources import identify, read_content
 from tests.reference import torch_oracle as oracle
 
