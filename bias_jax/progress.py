@@ -63,15 +63,17 @@ def track(items: Iterable[Item], text: str, total: int | None = None, unit: str 
 
 @contextmanager
 def messages() -> Iterator[None]:
-    """What the library logs goes to standard output, as it is."""
+    """What the library logs goes to standard output, as it is, and nowhere else."""
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(logging.Formatter("%(message)s"))
     logger = logging.getLogger("bias_jax")
     level = logger.level
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
+    logger.propagate = False  # absl gives the root logger a handler of its own while it is imported
     try:
         yield
     finally:
         logger.removeHandler(handler)
         logger.setLevel(level)
+        logger.propagate = True

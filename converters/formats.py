@@ -100,13 +100,17 @@ def _is_safetensors(path: Path, head: bytes, size: int) -> bool:
 
 
 def _zipped(path: Path) -> Format:
+    damage = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, ValueError, RuntimeError)
+    kind = "is a zip archive, as torch.save writes them,"
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.namelist()
-            _check(archive)
-    except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, ValueError, RuntimeError) as error:
-        problem = f"is a zip archive, as torch.save writes them, that is cut off or damaged ({error})"
-        raise InputError(problem, file=path, remedy=_AGAIN) from None
+            try:
+                _check(archive)
+            except damage as error:
+                raise InputError(f"{kind} that is damaged ({error})", file=path, remedy=_AGAIN) from None
+    except damage:  # its table of contents is at the end
+        raise InputError(f"{kind} that is cut off or damaged", file=path, remedy=_AGAIN) from None
     for pattern, what, remedy in _MEMBERS:
         if any(re.search(pattern, member) for member in members):
             raise InputError(f"is {what}", file=path, remedy=remedy)

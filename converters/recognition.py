@@ -103,8 +103,7 @@ def _chosen(name: str, leaves: Leaves, prefixes: Sequence[str], take: str | None
     if not prefixes:
         raise _absent(name, leaves)
     if take is not None:
-        wanted = take.strip(".")
-        found = [p for p in prefixes if p.strip(".") == wanted] or [p for p in prefixes if f".{wanted}." in f".{p}"]
+        found = _named(prefixes, take.strip("."))
         if len(found) != 1:
             problem = f"{take!r} names {len(found)} of the networks in it: {', '.join(map(_shown, prefixes))}"
             raise InputError(problem, remedy=_ways(prefixes))
@@ -112,6 +111,13 @@ def _chosen(name: str, leaves: Leaves, prefixes: Sequence[str], take: str | None
     if len(prefixes) == 1:
         return list(prefixes)
     return [prefix for prefix in prefixes if _fits(name, leaves, prefix)] or list(prefixes)
+
+
+def _named(prefixes: Sequence[str], wanted: str) -> list[str]:
+    """The prefixes that are this; else those of which it is a part between dots; else those of which it is any part."""
+    whole = [prefix for prefix in prefixes if prefix.strip(".") == wanted]
+    parts = [prefix for prefix in prefixes if wanted and f".{wanted}." in f".{prefix}"]
+    return whole or parts or [prefix for prefix in prefixes if wanted and wanted in prefix]
 
 
 def _fits(name: str, leaves: Leaves, prefix: str) -> bool:
@@ -133,7 +139,9 @@ def _split(name: str, leaves: Leaves, prefix: str, passed: Sequence[str]) -> tup
         owner = max((p for p in (prefix, *passed) if key.startswith(p)), key=len, default=None)
         if owner == prefix:
             own[key.removeprefix(prefix)] = leaf
-        elif not (owner or leaf.mapping in elsewhere or (owner == "" and (key in shapes(name) or training_only(name, key)))):
+        elif not (
+            owner or leaf.mapping in elsewhere or (owner == "" and (key in shapes(name) or training_only(name, key)))
+        ):
             others[key] = leaf
     return own, others
 

@@ -113,9 +113,9 @@ def single_precision(array: np.ndarray, *, variances: bool = False) -> tuple[np.
     if count := np.count_nonzero(~np.isfinite(found)):
         lost = count - np.count_nonzero(~np.isfinite(array))
         what = "beyond the range of float32" if lost == count else "that are not finite"
-        return found, f"holds {count} values of {array.size} {what}"
+        return found, f"holds values {what}: {count} of {array.size}"
     if variances and (count := np.count_nonzero(found < 0)):
-        return found, f"holds {count} negative variances of {array.size}"
+        return found, f"holds negative variances: {count} of {array.size}"
     return found, None
 
 

@@ -113,9 +113,23 @@ def test_two_networks_are_a_choice(first, second, plain):
     assert same(recognise("resnet50", content, take=first), plain)
     found = recognise("resnet50", content, take=second)
     assert same(found, other) and f"taken: '{second}.module.', and not '{first}.'" in found.changes
-    for take in ("nothing", "", "mod", f"{first}.conv1"):
+    for take in ("nothing", "", ".", f"{first}.conv1"):
         with pytest.raises(InputError, match=f"'{take}' names 0 of the networks in it: '{first}.', '{second}.module.'"):
             recognise("resnet50", content, take=take)
+
+
+@pytest.mark.parametrize(
+    ("take", "taken"),
+    [("model", "model.module."), ("model.module", "model.module."), ("ema", "model_ema.module."), ("x", "x.model_2."),
+     ("model_2", "x.model_2."), ("x.", "x.model_2."), ("module", None), ("del", None)],
+)  # fmt: skip
+def test_a_part_of_a_prefix_that_no_other_has_is_enough(take, taken, tiny):
+    content = {"model": under("module.", tiny), "model_ema": under("module.", tiny), "x": under("model_2.", tiny)}
+    if taken is None:
+        with pytest.raises(InputError, match=f"'{take}' names [23] of the networks in it"):
+            recognise("tiny", content, take=take)
+    else:
+        assert recognise("tiny", content, take=take).changes[0] == f"taken off every name: '{taken}'"
 
 
 def test_plain_arrays_beside_averaged_ones_of_the_same_mapping(plain):
@@ -240,12 +254,13 @@ def test_the_command_says_what_was_done_and_the_manifest_keeps_it(tiny, saved, t
         "fc has no bias: zeros",
         "ignored: module.queue",
     ]
-    assert capsys.readouterr().out.splitlines()[: len(changes)] == changes
+    told = capsys.readouterr()
+    assert told.out.splitlines()[: len(changes)] == changes and not told.err
     assert json.loads((out / "manifest.json").read_text())["changes"] == changes
     params, manifest = load_checkpoint(out)
     assert manifest.changes == tuple(changes) and manifest.classes == 3 and manifest.untrained is None
     assert (np.asarray(params["fc"]["kernel"]) == tiny["fc.weight"].T).all() and not params["fc"]["bias"].any()
-    assert not logging.getLogger("bias_jax").handlers
+    assert not logging.getLogger("bias_jax").handlers and logging.getLogger("bias_jax").propagate
 
 
 def test_names_cannot_control_the_terminal(tiny):

@@ -25,11 +25,11 @@ def spoiled(array, value, count, seed=0):
 def test_values_that_are_not_finite_are_counted(key, count, value, tiny):
     with pytest.raises(InputError) as caught:
         convert("tiny", {**tiny, key: spoiled(tiny[key], value, count)})
-    assert f"{key} holds {count} values of {tiny[key].size} that are not finite. Way out: save" in str(caught.value)
+    assert f"{key} holds values that are not finite: {count} of {tiny[key].size}. Way out: save" in str(caught.value)
 
 
 def test_negative_variances_are_counted(tiny):
-    with pytest.raises(InputError, match=r"bn1\.running_var holds 1 negative variances of 2"):
+    with pytest.raises(InputError, match=r"bn1\.running_var holds negative variances: 1 of 2"):
         convert("tiny", {**tiny, "bn1.running_var": spoiled(tiny["bn1.running_var"], -1e-9, 1)})
     for key in ("bn1.running_mean", "bn1.weight", "conv1.weight"):  # may well be negative
         convert("tiny", {**tiny, key: -np.abs(tiny[key])})
@@ -45,7 +45,7 @@ def test_all_faults_of_values_are_told_at_once(tiny):
     broken["fc.weight"] = np.zeros((3, 4), int)
     with pytest.raises(InputError, match="negative") as caught:
         convert("tiny", broken)
-    for part in ("conv1.weight holds 54 values of 54", "holds 2 negative variances of 2", "fc.weight holds int64"):
+    for part in ("not finite: 54 of 54", "holds negative variances: 2 of 2", "fc.weight holds int64"):
         assert part in str(caught.value)
 
 
@@ -78,9 +78,9 @@ def test_values_without_plain_numbers_are_refused_where_they_are_needed(kind, ti
 
 def test_values_that_float32_cannot_hold():
     _, fault = single_precision(np.array([1e39, 1.0, -1e300]))
-    assert fault == "holds 2 values of 3 beyond the range of float32"
+    assert fault == "holds values beyond the range of float32: 2 of 3"
     _, fault = single_precision(np.array([1e39, np.nan]))
-    assert fault == "holds 2 values of 2 that are not finite"
+    assert fault == "holds values that are not finite: 2 of 2"
     found, fault = single_precision(np.array([1e-60, 3e38]))
     assert fault is None and found.dtype == np.float32
 
