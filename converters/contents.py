@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -82,7 +83,17 @@ def _walk(content: Mapping | Sequence, mapping: str, top: str | None) -> Iterato
         if _opens(value):
             yield from _walk(value, f"{name}.", first)
         else:
-            yield name, Leaf(value, mapping, first)
+            yield name, Leaf(_numpy(value), mapping, first)
+
+
+def _numpy(value: Any) -> Any:
+    """Arrays of other libraries, e.g. tensors of torch, as NumPy's."""
+    if isinstance(value, (np.ndarray, np.generic, jax.Array)) or not hasattr(value, "__array__"):
+        return value
+    try:
+        return np.asarray(value)
+    except (TypeError, ValueError, RuntimeError):
+        return NoNumbers(f"a {type(value).__name__} of which no array can be made", shape_of(value))
 
 
 def _opens(value: Any) -> bool:

@@ -16,7 +16,7 @@ from bias_jax.errors import InputError, printable
 from bias_jax.networks import NETWORKS
 from converters.classifier import complete
 from converters.contents import SAVE, Leaf, flatten, listed, shape_of
-from converters.names import DROPPED_SUFFIX, TIMM_NAMES, body, shapes, torchvision_names, training_only
+from converters.names import TIMM_NAMES, body, shapes, torchvision_names, training_only
 
 THIS_NETWORK = "use weights of torchvision's or timm's network of this very name"
 Leaves = Mapping[str, Leaf]
@@ -65,24 +65,26 @@ def recognise(name: str, content: Any, *, take: str | None = None, ignore_extra:
     arrays, missing, said = complete(name, arrays)
     changes += said
 
-    counted = [prefix + key for key, leaf in own.items() if leaf.is_counter and not training_only(name, key)]
-    foreign = [key for key in arrays if key not in shapes(name) and not training_only(name, key) and own[key].is_array]
-    foreign = [key for key in foreign if prefix + key not in counted]
-    behind = tuple(f"{layer}." for layer in missing)
+    unused = {key: own[key] for key in arrays if key not in shapes(name) and not training_only(name, key)}
     modules = {key.partition(".")[0] for key in shapes(name)}
-    strange = [key for key in foreign if key.partition(".")[0] in modules and not key.startswith(behind)]
-    beside, more, unread = _beside(others, _home(leaves, prefix))
-    extra = [prefix + key for key in foreign if key not in strange] + beside
-    unread += [own[key].top for key in own if not own[key].is_array]
-    if counted + more:
-        changes.append(f"counters of training left out: {listed(counted + more)}")
+    heads = tuple(f"{layer}." for layer in missing)
+    strange = [key for key in unused if key.partition(".")[0] in modules and not key.startswith(heads)]
+    strange = [key for key in strange if unused[key].is_array and not unused[key].is_counter]
+    rest = {prefix + key: leaf for key, leaf in unused.items() if key not in strange} | others
+    near = {leaf.mapping for leaf in others.values() if leaf.is_matrix} | {_home(leaves, prefix)}
+    beside = {key: leaf for key, leaf in rest.items() if leaf.is_array and (key not in others or leaf.mapping in near)}
+    counters = [key for key, leaf in beside.items() if leaf.is_counter]
+    extra = sorted(set(beside) - set(counters))
+    unread = {leaf.top for key, leaf in rest.items() if key not in beside}
+    if counters:
+        changes.append(f"counters of training left out: {listed(counters)}")
     if extra and ignore_extra:
         changes.append(f"ignored: {listed(extra)}")
-    if unread := sorted(set(unread) - {leaf.top for leaf in own.values() if leaf.is_array}):
+    if unread := unread - {leaf.top for leaf in own.values() if leaf.is_array}:
         changes.append(f"not read: {listed(unread)}")
     kept = {key: array for key, array in arrays.items() if key in shapes(name)}
     told = tuple(printable(change) for change in changes)
-    return Recognised(kept, tuple(strange), () if ignore_extra else tuple(sorted(extra)), missing, told)
+    return Recognised(kept, tuple(strange), () if ignore_extra else tuple(extra), missing, told)
 
 
 def _prefixes(name: str, leaves: Leaves) -> list[str]:
@@ -132,7 +134,7 @@ def _fits(name: str, leaves: Leaves, prefix: str) -> bool:
 
 
 def _split(name: str, leaves: Leaves, prefix: str, passed: Sequence[str]) -> tuple[dict[str, Leaf], dict[str, Leaf]]:
-    """What is under the prefix, by its names there; and what else there is, but for the networks that were passed."""
+    """What is under the prefix, by its names there; and what else there is, but for networks that were passed."""
     own, others = {}, {}
     elsewhere = {_home(leaves, other) for other in passed} - {_home(leaves, prefix)}
     for key, leaf in leaves.items():
@@ -144,21 +146,6 @@ def _split(name: str, leaves: Leaves, prefix: str, passed: Sequence[str]) -> tup
         ):
             others[key] = leaf
     return own, others
-
-
-def _beside(others: Leaves, home: str) -> tuple[list[str], list[str], list[str]]:
-    """Of what is not under the prefix: arrays of the same mapping or of one with weights, counters, and all else."""
-    weights = {leaf.mapping for leaf in others.values() if leaf.is_matrix} | {home}
-    extra: list[str] = []
-    counters: list[str] = []
-    unread: list[str] = []
-    for key, leaf in others.items():
-        if leaf.is_array and leaf.mapping in weights:
-            if not key.endswith(DROPPED_SUFFIX):
-                (counters if leaf.is_counter else extra).append(key)
-        else:
-            unread.append(leaf.top)
-    return extra, counters, unread
 
 
 def _home(leaves: Leaves, prefix: str) -> str:

@@ -83,11 +83,15 @@ def load_checkpoint(directory: str | Path) -> tuple[dict, Manifest]:
     """
     root = Path(directory).resolve()
     path = root / "manifest.json"
-    if not path.is_file():
-        raise InputError("is not a checkpoint (no manifest.json)", file=directory, remedy=_REMEDY)
     try:
-        manifest = _manifest(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError, KeyError, OSError, RecursionError) as error:
+        content = path.read_bytes()
+    except OSError as error:
+        absent = isinstance(error, (FileNotFoundError, NotADirectoryError))
+        reason = "no manifest.json" if absent else f"manifest.json: {error.strerror}"
+        raise InputError(f"is not a checkpoint ({reason})", file=directory, remedy=_REMEDY) from None
+    try:
+        manifest = _manifest(json.loads(content))
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise InputError(f"damaged manifest ({error})", file=path, remedy=_REMEDY) from None
     network(manifest.network)
     try:

@@ -6,7 +6,7 @@ import pytest
 from bias_jax.audit import FlaxSubject
 from bias_jax.errors import InputError
 from bias_jax.instruments import Predictions
-from bias_jax.networks import load_checkpoint
+from bias_jax.networks import Transform, abstract_params, load_checkpoint
 from converters import convert
 from converters.__main__ import main
 from converters.recognition import recognise
@@ -107,18 +107,24 @@ def test_only_the_last_layer_may_lack_its_bias():
         convert("vgg16", without(shapes("vgg16"), "classifier.0.bias"))
 
 
-def test_the_command_converts_a_network_without_a_classifier(state_dict, tmp_path, capsys):
+def test_the_command_converts_a_network_without_a_classifier(tiny, tmp_path, capsys):
     numpy_safetensors = pytest.importorskip("safetensors.numpy")
-    numpy_safetensors.save_file(without(state_dict, "fc."), tmp_path / "headless.safetensors")
+    numpy_safetensors.save_file(without(tiny, "fc."), tmp_path / "headless.safetensors")
     out = tmp_path / "out"
-    assert main(["resnet50", "--source", str(tmp_path / "headless.safetensors"), "--out", str(out)]) == 0
+    assert main(["tiny", "--source", str(tmp_path / "headless.safetensors"), "--out", str(out)]) == 0
     said = capsys.readouterr().out
     assert "the file holds no fc: a network without output" in said and "weights custom, no classifier" in said
     assert "no valid values for fc*" in said
     params, manifest = load_checkpoint(out)
     assert manifest.untrained == "fc" and np.isnan(params["fc"]["kernel"]).all()
-    assert np.isfinite(params["layer4"][2]["conv3"]["kernel"]).all()
-    subject = FlaxSubject("resnet50", params, manifest.transform, "headless", "0", manifest.untrained)
+    assert np.isfinite(params["conv1"]["kernel"]).all() and np.isfinite(params["layer1"][1]["kernel"]).all()
+    (tmp_path / "val").mkdir()
+    assert main(["evaluate", "tiny", "--checkpoint", str(out), "--imagenet", str(tmp_path / "val")]) == 2
+    assert "so no accuracy" in capsys.readouterr().err
+
+
+def test_all_layers_up_to_the_pooled_features_can_be_audited_and_the_output_not():
+    subject = FlaxSubject("resnet50", abstract_params("resnet50", 1), Transform(256, 224), "headless", "0", "fc")
     choice = subject.choice(())
     assert choice.layers[-1] == "layer4.2" and len(choice.layers) == 17 and not choice.output
     assert subject.choice(("avgpool",)).layers == ("avgpool",)
@@ -127,6 +133,3 @@ def test_the_command_converts_a_network_without_a_classifier(state_dict, tmp_pat
     for layer in ("fc", "output"):
         with pytest.raises(InputError, match=f"layer '{layer}' has no valid weights"):
             subject.choice((layer,))
-    (tmp_path / "val").mkdir()
-    assert main(["evaluate", "resnet50", "--checkpoint", str(out), "--imagenet", str(tmp_path / "val")]) == 2
-    assert "so no accuracy" in capsys.readouterr().err

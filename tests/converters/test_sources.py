@@ -255,6 +255,44 @@ def test_a_fine_tuned_checkpoint(state_dict, tmp_path):
     assert manifest.weights == "custom" and manifest.classes == 4 and params["fc"]["kernel"].shape == (2048, 4)
 
 
+def test_tensors_are_converted_from_python_too(tiny):
+    assert convert("tiny", tensors(tiny))["fc"]["bias"].shape == (3,)
+    halves = {**tensors(tiny), "fc.bias": torch.ones(3, dtype=torch.bfloat16)}
+    with pytest.raises(InputError, match=r"fc\.bias is a Tensor of which no array can be made"):
+        convert("tiny", halves)
+
+
+def test_what_torch_itself_saves(tiny, tmp_path):
+    """Names as torch makes them: compiled, parallel and averaged modules, an optimizer that took a step."""
+    module = torch.nn.Module()
+    module.conv1, module.bn1 = torch.nn.Conv2d(3, 2, 3, bias=False), torch.nn.BatchNorm2d(2)
+    module.layer1 = torch.nn.Sequential(torch.nn.Conv2d(2, 4, 1, bias=False), torch.nn.Conv2d(4, 4, 1, bias=False))
+    module.fc = torch.nn.Sequential(torch.nn.Dropout(), torch.nn.Linear(4, 3))
+    module.load_state_dict({key.replace("fc.", "fc.1."): value for key, value in tensors(tiny).items()})
+    adam = torch.optim.Adam(module.parameters())
+    module.fc(torch.ones(1, 4)).sum().backward()
+    adam.step()
+    module.zero_grad()
+    module.load_state_dict({key.replace("fc.", "fc.1."): value for key, value in tensors(tiny).items()})
+    parallel = torch.nn.DataParallel(module)
+    states = {
+        "_orig_mod.": torch.compile(module, backend="eager").state_dict(),
+        "module.": parallel.state_dict(),
+        "_orig_mod.module.": torch.compile(parallel, backend="eager").state_dict(),
+        "module._orig_mod.": torch.nn.DataParallel(torch.compile(module, backend="eager")).state_dict(),
+    }
+    averaged = torch.optim.swa_utils.AveragedModel(module).state_dict()
+    for prefix, state in {**states, "model_ema.module.": averaged}.items():
+        path, wrapped = tmp_path / f"{prefix}pth", prefix.startswith("model_ema")
+        torch.save({"model_ema": state, "optimizer": adam.state_dict(), "epoch": 1} if wrapped else state, path)
+        weights = checkpoint.open_weights("tiny", path, None)
+        params, changes = weights.converted()
+        assert changes[:2] == (f"taken off every name: '{prefix}'", "fc.1 taken for fc")
+        said = ("counters of training left out: model_ema.n_averaged", "not read: epoch, optimizer")
+        assert changes[2:] == (said if wrapped else ())
+        assert jax.tree.all(jax.tree.map(lambda a, b: bool((a == b).all()), params, convert("tiny", tiny)))
+
+
 class Hub:
     """Stands in for huggingface_hub."""
 
