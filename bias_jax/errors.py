@@ -12,8 +12,12 @@ class InputError(Exception):
         where = f"{file}: " if file is not None else ""
         where += f"row {row}: " if row is not None else ""
         message = f"{where}{problem}" + (f". Way out: {remedy}" if remedy else "")
-        # Labels and file names come from strangers; control characters must not reach the terminal.
-        super().__init__("".join(c if c.isprintable() else repr(c)[1:-1] for c in message))
+        super().__init__(printable(message))
+
+
+def printable(text: str) -> str:
+    """The text with escapes for control characters: labels and names in files come from strangers."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def run(program: Callable[[], int]) -> int:

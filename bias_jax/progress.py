@@ -1,5 +1,7 @@
-"""Progress of long work: a hook that programs may set. The library itself prints nothing."""
+"""Progress and messages: what programs may switch on. The library itself prints nothing."""
 
+import logging
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Protocol, TypeVar
@@ -57,3 +59,21 @@ def track(items: Iterable[Item], text: str, total: int | None = None, unit: str 
         for item in items:
             yield item
             shown.update(1)
+
+
+@contextmanager
+def messages() -> Iterator[None]:
+    """What the library logs goes to standard output, as it is, and nowhere else."""
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger = logging.getLogger("bias_jax")
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False  # absl gives the root logger a handler of its own while it is imported
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+        logger.propagate = True

@@ -1,10 +1,8 @@
 """What commands have in common: options generated from frozen dataclasses, progress, messages, ends."""
 
-import logging
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, get_args, get_origin
 
 import tyro
@@ -13,7 +11,7 @@ from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, Pri
 
 from bias_jax.errors import InputError
 from bias_jax.errors import run as end_on_bad_input
-from bias_jax.progress import shown_by
+from bias_jax.progress import messages, shown_by
 
 _REGISTRY = ConstructorRegistry()
 
@@ -58,24 +56,6 @@ def run(program: Callable[[], int]) -> int:
             return program()
 
     return end_on_bad_input(shown)
-
-
-@contextmanager
-def messages() -> Iterator[None]:
-    """What the library logs goes to standard output, as it is."""
-    handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(logging.Formatter("%(message)s"))
-    logger = logging.getLogger("bias_jax")
-    level, propagate = logger.level, logger.propagate
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    logger.propagate = False  # importing absl gives the root logger a handler: everything would be said twice
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-        logger.setLevel(level)
-        logger.propagate = propagate
 
 
 def tell_failures(failures: Mapping[str, Exception]) -> int:
