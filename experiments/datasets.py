@@ -52,9 +52,7 @@ class DataConfig:
     attributes: tuple[str, ...] = ()  # its columns with attributes, 1 to 6; their categories are sorted
     categories: tuple[str, ...] = ()  # order of an attribute's categories, e.g. age=young|old,size=s|m|l
     bins: tuple[str, ...] = ()  # categories of a column of numbers, by their first values, e.g. age=0,18,40,65
-    missing: Literal["refuse", "drop"] = (
-        "refuse"  # where a label is empty, nan, NA, ...: end, or leave these images out
-    )
+    missing: Literal["refuse", "drop"] = "refuse"  # where a label is empty, nan, NA ...: end, or leave the image out
     merge_case: bool = False  # labels that differ in case alone are one (male, Male)
     group_column: str = ""  # column of who is on each image, for several images of one person
     encoding: str = ""  # of a table without byte order mark, e.g. cp1252 (default: utf-8)

@@ -58,7 +58,7 @@ def read_parquet(folder: Path, *, splits: str, rules: LabelRules) -> FaceDataset
         source=str(folder),
         notes=tuple(note for *_, notes in finished for note in notes),
     )
-    return leave_out_missing(dataset)
+    return leave_out_missing(dataset, str(folder))
 
 
 def _load(file: Path, labels: list[str]) -> pa.Table:

@@ -128,14 +128,15 @@ def read_table(
         problem = f"{' x '.join(a.name for a in dataset.attributes)} make {math.prod(sizes):,} groups"
         remedy = "choose fewer attributes, or those with few categories"
         raise InputError(problem, file=tables[0].name, remedy=remedy)
-    return leave_out_missing(dataset, group_column)
+    return leave_out_missing(dataset, tables[0].name, group_column)
 
 
-def leave_out_missing(dataset: FaceDataset, group_column: str = "people") -> FaceDataset:
+def leave_out_missing(dataset: FaceDataset, file: str, group_column: str = "people") -> FaceDataset:
     """The images of which every label is known (none is -1), and a note of how many were left out.
 
     Args:
         dataset: labels, and people if there are any, with -1 where they are missing.
+        file: that holds the labels, for messages.
         group_column: what people are called in the note.
 
     Raises:
@@ -149,6 +150,6 @@ def leave_out_missing(dataset: FaceDataset, group_column: str = "people") -> Fac
     counts = ", ".join(f"{name} {mask.sum()}" for name, mask in lacking.items())
     if out.all():
         remedy = "choose other attributes"
-        raise InputError(f"not one image has every label (missing: {counts})", file=dataset.source, remedy=remedy)
+        raise InputError(f"not one image has every label (missing: {counts})", file=file, remedy=remedy)
     note = f"{out.sum()} images were left out because a label is missing ({counts})"
     return replace(dataset.take(np.flatnonzero(~out)), notes=(*dataset.notes, note))

@@ -263,6 +263,12 @@ def test_people(read):
         read(text(header=header, rows=rows).encode(), group_column="name")
 
 
+def test_no_image_is_left(read):
+    rows = [(a, "nan", c) if i % 2 else (a, b, "") for i, (a, b, c) in enumerate(ROWS)]
+    with pytest.raises(InputError, match=r"own.csv: not one image has every label \(missing: race 24, gender 24\)"):
+        read(text(rows=rows).encode(), missing="drop")
+
+
 def test_too_many_groups(read):
     rows = [(a, str(i), f"x{i}", f"y{i}") for i, (a, *_) in enumerate(ROWS)]
     rows = [(a, f"z{i}", *more) for a, i, *more in rows]
