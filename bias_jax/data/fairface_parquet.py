@@ -12,9 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bias_jax.data.dataset import FaceDataset
-from bias_jax.data.label_columns import LabelColumn
+from bias_jax.data.label_columns import LabelColumn, complete_rows
 from bias_jax.data.labels import LabelRules
-from bias_jax.data.table import leave_out_missing
 from bias_jax.errors import InputError
 
 _FILE_PREFIX = {"train": "train", "val": "validation"}
@@ -47,18 +46,19 @@ def read_parquet(folder: Path, *, splits: str, rules: LabelRules) -> FaceDataset
                 rows.append(row)
     if len(set(names)) < len(names):
         raise InputError("an image is listed twice", file=folder, remedy="remove files that overlap")
-    finished = [column.finish(np.array(mine, np.int64)) for column, mine in zip(columns, numbers, strict=True)]
-    dataset = FaceDataset(
+    texts = np.array(numbers, np.int64)
+    kept, told = complete_rows(columns, texts, str(folder))
+    finished = [column.finish(mine) for column, mine in zip(columns, texts[:, kept], strict=True)]
+    return FaceDataset(
         name="fairface",
         attributes=ATTRIBUTES,
         labels={attribute.name: codes for attribute, codes, _ in finished},
-        image_names=tuple(names),
-        rows=tuple(rows),
-        read_bytes=lambda i: encoded[i],
+        image_names=tuple(names[i] for i in kept),
+        rows=tuple(rows[i] for i in kept),
+        read_bytes=lambda i: encoded[kept[i]],
         source=str(folder),
-        notes=tuple(note for *_, notes in finished for note in notes),
+        notes=(*(note for *_, changed in finished for note in changed), *told),
     )
-    return leave_out_missing(dataset, str(folder))
 
 
 def _load(file: Path, labels: list[str]) -> pa.Table:

@@ -92,10 +92,10 @@ class LabelColumn:
         raise InputError(problem, file=place[0], row=place[1], remedy=remedy)
 
     def finish(self, numbers: np.ndarray) -> tuple[Attribute, np.ndarray, list[str]]:
-        """The attribute, categories int32 [N] (-1: missing), and a sentence for each label that was read otherwise.
+        """The attribute, categories int32 [N], and a sentence for each label that was read otherwise than written.
 
         Args:
-            numbers: of the text of each image, int [N].
+            numbers: of the text of each image, int [N]; none is missing.
 
         Raises:
             InputError: found categories that differ in case alone or look the same, or a quantity without bins.
@@ -111,8 +111,9 @@ class LabelColumn:
                     images[label] += count
             spelling = one_spelling(places, self.name, images if self._rules.merge_case else None)
             refuse_many(places, self.name)
-            attribute = Attribute(self.name, tuple(sorted(set(spelling.values()), key=by_value)))
             categories = [label and spelling[label] for label in categories]
+            there = {category for category, count in zip(categories, counts, strict=True) if category and count}
+            attribute = Attribute(self.name, tuple(sorted(there, key=by_value)))
         changed: Counter[tuple[str, str]] = Counter()
         for (label, _, _), category, count in zip(self._found, categories, counts, strict=True):
             if category is not None and category != label and self._edges is None:
@@ -120,12 +121,37 @@ class LabelColumn:
         notes = [f"{n} labels {quoted(label)} read as {quoted(category)}" for (label, category), n in changed.items()]
         return attribute, _codes(categories, attribute.categories)[numbers], notes
 
+    def missing(self, numbers: np.ndarray) -> np.ndarray:
+        """Whether each image lacks a label, bool [N]."""
+        return np.array([category is None for _, category, _ in self._found], bool)[numbers]
+
     def distinct(self, numbers: np.ndarray) -> np.ndarray:
-        """Codes int32 [N] (-1: missing) of labels of which there may be any number, such as people."""
+        """Codes int32 [N] of labels of which there may be any number, such as people; none is missing."""
         labels = [label for _, label, _ in self._found]
         return _codes(labels, sorted({label for label in labels if label is not None}))[numbers]
 
 
 def _codes(labels: Sequence[str | None], order: Sequence[str]) -> np.ndarray:
     code = {label: i for i, label in enumerate(order)}
-    return np.array([-1 if label is None else code[label] for label in labels], np.int32)
+    return np.array([-1 if label is None else code.get(label, -1) for label in labels], np.int32)
+
+
+def complete_rows(columns: Sequence[LabelColumn], numbers: np.ndarray, file: str) -> tuple[np.ndarray, list[str]]:
+    """The rows in which no label is missing, int [M], and a sentence about the others if there are any.
+
+    Args:
+        columns: K of them.
+        numbers: of the text of each image in each column, int [K, N].
+        file: of the labels, for messages.
+
+    Raises:
+        InputError: every row lacks a label.
+    """
+    lacking = {column.name: column.missing(mine) for column, mine in zip(columns, numbers, strict=True)}
+    out = np.any(list(lacking.values()), axis=0)
+    counts = ", ".join(f"{name} {mask.sum()}" for name, mask in lacking.items() if mask.any())
+    if out.all():
+        remedy = "choose other attributes"
+        raise InputError(f"not one image has every label (missing: {counts})", file=file, remedy=remedy)
+    notes = [f"{out.sum()} images were left out because a label is missing ({counts})"] if out.any() else []
+    return np.flatnonzero(~out), notes

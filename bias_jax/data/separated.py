@@ -111,7 +111,8 @@ class _Records:
             remedy = "rename or delete all but one of them"
         elif any("\0" in name for name in header):
             problem = "holds null bytes where the header should be: no text, or UTF-16 without its mark"
-            remedy = "save it as CSV in UTF-8, or pass --encoding utf-16-le"
+            order = "be" if header[0].startswith("\0") else "le"  # the null byte of a letter comes first or last
+            remedy = f"save it as CSV in UTF-8, or pass --encoding utf-16-{order}"
         else:
             found = ", ".join(name if len(name) < 60 else quoted(name) for name in header[:50]) or "nothing"
             problem = f"column {column!r} is missing (found: {found})"

@@ -7,13 +7,12 @@ to see them all.
 import math
 from array import array
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import numpy as np
 
 from bias_jax.data.attributes import Attribute
 from bias_jax.data.dataset import FaceDataset
-from bias_jax.data.label_columns import LabelColumn
+from bias_jax.data.label_columns import LabelColumn, complete_rows
 from bias_jax.data.labels import LabelRules, trimmed
 from bias_jax.data.separated import table_rows
 from bias_jax.data.stores import ImageStore
@@ -107,9 +106,12 @@ def read_table(
     if not names:
         raise InputError("no usable image is listed", file=tables[0].name, remedy="check that the download is complete")
     texts = np.array(found).reshape(len(names), len(columns)).T
+    kept, told = complete_rows(columns, texts, tables[0].name)
+    if told:
+        texts, names, rows = texts[:, kept], [names[i] for i in kept], [rows[i] for i in kept]
     finished = [column.finish(texts[i]) for i, column in enumerate(columns[: len(attributes)])]
     people = columns[-1].distinct(texts[-1]) if group_column else None
-    notes = [note for _, _, told in finished for note in told]
+    notes = [note for *_, changed in finished for note in changed] + told
     if absent:
         notes.append(f"{len(absent)} listed images are absent and were skipped, the first {absent[0]!r}")
     dataset = FaceDataset(
@@ -128,28 +130,4 @@ def read_table(
         problem = f"{' x '.join(a.name for a in dataset.attributes)} make {math.prod(sizes):,} groups"
         remedy = "choose fewer attributes, or those with few categories"
         raise InputError(problem, file=tables[0].name, remedy=remedy)
-    return leave_out_missing(dataset, tables[0].name, group_column)
-
-
-def leave_out_missing(dataset: FaceDataset, file: str, group_column: str = "people") -> FaceDataset:
-    """The images of which every label is known (none is -1), and a note of how many were left out.
-
-    Args:
-        dataset: labels, and people if there are any, with -1 where they are missing.
-        file: that holds the labels, for messages.
-        group_column: what people are called in the note.
-
-    Raises:
-        InputError: no image is left.
-    """
-    columns = dict(dataset.labels) | ({} if dataset.people is None else {group_column: dataset.people})
-    lacking = {name: codes < 0 for name, codes in columns.items() if (codes < 0).any()}
-    if not lacking:
-        return dataset
-    out = np.any(list(lacking.values()), axis=0)
-    counts = ", ".join(f"{name} {mask.sum()}" for name, mask in lacking.items())
-    if out.all():
-        remedy = "choose other attributes"
-        raise InputError(f"not one image has every label (missing: {counts})", file=file, remedy=remedy)
-    note = f"{out.sum()} images were left out because a label is missing ({counts})"
-    return replace(dataset.take(np.flatnonzero(~out)), notes=(*dataset.notes, note))
+    return dataset

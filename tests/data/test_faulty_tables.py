@@ -26,12 +26,12 @@ def pictures(tmp_path_factory):
 def read(pictures, tmp_path):
     """Reads a table, given as a path or as its bytes, of the 48 pictures."""
 
-    def reader(table, attributes=("race", "gender"), **options):
+    def reader(table, attributes=("race", "gender"), skip_unreadable=False, **options):
         if isinstance(table, bytes):
             (tmp_path / "own.csv").write_bytes(table)
             table = tmp_path / "own.csv"
         config = DataConfig(data="table", table=str(table), data_dir=str(pictures), attributes=attributes, **options)
-        return read_faces(config, RunConfig(), subset=False)
+        return read_faces(config, RunConfig(skip_unreadable=skip_unreadable), subset=False)
 
     return reader
 
@@ -192,6 +192,7 @@ OTHERWISE = {
     "another separator": (("sep=:\n" + text(":")), r"row 1: separates fields by ':'"),
     "a column twice, one name in white space": (text(header=("file", "race", " race ")), "columns 2 and 3 are both"),
     "null bytes for UTF-16": (text().encode("utf-16-le"), r"row 1: holds null bytes .*--encoding utf-16-le"),
+    "null bytes for UTF-16, big endian": (text(";").encode("utf-16-be"), r"row 1: .*--encoding utf-16-be"),
     "a header below many lines": ("made by hand\n\n# a; b; c\n" + text(), r"row 1: .*made by hand.*--skip-lines 3"),
     "nothing": (b"", r"row 1: column 'file' is missing \(found: nothing\)"),
     "nothing but empty rows": ("\n,,\n\n", r"row 1: column 'file' is missing \(found: nothing\)"),
@@ -261,6 +262,20 @@ def test_people(read):
     assert left.notes == ("1 images were left out because a label is missing (who 1)",)
     with pytest.raises(InputError, match="column 'name' is missing"):
         read(text(header=header, rows=rows).encode(), group_column="name")
+
+
+def test_categories_are_those_of_the_images_that_are_left(read, pictures):
+    rows = [(a, "Other" if i == 7 else b, "nan" if i == 7 else c) for i, (a, b, c) in enumerate(ROWS)]
+    rows.append(("absent.jpg", "Martian", "Male"))
+    with pytest.raises(InputError, match=r"row 9: gender is missing \('nan'\)"):
+        read(text(rows=rows).encode())
+    faces = read(text(rows=rows).encode(), missing="drop", skip_unreadable=True)
+    assert len(faces) == 47 and faces.attributes[0].categories == ("Black", "White") and faces.rows[6:8] == (8, 10)
+    assert faces.read_bytes(7) == (pictures / "09.jpg").read_bytes()
+    assert faces.notes == (
+        "1 images were left out because a label is missing (gender 1)",
+        "1 listed images are absent and were skipped, the first 'absent.jpg'",
+    )
 
 
 def test_no_image_is_left(read):
