@@ -20,6 +20,11 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
+def quoted(text: str, longest: int = 60) -> str:
+    """Text of a stranger in quotes, cut, for a message."""
+    return repr(text if len(text) <= longest else text[: longest - 3] + "...")
+
+
 def run(program: Callable[[], int]) -> int:
     """Run a program; bad input becomes one line on standard error and exit status 2."""
     try:

@@ -17,7 +17,8 @@ import numpy as np
 from bias_jax.data import read_fairface, read_utkface
 from bias_jax.data.checking import SplitCheck, check_split, duplicates, official_differences
 from bias_jax.data.fairface import SPLITS
-from bias_jax.data.table import Table, table_rows
+from bias_jax.data.separated import table_rows
+from bias_jax.data.text_files import Table
 from bias_jax.errors import InputError
 from bias_jax.report import group_counts
 from bias_jax.results import save_columns
@@ -76,6 +77,8 @@ def _kind(message: str) -> str:
     for text, kind in (
         ("spreadsheet", "age mangled by a spreadsheet (--repair-labels accepts them)"),
         ("is not one of", "label outside the vocabulary"),
+        ("in case alone", "label in another case (--merge-case accepts it)"),
+        ("is missing", "label that is missing (--missing drop leaves the image out)"),
         ("listed but absent", "image listed but absent"),
         ("leaves the data directory", "path outside the data directory"),
         ("listed twice", "image listed twice"),
@@ -90,11 +93,11 @@ def service_test_notes(directory: Path, split: str) -> list[str]:
     """How unevenly the undocumented column falls on groups; nothing is ever filtered by it."""
     path = directory / f"fairface_label_{split}.csv"
     try:
-        rows = [record for _, record in table_rows(Table.file(path), ["service_test", "race", "gender"])]
+        rows = [fields for _, fields in table_rows(Table.file(path), ["service_test", "race", "gender"])]
     except InputError:
         return []
-    totals = Counter((r["race"], r["gender"]) for r in rows)
-    true = Counter((r["race"], r["gender"]) for r in rows if r["service_test"].lower() == "true")
+    totals = Counter((race, gender) for _, race, gender in rows)
+    true = Counter((race, gender) for said, race, gender in rows if said.lower() == "true")
     shares = {group: true[group] / n for group, n in totals.items()}
     low, high = min(shares, key=shares.__getitem__), max(shares, key=shares.__getitem__)
     return [

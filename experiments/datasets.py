@@ -1,7 +1,7 @@
 """The data set that a configuration asks for, and what to say about it."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,14 +14,16 @@ from bias_jax.data import (
     CalibrationConfig,
     FaceDataset,
     FolderImages,
+    LabelRules,
     Table,
     balanced_subset,
     calibration_faces,
-    infer_categories,
     read_fairface,
     read_table,
     read_utkface,
 )
+from bias_jax.data.labels import read_label
+from bias_jax.data.numeric_labels import number
 from bias_jax.errors import InputError
 
 log = logging.getLogger("bias_jax.experiments")
@@ -45,10 +47,16 @@ class DataConfig:
 
     data: Literal["calibration", "fairface", "utkface", "table"] = "calibration"  # which images
     data_dir: str = ""  # folder or zip of the data set; for --data table, of the images (default: the CSV's)
-    table: str = ""  # CSV of images and labels, for --data table
+    table: str = ""  # CSV (separated by , ; tab or |) of images and labels, for --data table
     image_column: str = "file"  # its column with the images' paths, relative to --data-dir
     attributes: tuple[str, ...] = ()  # its columns with attributes, 1 to 6; their categories are sorted
     categories: tuple[str, ...] = ()  # order of an attribute's categories, e.g. age=young|old,size=s|m|l
+    bins: tuple[str, ...] = ()  # categories of a column of numbers, by their first values, e.g. age=0,18,40,65
+    missing: Literal["refuse", "drop"] = "refuse"  # where a label is empty, nan, NA ...: end, or leave the image out
+    merge_case: bool = False  # labels that differ in case alone are one (male, Male)
+    group_column: str = ""  # column of who is on each image, for several images of one person
+    encoding: str = ""  # of a table without byte order mark, e.g. cp1252 (default: utf-8)
+    skip_lines: int = 0  # lines above the header of a table
     padding: Literal["0.25", "1.25"] = "0.25"  # FairFace crop, where --data-dir holds both
     splits: Literal["train", "val", "both"] = "train"  # FairFace splits to draw from
     per_group: int | None = None  # images per intersectional group at most (default: 128, calibration: 10)
@@ -59,6 +67,16 @@ class DataConfig:
             "--per-group must be positive": self.per_group is None or self.per_group > 0,
             f"--data {self.data} needs --data-dir": self.data not in ("fairface", "utkface") or bool(self.data_dir),
             "--data table needs --table": self.data != "table" or bool(self.table),
+            "--skip-lines must not be negative": self.skip_lines >= 0,
+            **{
+                f"{option} is for --data table and --data fairface": self.data in ("table", "fairface") or not given
+                for option, given in (
+                    ("--group-column", self.group_column),
+                    ("--encoding", self.encoding),
+                    ("--skip-lines", self.skip_lines),
+                )
+            },
+            "--bins is for --data table": self.data == "table" or not self.bins,
             "--data table needs 1 to 6 --attributes": self.data != "table" or 1 <= len(set(self.attributes)) <= 6,
         })  # fmt: skip
 
@@ -80,18 +98,23 @@ def read_faces(config: DataConfig, run: RunConfig, *, subset: bool = True) -> Fa
     Raises:
         InputError: naming file, row and way out.
     """
+    rules = LabelRules(config.missing, config.merge_case, given_bins(config.bins))
     if config.data == "calibration":
         planted = CalibrationConfig(per_group=config.per_group or CalibrationConfig.per_group)
         faces = calibration_faces(planted, run.seed)
     elif config.data == "utkface":
         faces = read_utkface(config.data_dir)
     elif config.data == "table":
-        faces = _user_table(config, run.skip_unreadable)
+        faces = _user_table(config, rules, run.skip_unreadable)
     else:
         faces = read_fairface(
             config.data_dir,
             splits=config.splits,
             padding=config.padding,
+            rules=rules,
+            group_column=config.group_column,
+            encoding=config.encoding,
+            skip_lines=config.skip_lines,
             skip_unreadable=run.skip_unreadable,
             repair_labels=config.repair_labels,
         )
@@ -101,28 +124,63 @@ def read_faces(config: DataConfig, run: RunConfig, *, subset: bool = True) -> Fa
     return faces
 
 
-def _user_table(config: DataConfig, skip_unreadable: bool) -> FaceDataset:
-    """Anybody's images: a CSV with a column of paths and one column per attribute."""
+def _user_table(config: DataConfig, rules: LabelRules, skip_unreadable: bool) -> FaceDataset:
+    """Anybody's images: a table with a column of paths and one column per attribute."""
     path = Path(config.table)
-    table = Table.file(path)
-    given = dict(entry.partition("=")[::2] for entry in config.categories)
-    if unknown := set(given) - set(config.attributes):
-        remedy = "list it in --attributes as well"
-        raise InputError(f"--categories names {sorted(unknown)[0]!r}, which is no attribute", remedy=remedy)
-    attributes = []
-    for name in config.attributes:
-        if name in given:
-            attributes.append(Attribute(name, tuple(given[name].split("|"))))
-        else:
-            attributes.append(infer_categories([table], name))
-        if len(attributes[-1].categories) < 2:
-            problem = f"attribute {name!r} has only the category {', '.join(attributes[-1].categories)!r}"
-            raise InputError(problem, file=path, remedy="choose attributes that vary")
-    return read_table(
-        [table],
+    given = given_categories(config.categories)
+    for option, names in (("categories", given), ("bins", rules.bins)):
+        if unknown := sorted(set(names) - set(config.attributes)):
+            remedy = "list it in --attributes as well"
+            raise InputError(f"--{option} names {unknown[0]!r}, which is no attribute", remedy=remedy)
+    if twice := sorted(set(given) & set(rules.bins)):
+        raise InputError(f"{twice[0]!r} has both --categories and --bins", remedy="leave one of them out")
+    faces = read_table(
+        [Table.file(path, config.encoding, config.skip_lines)],
         FolderImages(Path(config.data_dir or path.parent)),
-        attributes,
+        [given.get(name, name) for name in dict.fromkeys(config.attributes)],
         name="table",
         image_column=config.image_column,
+        group_column=config.group_column,
+        rules=rules,
         skip_unreadable=skip_unreadable,
     )
+    for attribute in faces.attributes:
+        if len(attribute.categories) < 2:
+            problem = f"attribute {attribute.name!r} has only the category {', '.join(attribute.categories)!r}"
+            raise InputError(problem, file=path, remedy="choose attributes that vary")
+    return faces
+
+
+def given_categories(entries: Sequence[str]) -> dict[str, Attribute]:
+    """Attributes with their categories in an order, from ``age=young|old``.
+
+    Raises:
+        InputError: an attribute without name or categories, or one of them twice.
+    """
+    attributes: dict[str, Attribute] = {}
+    for entry in entries:
+        name, _, text = entry.partition("=")
+        categories = tuple(read_label(category, name) for category in text.split("|"))
+        if not name or not all(categories) or len(set(categories)) < len(categories) or name in attributes:
+            remedy = "give each attribute once, its categories once, such as age=young|old"
+            raise InputError(f"--categories cannot be {entry!r}", remedy=remedy)
+        attributes[name] = Attribute(name, categories)
+    return attributes
+
+
+def given_bins(entries: Sequence[str]) -> dict[str, tuple[float, ...]]:
+    """First values of bins by attribute, from ``age=0``, ``18``, ``income=0``, ``9``: commas part them all alike.
+
+    Raises:
+        InputError: no attribute, or what is no number.
+    """
+    bins: dict[str, tuple[float, ...]] = {}
+    name = ""
+    for entry in entries:
+        before, equals, text = entry.rpartition("=")
+        name = before.strip() if equals else name
+        value = number(text.strip())
+        if not name or value is None or (equals and name in bins):
+            raise InputError(f"--bins cannot hold {entry!r}", remedy="give numbers, such as --bins age=0,18,40,65")
+        bins[name] = (*bins.get(name, ()), value)
+    return bins

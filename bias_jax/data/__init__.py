@@ -11,6 +11,7 @@ from bias_jax.data.decoding import image_batches as image_batches
 from bias_jax.data.fairface import read_fairface as read_fairface
 from bias_jax.data.label_files import read_descriptions as read_descriptions
 from bias_jax.data.label_files import read_labels as read_labels
+from bias_jax.data.labels import LabelRules as LabelRules
 from bias_jax.data.multilabel import LabelSet as LabelSet
 from bias_jax.data.multilabel import align_labels as align_labels
 from bias_jax.data.multilabel import attribute_labels as attribute_labels
@@ -28,7 +29,6 @@ from bias_jax.data.stimulus_sources import folder_tests as folder_tests
 from bias_jax.data.stimulus_sources import group_categories as group_categories
 from bias_jax.data.stimulus_sources import group_images as group_images
 from bias_jax.data.stores import FolderImages as FolderImages
-from bias_jax.data.table import Table as Table
-from bias_jax.data.table import infer_categories as infer_categories
 from bias_jax.data.table import read_table as read_table
+from bias_jax.data.text_files import Table as Table
 from bias_jax.data.utkface import read_utkface as read_utkface

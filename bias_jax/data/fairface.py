@@ -6,12 +6,15 @@ The labels are the perception of annotators, not self-identification.
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from bias_jax.data.attributes import Attribute
 from bias_jax.data.dataset import FaceDataset
+from bias_jax.data.labels import LabelRules
 from bias_jax.data.stores import FolderImages, ImageStore, ZipImages
-from bias_jax.data.table import Table, read_table
+from bias_jax.data.table import read_table
+from bias_jax.data.text_files import Table
 from bias_jax.errors import InputError
 
 RACE = Attribute(
@@ -32,6 +35,10 @@ def read_fairface(
     *,
     splits: str = "train",
     padding: str = "0.25",
+    rules: LabelRules = LabelRules(),  # noqa: B008 - frozen
+    group_column: str = "",
+    encoding: str = "",
+    skip_lines: int = 0,
     skip_unreadable: bool = False,
     repair_labels: bool = False,
     on_problem: Callable[[InputError], None] | None = None,
@@ -44,6 +51,10 @@ def read_fairface(
             folder prepared by `fairface_tfds`.
         splits: ``train``, ``val`` or ``both``.
         padding: ``0.25`` or ``1.25``, where the path holds both.
+        rules: for labels that are no clean categories.
+        group_column: column of the CSVs that tells who is on each image, if there is one.
+        encoding: of CSVs without a byte order mark (default: utf-8).
+        skip_lines: lines above the header of the CSVs.
         skip_unreadable: leave out listed images that are absent, and say how many.
         repair_labels: accept ages that a spreadsheet turned into dates (``Oct-19`` for ``10-19``).
         on_problem: called with each defective row instead of raising (CSV forms).
@@ -55,21 +66,27 @@ def read_fairface(
     if not root.exists():
         remedy = "give the folder that holds fairface_label_train.csv"
         raise InputError("no such file or directory", file=root, remedy=remedy)
-    if (root / "dataset_info.json").exists():  # prepared by TensorFlow Datasets, whose import takes a second
+    prepared, parquet = (root / "dataset_info.json").exists(), _parquet_folder(root, padding)
+    if group_column and (prepared or parquet):
+        problem = f"holds no label CSV, in which a column {group_column!r} could stand"
+        raise InputError(problem, file=root, remedy="leave --group-column out, or give FairFace's folders and CSVs")
+    if prepared:  # prepared by TensorFlow Datasets, whose import takes a second
         from bias_jax.data.fairface_tfds import read_prepared
 
         return read_prepared(root, splits=splits)
-    if parquet := _parquet_folder(root, padding):
+    if parquet:
         from bias_jax.data.fairface_parquet import read_parquet
 
-        return read_parquet(parquet, splits=splits)
+        return read_parquet(parquet, splits=splits, rules=rules)
     tables, images = _official_form(root, SPLITS[splits])
     return read_table(
-        tables,
+        [replace(table, encoding=encoding, skip_lines=skip_lines) for table in tables],
         images,
         ATTRIBUTES,
         name="fairface",
-        restore=lambda attribute, text: unmangle_age(text) if attribute is AGE else None,
+        group_column=group_column,
+        rules=rules,
+        restore=lambda attribute, label: unmangle_age(label) if attribute is AGE else None,
         repair_labels=repair_labels,
         skip_unreadable=skip_unreadable,
         on_problem=on_problem,

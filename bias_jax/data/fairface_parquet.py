@@ -12,16 +12,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bias_jax.data.dataset import FaceDataset
+from bias_jax.data.label_columns import LabelColumn, complete_rows
+from bias_jax.data.labels import LabelRules
 from bias_jax.errors import InputError
 
 _FILE_PREFIX = {"train": "train", "val": "validation"}
 
 
-def read_parquet(folder: Path, *, splits: str) -> FaceDataset:
+def read_parquet(folder: Path, *, splits: str, rules: LabelRules) -> FaceDataset:
     """Read ``train-*.parquet`` and ``validation-*.parquet``; the encoded images are held in memory."""
     from bias_jax.data.fairface import ATTRIBUTES, SPLITS
 
-    columns: dict[str, list[np.ndarray]] = {a.name: [] for a in ATTRIBUTES}
+    columns = [LabelColumn(attribute, rules) for attribute in ATTRIBUTES]
+    numbers: list[list[int]] = [[] for _ in columns]
     names: list[str] = []
     encoded: list[bytes] = []
     rows: list[int] = []
@@ -32,8 +35,8 @@ def read_parquet(folder: Path, *, splits: str) -> FaceDataset:
         before = len(names)
         for file in files:
             table = _load(file, [a.name for a in ATTRIBUTES])
-            for attribute in ATTRIBUTES:
-                columns[attribute.name].append(_by_name(table, attribute.name, attribute.categories, file))
+            for column, mine in zip(columns, numbers, strict=True):
+                mine += _numbers(table, column, file)
             for row, image in enumerate(table.column("image").to_pylist(), start=1):
                 if not isinstance(image, dict) or not image.get("bytes"):
                     raise InputError("holds no image bytes", file=file, row=row, remedy="download the file again")
@@ -43,14 +46,18 @@ def read_parquet(folder: Path, *, splits: str) -> FaceDataset:
                 rows.append(row)
     if len(set(names)) < len(names):
         raise InputError("an image is listed twice", file=folder, remedy="remove files that overlap")
+    texts = np.array(numbers, np.int64)
+    kept, told = complete_rows(columns, texts, str(folder))
+    finished = [column.finish(mine) for column, mine in zip(columns, texts[:, kept], strict=True)]
     return FaceDataset(
         name="fairface",
         attributes=ATTRIBUTES,
-        labels={key: np.concatenate(parts) for key, parts in columns.items()},
-        image_names=tuple(names),
-        rows=tuple(rows),
-        read_bytes=lambda i: encoded[i],
+        labels={attribute.name: codes for attribute, codes, _ in finished},
+        image_names=tuple(names[i] for i in kept),
+        rows=tuple(rows[i] for i in kept),
+        read_bytes=lambda i: encoded[kept[i]],
         source=str(folder),
+        notes=(*(note for *_, changed in finished for note in changed), *told),
     )
 
 
@@ -66,22 +73,24 @@ def _load(file: Path, labels: list[str]) -> pa.Table:
     return table
 
 
-def _by_name(table: pa.Table, column: str, categories: tuple[str, ...], file: Path) -> np.ndarray:
-    """Category numbers in our order, from text or from integers whose names the metadata tell."""
-    values = table.column(column).to_pylist()
-    if values and isinstance(values[0], str):
-        texts = values
-    else:
-        stored = _class_names(table.schema.metadata or {}, column)
-        if stored is None:
-            remedy = "use a file whose metadata name the classes; their order cannot be guessed"
-            raise InputError(f"does not say what the integers of {column!r} mean", file=file, remedy=remedy)
-        texts = [stored[v] if isinstance(v, int) and 0 <= v < len(stored) else v for v in values]
-    for row, text in enumerate(texts, start=1):
-        if text not in categories:
-            problem = f"{column} {text!r} is not one of {', '.join(categories)}"
-            raise InputError(problem, file=file, row=row, remedy="use FairFace's labels")
-    return np.array([categories.index(text) for text in texts], dtype=np.int32)
+def _numbers(table: pa.Table, column: LabelColumn, file: Path) -> list[int]:
+    """What each row has in a column of labels: text, or integers whose names the metadata tell."""
+    values = table.column(column.name).to_pylist()
+    texts = [text for text in values if isinstance(text, str)]
+    stored = [] if texts else _class_names(table.schema.metadata or {}, column.name)
+    if stored is None:
+        remedy = "use a file whose metadata name the classes; their order cannot be guessed"
+        raise InputError(f"does not say what the integers of {column.name!r} mean", file=file, remedy=remedy)
+    return [column.number(_text(value, stored), (str(file), row)) for row, value in enumerate(values, start=1)]
+
+
+def _text(value: object, names: list[str]) -> str:
+    """The label that a value is; -1 is how the hub's data sets say that there is none."""
+    if value is None or value == -1 or value != value:
+        return ""
+    if isinstance(value, int | float) and value in range(len(names)):  # whole floats are integers that had gaps
+        return names[int(value)]
+    return str(value)
 
 
 def _class_names(metadata: dict[bytes, bytes], column: str) -> list[str] | None:

@@ -4,21 +4,23 @@ Open Images verifies only some classes of each image: a class that is not listed
 have confidence 1 (present) or 0 (verified absent); a machine's confidence is a fraction, and never means absent.
 """
 
-import csv
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from scipy.sparse import csr_array
 
+from bias_jax.data.labels import is_missing, one_spelling, read_label, trimmed
 from bias_jax.data.multilabel import LabelSet
-from bias_jax.data.table import Table, table_rows
+from bias_jax.data.separated import header_of, table_rows
+from bias_jax.data.text_files import Table
 from bias_jax.errors import InputError
 
 SEPARATORS = ("|", ";", ",", " ")  # of several labels in one field: the first of them that occurs in the file
 IMAGE_COLUMNS = ("image", "image_id", "file")
+TUNING = ("image", "labels")  # columns of tuning labels, which have no header
 
 
 def read_labels(
@@ -45,31 +47,34 @@ def read_labels(
         InputError: naming file, row and way out.
     """
     table = Table.file(Path(path))
-    header = _first_row(table)
+    header = header_of(table)
     triples = _Triples(str(path))
     if {"ImageID", "LabelName"} <= set(header):
-        _read_open_images(table, triples, machine_confidence, by_machine=False)
+        _read_open_images(table, header, triples, machine_confidence, by_machine=False)
     elif "labels" in header:
         column = next((name for name in IMAGE_COLUMNS if name in header), IMAGE_COLUMNS[0])
-        _read_lists(table, triples, table_rows(table, [column, "labels"]), column, None)
+        _read_lists(table, triples, table_rows(table, [column, "labels"]), None)
     elif len(header) == 2:
-        _read_lists(table, triples, table_rows(table, [], ["image", "labels"]), "image", " ")
+        _read_lists(table, triples, table_rows(table, TUNING, TUNING), " ")
     else:
         problem = f"has the columns {', '.join(header) or 'of no header'}"
         remedy = "give ImageID,Source,LabelName,Confidence, or image,labels, or tuning labels without header"
         raise InputError(problem, file=path, row=1, remedy=remedy)
     if machine is not None:
-        _read_open_images(Table.file(Path(machine)), triples, machine_confidence, by_machine=True)
+        further = Table.file(Path(machine))
+        _read_open_images(further, header_of(further), triples, machine_confidence, by_machine=True)
     return triples.finish(read_descriptions(descriptions) if descriptions is not None else {})
 
 
 def read_descriptions(path: str | Path) -> dict[str, str]:
     """Label code -> display name; a name that two codes share gets its code added."""
     names: dict[str, str] = {}
-    for row, record in table_rows(Table.file(Path(path)), [], ["code", "name"]):
-        if not record["code"] or not record["name"]:
+    columns = "code", "name"
+    for row, fields in table_rows(Table.file(Path(path)), columns, columns):
+        code, name = (read_label(text, what, (str(path), row)) for text, what in zip(fields, columns, strict=True))
+        if not code or not name:
             raise InputError("code or name is empty", file=path, row=row, remedy="mend or delete the row")
-        names[record["code"]] = record["name"]
+        names[code] = name
     shared = {name for name, number in Counter(names.values()).items() if number > 1}
     return {code: f"{name} ({code})" if name in shared else name for code, name in names.items()}
 
@@ -128,43 +133,52 @@ class _Triples:
         return LabelSet(tuple(self.images), classes, values, self.source, tuple(self.first_rows), tuple(notes))
 
 
-def _first_row(table: Table) -> list[str]:
-    """Fields of the first row, which may be a header or not."""
-    next(table_rows(table, []), None)  # raises what is wrong with the file
-    lines = table.open()[: 2**16].decode("utf-8-sig", "replace").splitlines()
-    return next(csv.reader(lines), [])
-
-
-def _read_open_images(table: Table, triples: _Triples, least: float, *, by_machine: bool) -> None:
-    for row, record in table_rows(table, ["ImageID", "LabelName", "Confidence"]):
+def _read_open_images(
+    table: Table, header: Sequence[str], triples: _Triples, least: float, *, by_machine: bool
+) -> None:
+    columns = ["ImageID", "LabelName", "Confidence", *(["Source"] if "Source" in header else [])]
+    for row, (image, code, said, *source) in table_rows(table, columns):
         try:
-            confidence = float(record["Confidence"])
+            confidence = float(said)
         except ValueError:
             confidence = -1.0
         if not 0.0 <= confidence <= 1.0:
-            problem = f"confidence {record['Confidence']!r} is not a number from 0 to 1"
+            problem = f"confidence {said!r} is not a number from 0 to 1"
             raise InputError(problem, file=table.name, row=row, remedy="mend or delete the row")
-        if not record["LabelName"]:
-            raise InputError("label is empty", file=table.name, row=row, remedy="mend or delete the row")
-        image = triples.image(record["ImageID"], row, table.name)
-        guessed = by_machine or record.get("Source") == "machine" or 0.0 < confidence < 1.0
+        label = code if code in triples.classes else _label(code, table, row)
+        number = triples.image(trimmed(image), row, table.name)
+        guessed = by_machine or source == ["machine"] or 0.0 < confidence < 1.0
         if guessed and confidence < least:
             triples.unsure += 1
         else:
-            triples.add(image, record["LabelName"], 1 if confidence > 0 else -1, guessed)
+            triples.add(number, label, 1 if confidence > 0 else -1, guessed)
+
+
+def _label(text: str, table: Table, row: int) -> str:
+    label = read_label(text, "label", (table.name, row))
+    if is_missing(label):
+        problem, remedy = ("label is empty", "mend or delete the row") if not label else (
+            f"label {label!r} stands for a missing value", "leave the field empty where an image has no label"
+        )  # fmt: skip
+        raise InputError(problem, file=table.name, row=row, remedy=remedy)
+    return label
 
 
 def _read_lists(
-    table: Table, triples: _Triples, rows: Iterator[tuple[int, dict[str, str]]], column: str, separator: str | None
+    table: Table, triples: _Triples, rows: Iterator[tuple[int, tuple[str, ...]]], separator: str | None
 ) -> None:
-    records = list(rows)
+    records = [(row, trimmed(image), trimmed(labels)) for row, (image, labels) in rows]
     if separator is None:
-        separator = next((s for s in SEPARATORS if any(s in record["labels"] for _, record in records)), " ")
-    for row, record in records:
-        if record[column] in triples.images:
-            problem = f"image {record[column]!r} is listed twice"
+        separator = next((s for s in SEPARATORS if any(s in labels for *_, labels in records)), " ")
+    first: dict[str, tuple[str, int]] = {}
+    for row, image, labels in records:
+        if image in triples.images:
+            problem = f"image {image!r} is listed twice"
             raise InputError(problem, file=table.name, row=row, remedy="join its labels in one row")
-        image = triples.image(record[column], row, table.name)
-        for label in record["labels"].split(separator):
-            if label.strip():
-                triples.add(image, label.strip(), 1, False)
+        number = triples.image(image, row, table.name)
+        for text in labels.split(separator):
+            if trimmed(text):
+                label = _label(text, table, row)
+                first.setdefault(label, (table.name, row))
+                triples.add(number, label, 1, False)
+    one_spelling(first, "label", remedy="so that they are one label")

@@ -1,92 +1,37 @@
-"""From a CSV of images and labels to a data set: the general reader behind every folder with labels.
+"""From tables of images and labels to a data set: the general reader behind every folder with labels.
 
 Every defect is reported with file and row. In strict reading the first one ends it; a checker passes `on_problem`
 to see them all.
 """
 
-import csv
-import io
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+import math
+from array import array
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from bias_jax.data.attributes import Attribute
 from bias_jax.data.dataset import FaceDataset
+from bias_jax.data.label_columns import LabelColumn, complete_rows
+from bias_jax.data.labels import LabelRules, trimmed
+from bias_jax.data.separated import table_rows
 from bias_jax.data.stores import ImageStore
+from bias_jax.data.text_files import Table
 from bias_jax.errors import InputError
 
-csv.field_size_limit(2**20)
-
-
-@dataclass(frozen=True)
-class Table:
-    """A CSV, on disk or inside an archive."""
-
-    name: str  # for messages
-    open: Callable[[], bytes]
-
-    @classmethod
-    def file(cls, path: Path) -> "Table":
-        return cls(str(path), path.read_bytes)
-
-
-def table_rows(
-    table: Table, needed: Sequence[str], names: Sequence[str] | None = None
-) -> Iterator[tuple[int, dict[str, str]]]:
-    """Rows with their line numbers (the header is row 1), which must have the needed columns.
-
-    Args:
-        table: the file.
-        needed: columns that must be there.
-        names: of the columns of a file without header.
-
-    Raises:
-        InputError: no such file, not CSV in UTF-8, a column missing, or a row with too few or too many fields.
-    """
-    try:
-        text = io.TextIOWrapper(io.BytesIO(table.open()), "utf-8-sig", newline="")  # decoded bit by bit: less memory
-        reader = csv.DictReader(text, names, strict=True)
-        header = list(reader.fieldnames or ())
-        missing = [column for column in needed if column not in header]
-        if missing:
-            problem = f"column {missing[0]!r} is missing (found: {', '.join(header) or 'nothing'})"
-            raise InputError(problem, file=table.name, row=1, remedy="add the column, or name another one")
-        for record in reader:
-            if None in record or any(value is None for value in record.values()):
-                problem = f"expected {len(header)} fields"
-                raise InputError(problem, file=table.name, row=reader.line_num, remedy="mend or delete the row")
-            yield reader.line_num, record
-    except FileNotFoundError:
-        raise InputError("no such file", file=table.name, remedy="put the label file there") from None
-    except (UnicodeDecodeError, csv.Error, OSError) as error:
-        remedy = "save it as CSV in UTF-8"
-        raise InputError(f"cannot be read as CSV in UTF-8 ({error})", file=table.name, remedy=remedy) from None
-
-
-def infer_categories(tables: Sequence[Table], name: str) -> Attribute:
-    """The values of a column, sorted: numbers by value, text alphabetically."""
-
-    def order(text: str) -> tuple[bool, float, str]:
-        try:
-            return False, float(text), text
-        except ValueError:
-            return True, 0.0, text
-
-    values = {record[name] for table in tables for _, record in table_rows(table, [name])}
-    return Attribute(name, tuple(sorted(values, key=order)))
+MOST_GROUPS = 2**16  # more categories together are a mistake, and would fill the memory
 
 
 def read_table(
     tables: Sequence[Table],
     images: ImageStore,
-    attributes: Sequence[Attribute],
+    attributes: Sequence[Attribute | str],
     *,
     name: str,
     image_column: str = "file",
-    restore: Callable[[Attribute, str], str | None] = lambda attribute, text: None,
+    group_column: str = "",
+    rules: LabelRules = LabelRules(),  # noqa: B008 - frozen
+    restore: Callable[[Attribute, str], str | None] = lambda attribute, label: None,
     repair_labels: bool = False,
     skip_unreadable: bool = False,
     on_problem: Callable[[InputError], None] | None = None,
@@ -94,39 +39,37 @@ def read_table(
     """Read labels, and check that every listed image exists inside the store; images are decoded later.
 
     Args:
-        tables: CSV files.
+        tables: files of separated text.
         images: where the images are.
-        attributes: with their categories; labels are mapped by name.
+        attributes: with their categories, to which labels are mapped by name; or the name of a column alone, whose
+            labels then are the categories: numbers by value, text alphabetically.
         name: of the data set.
         image_column: column with the images' relative names.
+        group_column: column that tells who is on each image, if there is one.
+        rules: for labels that are no clean categories.
         restore: what a mangled label was before (or None); used if `repair_labels`, otherwise told.
         repair_labels: accept labels that `restore` understands.
         skip_unreadable: leave out listed images that are absent, and say how many.
         on_problem: called with each defect, whose row is then left out; None raises the first.
+
+    Raises:
+        InputError: naming file, row and way out.
     """
-    columns: dict[str, list[int]] = {a.name: [] for a in attributes}
-    codes = {a.name: {text: i for i, text in enumerate(a.categories)} for a in attributes}
+    columns = [LabelColumn(attribute, rules, restore, repair_labels) for attribute in attributes]
+    if group_column:
+        columns.append(LabelColumn(group_column, LabelRules(missing=rules.missing)))
+    known = [column.known for column in columns]
+    found = array("q")  # image by image, of each column the number of its text
     names: list[str] = []
     rows: list[int] = []
     absent: list[str] = []
-    repaired: Counter[tuple[str, str]] = Counter()
     seen: set[str] = set()
-
-    def encode(attribute: Attribute, text: str, table: Table, row: int) -> int:
-        if text in codes[attribute.name]:
-            return codes[attribute.name][text]
-        original = restore(attribute, text)
-        if original is None:
-            problem = f"{attribute.name} {text!r} is not one of {', '.join(attribute.categories)}"
-            raise InputError(problem, file=table.name, row=row, remedy="correct the label or delete the row")
-        if not repair_labels:
-            problem = f"{attribute.name} {text!r} is {original!r} after a spreadsheet took it for a date"
-            raise InputError(problem, file=table.name, row=row, remedy="use the original file, or pass --repair-labels")
-        repaired[text, original] += 1
-        return codes[attribute.name][original]
 
     def locate(image: str, table: Table, row: int) -> bool:
         """Whether the image is there; absent ones are skipped or raised."""
+        if not image:
+            problem = f"column {image_column!r} names no image"
+            raise InputError(problem, file=table.name, row=row, remedy="fill it in, or delete the row")
         if not images.inside(image):
             remedy = f"list only images inside {images.source}"
             raise InputError(f"path {image!r} leaves the data directory", file=table.name, row=row, remedy=remedy)
@@ -141,34 +84,50 @@ def read_table(
         absent.append(image)
         return False
 
-    def take(record: Mapping[str, str], table: Table, row: int) -> None:
-        values = {a.name: encode(a, record[a.name], table, row) for a in attributes}
-        if locate(record[image_column], table, row):
-            names.append(record[image_column])
+    def take(image: str, labels: Sequence[str], table: Table, row: int) -> None:
+        try:  # nearly every text came up before
+            numbers = [numbered[text] for numbered, text in zip(known, labels, strict=True)]
+        except KeyError:
+            place = table.name, row
+            numbers = [column.number(text, place) for column, text in zip(columns, labels, strict=True)]
+        if locate(image, table, row):
+            names.append(image)
             rows.append(row)
-            for key, value in values.items():
-                columns[key].append(value)
+            found.extend(numbers)
 
     for table in tables:
-        for row, record in table_rows(table, [image_column, *columns]):
+        for row, (image, *labels) in table_rows(table, [image_column, *(column.name for column in columns)]):
             try:
-                take(record, table, row)
+                take(trimmed(image), labels, table, row)
             except InputError as error:
                 if on_problem is None:
                     raise
                 on_problem(error)
     if not names:
         raise InputError("no usable image is listed", file=tables[0].name, remedy="check that the download is complete")
-    notes = [f"{n} labels {text!r} read as {original!r}" for (text, original), n in repaired.items()]
+    texts = np.array(found).reshape(len(names), len(columns)).T
+    kept, told = complete_rows(columns, texts, tables[0].name)
+    if told:
+        texts, names, rows = texts[:, kept], [names[i] for i in kept], [rows[i] for i in kept]
+    finished = [column.finish(texts[i]) for i, column in enumerate(columns[: len(attributes)])]
+    people = columns[-1].distinct(texts[-1]) if group_column else None
+    notes = [note for *_, changed in finished for note in changed] + told
     if absent:
         notes.append(f"{len(absent)} listed images are absent and were skipped, the first {absent[0]!r}")
-    return FaceDataset(
+    dataset = FaceDataset(
         name=name,
-        attributes=tuple(attributes),
-        labels={key: np.array(values, dtype=np.int32) for key, values in columns.items()},
+        attributes=tuple(attribute for attribute, _, _ in finished),
+        labels={attribute.name: codes for attribute, codes, _ in finished},
         image_names=tuple(names),
         rows=tuple(rows),
         read_bytes=lambda i: images.read(names[i]),
         source=str(images.source),
         notes=tuple(notes),
+        people=people,
     )
+    sizes = [len(attribute.categories) for attribute in dataset.attributes]
+    if math.prod(sizes) > MOST_GROUPS:
+        problem = f"{' x '.join(a.name for a in dataset.attributes)} make {math.prod(sizes):,} groups"
+        remedy = "choose fewer attributes, or those with few categories"
+        raise InputError(problem, file=tables[0].name, remedy=remedy)
+    return dataset

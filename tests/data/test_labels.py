@@ -69,6 +69,13 @@ def test_one_row_per_image(tmp_path, separator, column):
     assert table(labels) == [[1, 1], [0, 1], [0, 0]]
 
 
+def test_white_space_and_separators_of_the_table(tmp_path):
+    text = "\ufeffimage; labels\n a.jpg ;\xa0Human face | Person\u200b\n;\nb.jpg;Person\n"
+    labels = read_labels(write(tmp_path / "labels.csv", text))
+    assert labels.images == ("a.jpg", "b.jpg") and labels.classes == ("Human face", "Person")
+    assert labels.rows == (2, 4) and table(labels) == [[1, 1], [0, 1]]
+
+
 def test_quoted_lists_with_commas(tmp_path):
     labels = read_labels(write(tmp_path / "labels.csv", 'image,labels\na,"Human face, Person"\n'))
     assert labels.classes == ("Human face", "Person")
@@ -87,8 +94,13 @@ DEFECTS = {
     "no label": (HEADER + "x,verification,,1\n", "row 2: label is empty"),
     "short row": (HEADER + "x,verification\n", "row 2: expected 4 fields"),
     "image twice": ("image,labels\nx,a\nx,b\n", "row 3: image 'x' is listed twice"),
-    "open quote": ('image,labels\nx,"a\n', "cannot be read as CSV"),
-    "not text": (b"image,labels\nx,\xff\xfe\n", "cannot be read as CSV"),
+    "open quote": ('image,labels\nx,"a\n', "row 2: the quote before 'a' is not closed"),
+    "not text": (b"image,labels\nx,\xff\xfe\n", "row 2: is not utf-8"),
+    "missing label": ("image,labels\nx,a|nan\n", "row 2: label 'nan' stands for a missing value"),
+    "control character": ("image,labels\nx,a|b\0c\n", r"row 2: label 'b\x00c' holds a control character"),
+    "case alone": ("image,labels\nx,Dog|Cat\ny,dog\n", "row 3: label 'dog' and 'Dog' (row 2) differ in case alone"),
+    "missing code": (HEADER + "x,verification,NA,1\n", "row 2: label 'NA' stands for a missing value"),
+    "web page": ("<!DOCTYPE html>", "is a web page"),
 }
 
 

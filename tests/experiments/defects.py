@@ -1,6 +1,7 @@
 """Defective inputs, and what a user sees for each; `python -m tests.experiments.defects` prints the table."""
 
 import contextlib
+import gzip
 import io
 import tempfile
 import zipfile
@@ -58,6 +59,24 @@ def table(text: str, *more: str) -> Callable[[Path], list[str]]:
     return build
 
 
+def content(text: bytes) -> Callable[[Path], list[str]]:
+    """A table of sizes as it is on disk."""
+
+    def build(root: Path) -> list[str]:
+        official(root / "data")
+        (root / "data" / "labels.csv").write_bytes(text)
+        return ["--data", "table", "--table", str(root / "data" / "labels.csv"), "--attributes", "size"]
+
+    return build
+
+
+def workbook() -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr("xl/workbook.xml", "<workbook/>")
+    return stream.getvalue()
+
+
 def link_outside(root: Path) -> list[str]:
     official(root / "data")
     (root / "secret.jpg").write_bytes((root / "data/train/1.jpg").read_bytes())
@@ -92,6 +111,7 @@ def plain(*arguments: str) -> Callable[[Path], list[str]]:
 
 
 GOOD = "".join(ROW.format(f"{i}.jpg") for i in (1, 2))
+NUMBERS = "file,size\n" + "".join(f"train/{i}.jpg,{i}\n" for i in range(21))
 PAIR = "file,size\ntrain/1.jpg,small\ntrain/2.jpg,large\n"
 
 # what is wrong -> (how to make it, what the message must say)
@@ -103,20 +123,53 @@ DEFECTS: dict[str, tuple[Callable[[Path], list[str]], str]] = {
     "label file has only a header": (labels(""), "no usable image is listed"),
     "column is missing": (labels("train/1.jpg,20-29,Male\n", "file,age,gender\n"), "row 1: column 'race' is missing"),
     "row is too short": (labels(GOOD + "train/3.jpg,20-29\n"), "row 4: expected 5 fields"),
-    "row is too long": (labels(GOOD + "train/3.jpg,20-29,Male,White,True,x\n"), "row 4: expected 5 fields"),
-    "label file is UTF-16": (
-        lambda r: (
-            [(official(r / "d") / "fairface_label_train.csv").write_text(HEADER, encoding="utf-16")]
-            and ["--data", "fairface", "--data-dir", str(r / "d")]
-        ),
-        "cannot be read as CSV in UTF-8",
+    "row is too long": (labels(GOOD + "train/3.jpg,20-29,Male,White,True,x\n"), "found 6; too many: 'x'"),
+    "label file is no UTF-8": (content(PAIR.replace("small", "groß").encode("cp1252")), "row 2: is not utf-8"),
+    "label file is UTF-16, cut": (content(PAIR.encode("utf-16")[:-1]), "row 3: is not utf-16"),
+    "encoding that does not exist": (table(PAIR, "--attributes", "size", "--encoding", "x"), "no encoding 'x'"),
+    "label file is a web page": (content(b"<!DOCTYPE html><html>Sign in</html>"), "is a web page"),
+    "label file is a Git LFS pointer": (content(b"version https://git-lfs.github.com/spec/v1\n"), "run `git lfs pull`"),
+    "label file is a workbook": (content(workbook()), "is an Excel workbook"),
+    "label file is a damaged gzip": (content(gzip.compress(PAIR.encode())[:-9]), "is damaged gzip"),
+    "lines above the header": (content(b"# exported\n" + PAIR.encode()), "pass --skip-lines 1"),
+    "a column twice": (content(b"file,size,size\n"), "columns 2 and 3 are both called 'size'"),
+    "quote that is not closed": (
+        content(b'file,size\ntrain/1.jpg,small\ntrain/2.jpg,"large\n'),
+        "row 3: the quote before 'large'",
+    ),
+    "quote inside of a label": (content(b'file,size\n1.jpg,sm"all\n'), "row 2: a quote stands inside of the field"),
+    "line break in a label": (content(b'file,size\n1.jpg,"sm\nall"\n'), r"row 2: size 'sm\\nall' holds a line break"),
+    "labels that differ in case": (
+        content(b"file,size\ntrain/1.jpg,small\ntrain/2.jpg,Small\n"),
+        "row 3: size 'Small' and 'small' (row 2) differ in case alone",
+    ),
+    "label is missing": (content(b"file,size\ntrain/1.jpg,NaN\n"), "row 2: size is missing ('NaN')"),
+    "more numbers than categories": (
+        table(NUMBERS, "--attributes", "size", "--skip-unreadable"),
+        "size holds 21 different numbers, from 0 to 20",
+    ),
+    "number below the first bin": (
+        table(PAIR.replace("small", "3"), "--attributes", "size", "--bins", "size=5,9"),
+        "row 2: size '3' lies below the first bin, which begins at 5",
+    ),
+    "text where bins need numbers": (
+        table(PAIR, "--attributes", "size", "--bins", "size=5,9"),
+        "row 2: size 'small' is no number",
+    ),
+    "bins that do not increase": (table(PAIR, "--attributes", "size", "--bins", "size=9,5"), "bins of size"),
+    "person is missing": (
+        table(PAIR.replace("\n", ",\n").replace("size,", "size,who"), "--attributes", "size", "--group-column", "who"),
+        "row 2: who is missing",
     ),
     "label file has null bytes": (labels("train/1.jpg\0,20-29,Male,White,True\n"), "Way out"),
     "image listed but absent": (labels(GOOD + ROW.format("9.jpg")), "row 4: image 'train/9.jpg' is listed but absent"),
     "image listed twice": (labels(GOOD + ROW.format("1.jpg")), "row 4: image 'train/1.jpg' is listed twice"),
     "race outside the vocabulary": (labels(GOOD.replace("White", "Asian", 1)), "row 2: race 'Asian' is not one of"),
-    "label with another case": (labels(GOOD.replace("Male", "male", 1)), "row 2: gender 'male' is not one of"),
-    "age is empty": (labels(GOOD.replace("20-29", "", 1)), "row 2: age '' is not one of"),
+    "label with another case": (
+        labels(GOOD.replace("Male", "male", 1)),
+        "row 2: gender 'male' differs from 'Male' in case",
+    ),
+    "age is empty": (labels(GOOD.replace("20-29", "", 1)), "row 2: age is missing"),
     "age 3-9 mangled": (labels(GOOD.replace("20-29", "03-Sep", 1)), "'3-9' after a spreadsheet"),
     "age 10-19 mangled": (labels(GOOD.replace("20-29", "19-Oct", 1)), "'10-19' after a spreadsheet"),
     "HTML in a label": (labels(GOOD.replace("White", "<script>alert(1)</script>", 1)), "is not one of"),
@@ -124,7 +177,7 @@ DEFECTS: dict[str, tuple[Callable[[Path], list[str]], str]] = {
     "bad row after 100,000 others": (long_table_bad_at_the_end, "row 100002: age 'unknown' is not one of"),
     "path with ..": (labels(ROW.format("../../secret.jpg")), "row 2: path 'train/../../secret.jpg' leaves"),
     "absolute path": (labels("/etc/passwd,20-29,Male,White,True\n"), "row 2: path '/etc/passwd' leaves"),
-    "empty path": (labels(",20-29,Male,White,True\n"), "row 2: path '' leaves the data directory"),
+    "empty path": (labels(",20-29,Male,White,True\n"), "row 2: column 'file' names no image"),
     "symbolic link out of the folder": (link_outside, "row 2: path 'train/1.jpg' leaves the data directory"),
     "image is empty": (image(b""), "image 'train/2.jpg' cannot be decoded"),
     "image is cut short": (image(b"\xff\xd8\xff\xe0\x00\x10JFIF"), "image 'train/2.jpg' cannot be decoded"),
