@@ -63,17 +63,17 @@ def track(items: Iterable[Item], text: str, total: int | None = None, unit: str 
 
 @contextmanager
 def messages() -> Iterator[None]:
-    """What the library logs goes to standard output, as it is, and nowhere else."""
+    """What the library logs goes to standard output, as it is."""
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(logging.Formatter("%(message)s"))
     logger = logging.getLogger("bias_jax")
-    level = logger.level
+    level, propagate = logger.level, logger.propagate
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
-    logger.propagate = False  # absl gives the root logger a handler of its own while it is imported
+    logger.propagate = False  # importing absl gives the root logger a handler: everything would be said twice
     try:
         yield
     finally:
         logger.removeHandler(handler)
         logger.setLevel(level)
-        logger.propagate = True
+        logger.propagate = propagate
