@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bias_jax.data import FaceDataset
+from bias_jax.data import FaceDataset, distinct_images
 from bias_jax.data.decoding import THREADS, decode
 from bias_jax.errors import InputError
 from bias_jax.progress import track
@@ -33,9 +33,10 @@ class ImageSet:
 class Seen:
     """One data set after the first look at it, n images."""
 
-    dataset: FaceDataset  # readable images only
+    dataset: FaceDataset  # readable images only; of labelled ones, equal pictures once
     rows: np.ndarray  # of the image set, int [n]; equal pictures have the same row
     sha256: str  # of names, labels and pixels: two runs with the same digest saw the same data
+    left_out: int = 0  # labelled images, because an equal one is there
 
 
 class _Look(NamedTuple):
@@ -45,18 +46,23 @@ class _Look(NamedTuple):
     digest: bytes  # of the pixels
 
 
-def look(datasets: Sequence[FaceDataset], *, skip_unreadable: bool = False) -> tuple[ImageSet, list[Seen]]:
+def look(
+    datasets: Sequence[FaceDataset], *, skip_unreadable: bool = False, drop_contradictory: bool = False
+) -> tuple[ImageSet, list[Seen]]:
     """Decode every image once, and put the distinct pictures of all data sets into one set.
 
     Args:
         datasets: in the order in which their pictures enter the set; one that is there twice is looked at once.
         skip_unreadable: leave out what cannot be decoded, with a note, instead of refusing it.
+        drop_contradictory: leave out equal pictures with different labels, with a note, instead of refusing them.
 
     Returns:
-        The set, and for each data set what was seen of it.
+        The set, and for each data set what was seen of it. Of a labelled one, equal pictures are there once: else they
+        would stand on both sides of a split, and count as if they were several people.
 
     Raises:
-        InputError: at the first image that cannot be decoded, unless `skip_unreadable`; a data set without any.
+        InputError: at the first image that cannot be decoded, unless `skip_unreadable`; a data set without any; equal
+            pictures of a data set with different labels, unless `drop_contradictory`.
     """
     kept: list[tuple[FaceDataset, int]] = []
     row_of: dict[tuple, int] = {}
@@ -66,28 +72,39 @@ def look(datasets: Sequence[FaceDataset], *, skip_unreadable: bool = False) -> t
     for dataset in datasets:
         if id(dataset) in seen:
             continue
-        digest = hashlib.sha256()
-        rows, readable, unreadable = [], [], []
+        looks, readable, unreadable = [], [], []
         for i, found in enumerate(_looks(dataset, by_bytes, skip_unreadable)):
             if isinstance(found, str):
                 unreadable.append(dataset.image_names[i])
-                continue
-            if found not in row_of:
-                row_of[found] = len(kept)
-                kept.append((dataset, i))
-                sizes.add(found.size)
-            labels = [int(values[i]) for values in dataset.labels.values()]
-            digest.update(f"{dataset.image_names[i]}\x1f{labels}\x1f{found.size}\x1f".encode())
-            digest.update(found.digest)
-            rows.append(row_of[found])
-            readable.append(i)
+            else:
+                looks.append(found)
+                readable.append(i)
         if not readable:
             raise InputError("not one image can be decoded", file=dataset.source, remedy="check the download")
         mine = dataset
         if unreadable:
             note = f"{len(unreadable)} images cannot be decoded and were skipped, the first {unreadable[0]!r}"
             mine = replace(dataset.take(np.array(readable)), notes=(*dataset.notes, note))
-        seen[id(dataset)] = Seen(mine, np.array(rows), digest.hexdigest())
+        if mine.attributes or mine.solo_attributes:
+            number: dict[_Look, int] = {}
+            chosen, notes = distinct_images(
+                mine, np.array([number.setdefault(found, len(number)) for found in looks]), drop_contradictory
+            )
+            if notes:
+                looks, readable = [looks[i] for i in chosen], [readable[i] for i in chosen]
+                mine = replace(mine.take(chosen), notes=(*mine.notes, *notes))
+        digest, rows = hashlib.sha256(), []
+        for i, name, found in zip(readable, mine.image_names, looks, strict=True):
+            if found not in row_of:
+                row_of[found] = len(kept)
+                kept.append((dataset, i))
+                sizes.add(found.size)
+            labels = [int(values[i]) for values in dataset.labels.values()]
+            digest.update(f"{name}\x1f{labels}\x1f{found.size}\x1f".encode())
+            digest.update(found.digest)
+            rows.append(row_of[found])
+        left_out = len(dataset) - len(unreadable) - len(rows)
+        seen[id(dataset)] = Seen(mine, np.array(rows), digest.hexdigest(), left_out)
     pictures = FaceDataset(
         name="pictures",
         attributes=(),

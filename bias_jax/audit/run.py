@@ -45,6 +45,7 @@ class RunConfig:
     batch_size: int = 32  # images per forward pass
     memory_gib: float | None = None  # memory for activations (default: a quarter of the device's)
     skip_unreadable: bool = False  # leave out absent and damaged images and say how many
+    drop_contradictory: bool = False  # leave out pictures that are there twice with different labels
     seed: int = 0  # of everything random: sampling, folds, random weights, training, maps and bootstrap
 
     def __post_init__(self) -> None:
@@ -110,10 +111,12 @@ def _audit(
     config: RunConfig, path: Path, watch: Stopwatch,
 ) -> tuple[list[Work], dict[str, Finished], int]:  # fmt: skip
     start = time.perf_counter()
-    context = Context(config.seed, config.pooling, config.precision)
+    context = Context(config.seed, config.pooling, config.precision, config.drop_contradictory)
     asked = [instrument.pictures(faces, context) for instrument in instruments]
     first = [faces] if faces is not None and any(given is faces for given in asked) else []
-    images, seen = look([*first, *asked], skip_unreadable=config.skip_unreadable)
+    images, seen = look(
+        [*first, *asked], skip_unreadable=config.skip_unreadable, drop_contradictory=config.drop_contradictory
+    )
     seen = seen[len(first) :]
     watch.add("read data", start)
 
@@ -154,6 +157,7 @@ def _audit(
         "weights": audited.title,
         "data": primary.dataset.name,
         "images": len(primary.dataset),
+        "equal_images_left_out": primary.left_out,
         "seed": config.seed,
     }
     directory = RunDirectory(path, identity, about if of_faces or not (path / "run.json").exists() else {})

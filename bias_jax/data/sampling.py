@@ -16,6 +16,16 @@ def _shuffled_members(dataset: FaceDataset, strata: Target, seed: int, purpose: 
     return [np.array(rows, dtype=np.int64) for rows in members]
 
 
+def numbered(values: np.ndarray) -> np.ndarray:
+    """Numbers from 0 of what each value is equal to, in the order of first appearance, int [N].
+
+    >>> numbered(np.array([7, 3, 7, 9])).tolist()
+    [0, 1, 0, 2]
+    """
+    _, first, which = np.unique(values, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[which]
+
+
 def balanced_subset(dataset: FaceDataset, per_group: int, seed: int) -> FaceDataset:
     """At most `per_group` images of every group.
 

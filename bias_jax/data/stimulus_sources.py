@@ -30,6 +30,7 @@ class StimulusRequest:
     name: str
     labels: tuple[str, str, str, str]
     sets: tuple[tuple[Source, ...], ...]  # X, Y, A, B
+    published: bool = False  # by others, whose numbers hold for these images as they are
 
 
 def folder_tests(directory: str | Path, names: Sequence[str] = ()) -> list[StimulusRequest]:
@@ -64,6 +65,7 @@ def folder_tests(directory: str | Path, names: Sequence[str] = ()) -> list[Stimu
             name,
             _labels(root, name, found[name]),
             tuple(folder_images(path, path.relative_to(root).as_posix()) for path in found[name]),
+            _is_published(root, name),
         )
         for name in (names or found)
     ]
@@ -74,10 +76,12 @@ def _complete(folder: Path) -> bool:
 
 
 def _labels(root: Path, name: str, paths: tuple[Path, ...]) -> tuple[str, str, str, str]:
-    x, y, a, b = PUBLISHED_TESTS[name] if name in PUBLISHED_TESTS and not _complete(root / name) else (
-        path.name for path in paths
-    )  # fmt: skip
+    x, y, a, b = PUBLISHED_TESTS[name] if _is_published(root, name) else (path.name for path in paths)
     return x, y, a, b
+
+
+def _is_published(root: Path, name: str) -> bool:
+    return name in PUBLISHED_TESTS and not _complete(root / name)
 
 
 def folder_images(folder: str | Path, name: str) -> tuple[Source, ...]:
