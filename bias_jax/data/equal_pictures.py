@@ -41,9 +41,9 @@ def distinct_images(
         raise InputError(problem, file=dataset.source, remedy="check where the labels come from")
     notes = []
     if repeated := [own for own in several if own[0] not in contrary]:
-        first, second = (dataset.image_names[i] for i in repeated[0][:2])
+        here, there = (dataset.image_names[i] for i in repeated[0][:2])
         number = sum(len(own) - 1 for own in repeated)
-        notes.append(f"{number} images were left out because an equal picture counts, e.g. {second!r} beside {first!r}")
+        notes.append(f"{number} images were left out because an equal picture counts, e.g. {there!r} beside {here!r}")
     if contrary:
         number = sum(len(own) for own in several if own[0] in contrary)
         example = dataset.image_names[next(iter(contrary))]

@@ -97,7 +97,13 @@ def confidence_rows(views: Sequence[View], answer: Said, permutations: int, seed
     for measure, values in measures.items():
         for view in views:
             found = group_means(values, view.groups)
-            bounded = found._replace(low=np.maximum(found.low, 0.0), high=np.minimum(found.high, largest[measure]))
+            most = largest[measure]
+            bounded = found._replace(
+                low=np.maximum(found.low, 0.0),
+                high=np.minimum(found.high, most),
+                difference_low=np.maximum(found.difference_low, -most),
+                difference_high=np.minimum(found.difference_high, most),
+            )
             images = np.bincount(view.groups)
             for g, group in enumerate(view.names):
                 p_value, p_max_t = next(corrected)
