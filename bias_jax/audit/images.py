@@ -100,6 +100,8 @@ def look(
                 kept.append((dataset, i))
                 sizes.add(found.size)
             labels = [int(values[i]) for values in dataset.labels.values()]
+            if dataset.people is not None:
+                labels.append(int(dataset.people[i]))
             digest.update(f"{name}\x1f{labels}\x1f{found.size}\x1f".encode())
             digest.update(found.digest)
             rows.append(row_of[found])

@@ -157,6 +157,7 @@ def _audit(
         "weights": audited.title,
         "data": primary.dataset.name,
         "images": len(primary.dataset),
+        "persons": None if primary.dataset.persons is None else int(primary.dataset.persons.max()) + 1,
         "equal_images_left_out": primary.left_out,
         "seed": config.seed,
     }

@@ -7,6 +7,7 @@ from bias_jax.data.calibration import CalibrationConfig as CalibrationConfig
 from bias_jax.data.calibration import bayes_accuracy as bayes_accuracy
 from bias_jax.data.calibration import calibration_faces as calibration_faces
 from bias_jax.data.dataset import FaceDataset as FaceDataset
+from bias_jax.data.dataset import numbered as numbered
 from bias_jax.data.decoding import image_batches as image_batches
 from bias_jax.data.equal_pictures import distinct_images as distinct_images
 from bias_jax.data.fairface import read_fairface as read_fairface
@@ -18,7 +19,6 @@ from bias_jax.data.multilabel import attribute_labels as attribute_labels
 from bias_jax.data.multilabel import locate_images as locate_images
 from bias_jax.data.published_tests import PUBLISHED_TESTS as PUBLISHED_TESTS
 from bias_jax.data.sampling import balanced_subset as balanced_subset
-from bias_jax.data.sampling import numbered as numbered
 from bias_jax.data.sampling import stratified_folds as stratified_folds
 from bias_jax.data.stimuli import AssociationStimuli as AssociationStimuli
 from bias_jax.data.stimuli import check_pictures as check_pictures

@@ -11,7 +11,7 @@ from bias_jax.probes.between_folds import VALUES
 from bias_jax.probes.choice import redraw_choice
 from bias_jax.probes.readouts import HELD_OUT, image_values, inner_readouts, readouts
 from bias_jax.probes.validation import OutOfFold
-from bias_jax.statistics import Exchange, benjamini_hochberg, holm, paired_differences
+from bias_jax.statistics import Exchange, benjamini_hochberg, by_person, holm, paired_differences
 
 COMPARED = VALUES  # metrics; the first is comparable between targets
 
@@ -111,6 +111,7 @@ def compare_probes(
     *,
     draws: int,
     key: jax.Array,
+    people: np.ndarray | None = None,
 ) -> list[Difference]:
     """Differences of all pairs, with intervals and p-values corrected for their number.
 
@@ -122,18 +123,21 @@ def compare_probes(
         groups: intersectional group of each image, int [N].
         draws: bootstrap draws.
         key: random key.
+        people: person of each image, int [N]: persons are drawn; None: all differ.
     """
     if not pairs:
         return []
     numbers = {probe: i for i, probe in enumerate(values)}
     index = np.array([(numbers[a], numbers[b]) for a, b in pairs])
-    stacked = np.stack([v.values for v in values.values()])
-    exchange = Exchange(*(np.stack(rows) for rows in zip(*(v.exchange for v in values.values()), strict=True)))
+    stacked, strata = by_person(np.stack([v.values for v in values.values()]), groups, people)
+    exchanged = (np.stack(rows) for rows in zip(*(v.exchange for v in values.values()), strict=True))
+    exchange = Exchange(*(by_person(rows, groups, people)[0] for rows in exchanged))
     redrawn = np.concatenate([
-        redraw_choice(v.inner_log_probability, v.inner_values[None], v.folds, groups, draws=draws, key=key)
+        redraw_choice(v.inner_log_probability, v.inner_values[None], v.folds, groups, draws=draws, key=key,
+                      people=people)
         for v in values.values()
     ])  # fmt: skip
-    found = paired_differences(stacked, index, groups, draws=draws, key=key, exchange=exchange, redrawn=redrawn)
+    found = paired_differences(stacked, index, strata, draws=draws, key=key, exchange=exchange, redrawn=redrawn)
     least, most = np.array([v.limits for v in values.values()])[index].transpose(2, 1, 0)  # of first and second, [2, Q]
     found = found._replace(
         low=np.maximum(found.low, least[0] - most[1]), high=np.minimum(found.high, most[0] - least[1])

@@ -12,7 +12,9 @@ from bias_jax.probes.readouts import HELD_OUT, Metric, Readout, image_values, in
 from bias_jax.probes.validation import OutOfFold
 from bias_jax.statistics import (
     Exchange,
+    by_person,
     cross_validated_spread,
+    home_groups,
     percentile_interval,
     stratified_bootstrap,
 )
@@ -43,6 +45,7 @@ def score_probes(
     ordinal: Collection[str] = (),
     draws: int,
     key: jax.Array,
+    people: np.ndarray | None = None,
 ) -> list[Score]:
     """All scores of one layer.
 
@@ -60,19 +63,22 @@ def score_probes(
         ordinal: attributes whose categories are ordered.
         draws: bootstrap draws.
         key: random key.
+        people: person of each image, int [N]: persons are drawn; None: all differ.
     """
     rows = [(readout, metric) for readout in readouts(result, shapes)
             for metric in image_values(readout, readout.target in ordinal)]  # fmt: skip
     stacked = np.stack([metric.values for _, metric in rows])  # [M, 1 + S, N]
     flat = stacked.reshape(-1, stacked.shape[-1])
-    drawn = stratified_bootstrap(flat, groups, draws=draws, key=key).reshape(draws, *stacked.shape[:2])
+    drawn = stratified_bootstrap(*by_person(flat, groups, people), draws=draws, key=key).reshape(
+        draws, *stacked.shape[:2]
+    )
     # The value, then its draws; real labels first, then the shuffled ones: [M, 1 + S, 1 + P].
     numbers = np.concatenate([stacked.sum(axis=2, dtype=np.float64)[None], drawn]).transpose(1, 2, 0)
     changes = np.zeros_like(numbers[:, 0, 1:])  # by choosing strengths again; only what is held out depends on it
     changes[: len(rows) // 2] = np.concatenate(
-        [_rechosen(result, t, *item, groups, ordinal, draws, key) for t, item in enumerate(shapes.items())]
+        [_rechosen(result, t, *item, groups, people, ordinal, draws, key) for t, item in enumerate(shapes.items())]
     )
-    spreads = _spreads(result, list(shapes), rows, groups)
+    spreads = _spreads(result, list(shapes), rows, groups, people)
     found = []
     for i, (readout, metric) in enumerate(rows):
         own, change = numbers[i], changes[i]
@@ -99,16 +105,20 @@ def score_probes(
 
 
 def _spreads(
-    result: OutOfFold, targets: list[str], rows: list[tuple[Readout, Metric]], groups: np.ndarray
+    result: OutOfFold,
+    targets: list[str],
+    rows: list[tuple[Readout, Metric]],
+    groups: np.ndarray,
+    people: np.ndarray | None,
 ) -> dict[tuple[str, str, str], float]:
     """`cross_validated_spread` by probe, metric of `VALUES` and control."""
-    spreads = {}
+    spreads, strata = {}, groups if people is None else home_groups(groups, people)
     for readout, metric in rows:
         if readout.split == HELD_OUT and readout.target == readout.probe and metric.name in VALUES:
             exchange = result.exchange(targets.index(readout.probe), VALUES.index(metric.name))
             for controlled in zip(*map(_controls, (metric.values, *exchange)), strict=True):
-                each, *mutual = (own for _, own in controlled)
-                spread = cross_validated_spread(each, Exchange(*mutual), groups)
+                each, *mutual = (by_person(own, groups, people)[0] for _, own in controlled)
+                spread = cross_validated_spread(each, Exchange(*mutual), strata)
                 spreads[readout.probe, metric.name, controlled[0][0]] = float(spread)
     return spreads
 
@@ -119,6 +129,7 @@ def _rechosen(
     name: str,
     attributes: tuple[tuple[str, int], ...],
     groups: np.ndarray,
+    people: np.ndarray | None,
     ordinal: Collection[str],
     draws: int,
     key: jax.Array,
@@ -130,7 +141,7 @@ def _rechosen(
         for readout in inner_readouts(result, t, name, attributes)
         for metric in image_values(readout, readout.target in ordinal)
     ]
-    return redraw_choice(log_probability, np.stack(values), result.folds, groups, draws=draws, key=key)
+    return redraw_choice(log_probability, np.stack(values), result.folds, groups, draws=draws, key=key, people=people)
 
 
 def _kappa(accuracy: np.ndarray, by_chance: np.ndarray) -> np.ndarray:

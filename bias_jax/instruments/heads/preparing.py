@@ -18,7 +18,7 @@ from bias_jax.data import (
 from bias_jax.data.planted_labels import PlantedConfig
 from bias_jax.disparity import Split
 from bias_jax.errors import InputError
-from bias_jax.instruments.faces import require_faces
+from bias_jax.instruments.faces import check_folds, require_faces
 from bias_jax.instruments.heads.config import HeadsConfig
 from bias_jax.instruments.heads.material import EVALUATED, TRAINING, LabelledImages, labels_of
 from bias_jax.instruments.heads.problem import Problem
@@ -128,11 +128,9 @@ def fold_splits(dataset: FaceDataset, folds: int, seed: int) -> tuple[Split, ...
     """Every fold once for testing, with the next one for tuning and all others for training.
 
     Raises:
-        InputError: fewer images than folds.
+        InputError: fewer images or persons than folds.
     """
-    if len(dataset) < folds:
-        problem = f"has {len(dataset)} images, fewer than the {folds} folds"
-        raise InputError(problem, file=dataset.source, remedy="add images")
+    check_folds(dataset, folds)
     number = stratified_folds(dataset, folds, seed)
     members = [np.flatnonzero(number == f) for f in range(folds)]
     splits = []
