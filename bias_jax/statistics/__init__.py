@@ -18,6 +18,7 @@ from bias_jax.statistics.multiple_testing import max_t as max_t
 from bias_jax.statistics.permanova import VariancePartition as VariancePartition
 from bias_jax.statistics.permanova import permanova as permanova
 from bias_jax.statistics.permanova import relabellings as relabellings
+from bias_jax.statistics.permuted_residuals import group_sums as group_sums
 from bias_jax.statistics.persons import by_person as by_person
 from bias_jax.statistics.persons import effective_trials as effective_trials
 from bias_jax.statistics.persons import home_groups as home_groups

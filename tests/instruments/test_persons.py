@@ -5,11 +5,12 @@ from dataclasses import replace
 import jax
 import numpy as np
 import pytest
+from scipy.stats import binom, kstest
 
 from bias_jax.audit import PIXELS, Context, Layer, Seen, open_stored
 from bias_jax.audit.stored import TASK, layer_file
 from bias_jax.errors import InputError
-from bias_jax.instruments import Probes
+from bias_jax.instruments import Probes, Variance
 from bias_jax.results import Folder
 from tests.conftest import toy_dataset
 
@@ -72,3 +73,50 @@ def test_groups_of_few_persons_are_told():
     assert "2 of 4 groups have fewer persons than the 5 folds" in notes[2]
     with pytest.raises(InputError, match=r"has 4 persons, fewer than the 5 folds.*add persons"):
         Probes().prepare(seen(people(groups=((1, 1), (1, 1)))), dataset, {}, CONTEXT)
+
+
+def test_variance_is_that_of_means_of_persons(tmp_path):
+    """Against the partition of the persons' means, taken here; of who changes group, the larger part counts."""
+    dataset, rng = people(changing=3), np.random.default_rng(0)
+    features = rng.standard_normal((160, 5)) + 3.0 * rng.standard_normal((40, 5))[dataset.people] + 100.0
+    task, tables = measured(Variance(permutations=99), dataset, features, tmp_path)
+    at_home = np.ones(160, bool)
+    at_home[:12:4] = False
+    assert ((task.arrays["people"] >= 0) == at_home).all()
+    assert [note.split(": ")[1].split(",")[0] for note in task.notes] == [
+        "of the means of 40 persons", "3 images are left out"]  # fmt: skip
+    means = np.stack([features[(dataset.people == k) & at_home].mean(axis=0) for k in range(40)])
+    labels = {a.name: dataset.labels[a.name][1::4] for a in dataset.attributes}
+    _, of_means = measured(Variance(permutations=99), with_labels(labels), means, tmp_path / "means")
+    for row, other in zip(tables["variance"], of_means["variance"], strict=True):
+        assert (row["images"], row["persons"], other["images"]) == (157, 40, 40)
+        for name in ("omega_squared", "low", "high", "p_value", "ratio"):
+            np.testing.assert_allclose(row[name], other[name], rtol=1e-3, atol=1e-4)
+
+
+def with_labels(labels):
+    """One image of each person, with these labels."""
+    dataset = toy_dataset([[10, 10], [10, 10]])
+    return replace(dataset, labels={name: np.asarray(values, np.int32) for name, values in labels.items()})
+
+
+def test_p_values_of_variance_are_uniform_where_persons_are_known(tmp_path):
+    """Nothing to find in 150 draws of persons with 1 to 5 images; permuted images find something in half of them."""
+    found = {"persons": [], "images": []}
+    for repeat in range(150):
+        rng = np.random.default_rng(repeat)
+        number = rng.permutation(np.arange(40) % 5 + 1)
+        who, groups = np.repeat(np.arange(40), number), rng.permutation(np.arange(40) % 4)
+        dataset = toy_dataset([[30, 30], [30, 30]])
+        dataset = replace(dataset, people=who, labels={"first": groups[who] // 2, "second": groups[who] % 2})
+        features = (rng.standard_normal((40, 4))[who] + 0.3 * rng.standard_normal((120, 4))).astype(np.float32)
+        for name, given in (("persons", dataset), ("images", replace(dataset, people=None))):
+            task = Variance(permutations=99).prepare(seen(given), given, {}, CONTEXT)
+            ((_, arrays),) = Variance(permutations=99).measure(
+                task, [], {"a": jax.device_put(features)}, ["a"], CONTEXT._replace(seed=repeat)
+            )
+            found[name].append(arrays["p_value"][:, -1])
+    p, of_images = np.array(found["persons"]), np.array(found["images"])
+    spread = np.random.default_rng(0).uniform(-0.01, 0.0, p.shape)  # p-values are multiples of 1/100
+    assert all(kstest((p + spread)[:, level], "uniform").pvalue > 0.001 for level in range(2))
+    assert (p <= 0.05).mean() <= binom.ppf(0.999, 150, 0.05) / 150 and (of_images <= 0.05).mean() > 0.3
