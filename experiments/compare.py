@@ -14,6 +14,7 @@ from pathlib import Path
 
 from bias_jax.audit import Stored, open_stored
 from bias_jax.errors import InputError
+from bias_jax.instruments.faces import PEOPLE
 from bias_jax.instruments.probes import probe_results, shapes_of
 from bias_jax.probes import COMPARED, Difference, OutOfFold, compare_probes, model_pairs, probe_values
 from bias_jax.randomness import key_for
@@ -97,7 +98,7 @@ def compare(config: CompareConfig) -> int:
     check_same_images(first, second)
     shapes, facts = shapes_of(first.stored.facts), first.stored.facts
     groups = first.stored.arrays[f"labels of {facts['groups']}"]
-    people = first.stored.arrays.get("people")
+    people = first.stored.arrays.get(PEOPLE)
     rows: list[Difference] = []
     for metric in COMPARED:
         # Two runs of one network carry the same name, so the values are told apart by their place.

@@ -8,6 +8,8 @@ from bias_jax.audit import NETWORK, PIXELS, Choice, Context
 from bias_jax.data import FaceDataset
 from bias_jax.errors import InputError
 
+PEOPLE = "person of each image"  # array of a `Task`, where persons have several images
+
 
 class OfFaces:
     """An instrument that measures the audited network, and its pixels, on the faces of the run; see `Instrument`."""
@@ -26,14 +28,15 @@ class OfFaces:
 
 def people_of(dataset: FaceDataset) -> dict[str, np.ndarray]:
     """Person of each image as an array of a `Task`; none where each image shows another one."""
-    return {} if dataset.persons is None else {"people": dataset.persons}
+    return {} if dataset.persons is None else {PEOPLE: dataset.persons}
 
 
 def persons_notes(dataset: FaceDataset) -> list[str]:
     """What is drawn and permuted, where it is not images."""
     if dataset.persons is None:
         return []
-    return [f"{len(dataset)} images show {dataset.persons.max() + 1} persons: splits and intervals are of persons"]
+    persons = dataset.persons.max() + 1
+    return [f"{len(dataset)} images show {persons} persons, which are what is split, drawn and permuted"]
 
 
 def check_folds(dataset: FaceDataset, folds: int) -> None:

@@ -45,28 +45,33 @@ def home_groups(groups: np.ndarray, people: np.ndarray) -> np.ndarray:
     return np.asarray(pairs[1][order][first])
 
 
-def effective_trials(hits: np.ndarray, people: np.ndarray | None) -> float:
+def effective_trials(hits: np.ndarray, people: np.ndarray | None, trials: np.ndarray | None = None) -> float:
     """Number of independent trials that know a rate as well as these do.
 
     Korn & Graubard 1998: the number with the same variance, and with the quantile of Student's distribution of K - 1
     degrees of freedom in place of that of all trials. Where all trials come out alike, the number of persons.
 
     Args:
-        hits: bool [n].
+        hits: of each image, from 0 to its trials [n].
         people: any numbers of persons, int [n], or None.
+        trials: of each image [n]; default: 1.
     """
-    trials = len(hits)
-    if people is None or not trials:
-        return float(trials)
-    number = np.unique(people, return_inverse=True)[1]
-    persons, rate = int(number.max()) + 1, float(hits.mean())
-    if persons == trials or persons == 1 or rate in (0.0, 1.0):
+    trials = np.ones(len(hits)) if trials is None else trials
+    total = float(trials.sum())
+    if people is None or not total:
+        return total
+    number = np.unique(people[trials > 0], return_inverse=True)[1]
+    persons, rate = int(number.max()) + 1, float(hits.sum() / total)
+    if persons == len(number):
+        return total
+    if persons == 1 or rate in (0.0, 1.0):
         return float(persons)
-    variance = persons / (persons - 1) * np.square(np.bincount(number, hits - rate)).sum() / trials**2
+    residual = np.bincount(number, (hits - rate * trials)[trials > 0])
+    variance = persons / (persons - 1) * np.square(residual).sum() / total**2
     if variance == 0:  # every person has this rate
-        return float(trials)
-    quantiles = student.ppf(0.975, (trials - 1, persons - 1))
-    return float(min(rate * (1.0 - rate) / variance * (quantiles[0] / quantiles[1]) ** 2, trials))
+        return total
+    quantiles = student.ppf(0.975, (max(total - 1, 1), persons - 1))
+    return float(min(rate * (1.0 - rate) / variance * (quantiles[0] / quantiles[1]) ** 2, total))
 
 
 def shuffled_blocks(people: np.ndarray | None, rng: np.random.Generator, images: int) -> np.ndarray:

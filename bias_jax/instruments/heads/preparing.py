@@ -18,7 +18,7 @@ from bias_jax.data import (
 from bias_jax.data.planted_labels import PlantedConfig
 from bias_jax.disparity import Split
 from bias_jax.errors import InputError
-from bias_jax.instruments.faces import check_folds, require_faces
+from bias_jax.instruments.faces import check_folds, persons_notes, require_faces
 from bias_jax.instruments.heads.config import HeadsConfig
 from bias_jax.instruments.heads.material import EVALUATED, TRAINING, LabelledImages, labels_of
 from bias_jax.instruments.heads.problem import Problem
@@ -57,14 +57,14 @@ def problem_and_notes(
     else:
         found = attribute_labels(dataset, config.label_attributes or [a.name for a in dataset.attributes])
         values, notes = found.values, ()
-    splits = fold_splits(dataset, config.folds, seed)
+    splits, notes = fold_splits(dataset, config.folds, seed), (*notes, *persons_notes(dataset))
     order = np.concatenate([split.test for split in splits])
     return _problem(dataset.take(order), values, found.classes, splits), notes
 
 
 def _problem(evaluated: FaceDataset, values: csr_array, classes: tuple[str, ...], splits: tuple[Split, ...]) -> Problem:
     categories = {attribute.name: evaluated.labels[attribute.name] for attribute in evaluated.attributes}
-    return Problem(evaluated.name, values, classes, splits, evaluated.attributes, categories)
+    return Problem(evaluated.name, values, classes, splits, evaluated.attributes, categories, evaluated.persons)
 
 
 def _separate(config: HeadsConfig, seen: Seen, faces: FaceDataset, context: Context) -> tuple[Problem, tuple[str, ...]]:
@@ -85,10 +85,9 @@ def _separate(config: HeadsConfig, seen: Seen, faces: FaceDataset, context: Cont
         problem = "fewer than two training images" + (" that are not evaluated" if shared else "")
         raise InputError(problem, file=config.images, remedy="add images")
     split = tuning_split(training, first + kept, context.seed, seen.rows)
-    return (
-        _problem(evaluated.take(kept), csr_array(values), known.classes, (split,)),
-        (*known.notes, *faces.notes, *notes),
-    )
+    chosen = evaluated.take(kept)
+    found = _problem(chosen, csr_array(values), known.classes, (split,))
+    return found, (*known.notes, *faces.notes, *notes, *persons_notes(chosen))
 
 
 def category_truth(config: HeadsConfig, evaluated: FaceDataset, labels: LabelSet) -> csr_array:

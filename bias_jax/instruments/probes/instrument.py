@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from bias_jax.audit import Arrays, Context, Layer, Rows, Seen, Stored, Task
 from bias_jax.data import FaceDataset, stratified_folds
 from bias_jax.errors import InputError
-from bias_jax.instruments.faces import OfFaces, check_folds, people_of, persons_notes
+from bias_jax.instruments.faces import PEOPLE, OfFaces, check_folds, people_of, persons_notes
 from bias_jax.instruments.probes.figures import probe_figures
 from bias_jax.instruments.probes.findings import probe_findings
 from bias_jax.instruments.probes.tables import probe_tables
@@ -57,7 +57,7 @@ class Probes(OfFaces, ProbeConfig):
         labels = {target: task.arrays[f"labels of {target}"] for target in targets}
         classes = {target: int(np.prod([sizes[name] for name in parts])) for target, parts in targets.items()}
         groups, seed = labels[task.facts["groups"]], stable_hash(context.seed, "shuffled labels") % 2**63
-        folds, people = task.arrays["folds"], task.arrays.get("people")
+        folds, people = task.arrays["folds"], task.arrays.get(PEOPLE)
         for layer in wanted:
             try:
                 found = cross_validate(features[layer], labels, classes, folds, groups, self, seed, people)

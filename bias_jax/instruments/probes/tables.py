@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from bias_jax.audit import Rows, Stored
+from bias_jax.instruments.faces import PEOPLE
 from bias_jax.instruments.probes.stored import Shapes, classes_of, probe_results, shapes_of
 from bias_jax.probes import (
     COMPARED,
@@ -28,7 +29,7 @@ def probe_tables(stored: Stored, config: ProbeConfig, seed: int) -> Iterator[tup
     shapes, classes = shapes_of(stored.facts), classes_of(stored.facts)
     results, common = probe_results(stored), stored.layer_columns()
     groups, key = stored.arrays[f"labels of {stored.facts['groups']}"], key_for(seed, "bootstrap")
-    people = stored.arrays.get("people")
+    people = stored.arrays.get(PEOPLE)
     scores: list[dict[str, Any]] = []
     for layer, result in results.items():
         strengths = _strengths(result, list(shapes), config)

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from bias_jax.audit import Arrays, Context, Layer, Rows, Seen, Stored, Task
 from bias_jax.data import FaceDataset
 from bias_jax.errors import InputError
-from bias_jax.instruments.faces import OfFaces
+from bias_jax.instruments.faces import PEOPLE, OfFaces
 from bias_jax.instruments.variance.tables import variance_rows, variance_verdict
 from bias_jax.randomness import stable_hash
 from bias_jax.report import variance_by_layer
@@ -43,7 +43,7 @@ class Variance(OfFaces):
         notes = [f"variance: of the means of {persons.max() + 1} persons, who are on {len(dataset)} images"]
         if away := int((~at_home).sum()):
             notes.append(f"variance: {away} images are left out, because their person has more in another group")
-        arrays = {**labels, "people": np.where(at_home, persons, -1)}
+        arrays = {**labels, PEOPLE: np.where(at_home, persons, -1)}
         return Task(seen.rows, seen.sha256, facts, arrays, tuple(notes))
 
     def measure(
@@ -75,13 +75,13 @@ def labels_and_people(arrays: Arrays) -> tuple[dict[str, np.ndarray], tuple[np.n
         attribute -> int [n], or [K]; None, or the person of each image int32 [n] (negative: not counted) and the
         number of images of each person [K].
     """
-    labels = {name: values for name, values in arrays.items() if name != "people"}
-    if "people" not in arrays:
+    labels = {name: values for name, values in arrays.items() if name != PEOPLE}
+    if PEOPLE not in arrays:
         return labels, None
-    numbers, first = np.unique(arrays["people"], return_index=True)
+    numbers, first = np.unique(arrays[PEOPLE], return_index=True)
     first = first[numbers >= 0]
-    counts = np.bincount(arrays["people"][arrays["people"] >= 0]).astype(np.float32)
-    return {name: values[first] for name, values in labels.items()}, (arrays["people"].astype(np.int32), counts)
+    counts = np.bincount(arrays[PEOPLE][arrays[PEOPLE] >= 0]).astype(np.float32)
+    return {name: values[first] for name, values in labels.items()}, (arrays[PEOPLE].astype(np.int32), counts)
 
 
 @jax.jit

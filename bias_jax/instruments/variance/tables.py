@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from bias_jax.audit import Stored
+from bias_jax.instruments.faces import PEOPLE
 from bias_jax.statistics import ALL_GROUPS, LEVELS, VariancePartition, max_t
 
 
@@ -14,7 +15,7 @@ def variance_rows(stored: Stored) -> list[dict[str, Any]]:
 
     With persons of several images, the level of images is that of the persons' means.
     """
-    common, people = stored.layer_columns(), stored.arrays.get("people")
+    common, people = stored.layer_columns(), stored.arrays.get(PEOPLE)
     number = {"images": len(next(iter(stored.arrays.values())))}
     if people is not None:
         number = {"images": int((people >= 0).sum()), "persons": int(people.max()) + 1}
