@@ -194,6 +194,12 @@ def test_groups_of_a_labelled_data_set(folder):
     attributes = folder_images(folder / "flowers/a", "a"), folder_images(folder / "flowers/b", "b")
     _, _, (test,) = looked_at([StimulusRequest("groups", ("g", "h", "a", "b"), (first, second, *attributes))])
     assert [len(rows) for rows in test.rows] == [4, 2, 2, 3]
+    known = replace(dataset, people=np.array([0, 0, 1, 1, 2, 2, 3, 3, 4]))
+    chosen = [[image.name for image in group_images(known, *group)] for group in (
+        ("first 0",), ("first 1", 2), ("first 1", None, "first 0"))]  # fmt: skip
+    assert chosen == [[f"faces/image {i}" for i in rows] for rows in ((0, 2, 4), (5, 6), (6, 8))]
+    with pytest.raises(InputError, match="'first 1' has no image of other persons than 'first 0'"):
+        group_images(replace(dataset, people=np.array([0, 1, 2, 3, 4, 0, 1, 2, 3])), "first 1", without="first 0")
     for group, message in (
         ("third 0", "'third 0' is no category"),
         ("first 0 / first 1", "'first 1' is a second first"),

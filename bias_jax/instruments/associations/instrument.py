@@ -74,6 +74,8 @@ class Associations:
         checked = [check_pictures(test, seen.rows, seen.dataset, request.published) for test, request in located]
         tests, notes = tuple(test for test, _ in checked), tuple(note for _, own in checked for note in own)
         check_sizes(tests, self.method)
+        if self.x and faces is not None and faces.persons is not None:
+            notes = (*notes, "associations: one image of each person; who is in x is not in y")
         return Task(seen.rows, seen.sha256, facts_of(tests), arrays_of(tests), notes)
 
     def measure(
@@ -111,7 +113,7 @@ class Associations:
         known = require_faces(self.name, faces)
         sets = (
             group_images(known, self.x, self.per_set),
-            group_images(known, self.y, self.per_set),
+            group_images(known, self.y, self.per_set, without=self.x),
             folder_images(self.a, "a"),
             folder_images(self.b, "b"),
         )
