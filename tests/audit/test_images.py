@@ -1,9 +1,11 @@
 """The pictures of a run: each once, whoever asks for them."""
 
+import io
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from bias_jax.audit import look
 from bias_jax.data.decoding import decode
@@ -102,3 +104,30 @@ def test_digest_changes_with_names_labels_and_pixels_only():
         faces(pictures(3, first=1)),
     )
     assert all(look([changed])[1][0].sha256 != digest for changed in other)
+
+
+def blurred(number, size=(80, 60), **options):
+    """Pictures of large patches as JPEG, which look alike in any size."""
+    patches = np.random.default_rng(number).integers(0, 255, (8, 8, 3), dtype=np.uint8)
+    stream = io.BytesIO()
+    Image.fromarray(patches).resize((100, 100), Image.Resampling.BICUBIC).resize(size).save(stream, "jpeg", **options)
+    return stream.getvalue()
+
+
+def test_look_alikes_are_counted_and_joined_where_that_is_asked():
+    files = [*(blurred(i) for i in range(4)), blurred(0, quality=40), blurred(2, (120, 90)), blurred(0, (50, 40))]
+    given = faces(files)
+    _, (ignored,) = look([given])
+    _, (reported,) = look([given], near_duplicates="report")
+    _, (joined,) = look([given], near_duplicates="join")
+    assert ignored.look_alikes is None and ignored.dataset is given
+    assert reported.look_alikes == joined.look_alikes == 3 and len(joined.dataset) == 7
+    (note,) = reported.dataset.notes
+    assert note.startswith("3 images look like another one (perceptual hash), e.g. 'toy 4' and 'toy 0'; --near-dupl")
+    assert reported.dataset.persons is None and reported.sha256 == ignored.sha256
+    assert joined.dataset.persons.tolist() == [0, 1, 2, 3, 0, 2, 0] and joined.sha256 != ignored.sha256
+    assert "they count as one person" in joined.dataset.notes[0]
+    known = replace(given, people=np.array([5, 5, 7, 8, 9, 4, 3]))  # who is known to be one stays so
+    _, (both,) = look([known], near_duplicates="join")
+    assert both.dataset.persons.tolist() == [0, 0, 1, 2, 0, 1, 0]
+    assert look([faces(files[:4])], near_duplicates="join")[1][0].look_alikes == 0
