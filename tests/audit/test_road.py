@@ -1,6 +1,7 @@
 """The road, with a network and instruments that take no time: who gets what, what is stored, what is done again."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -183,6 +184,22 @@ def test_other_faces_or_weights_are_another_run(subject, tmp_path):
     with pytest.raises(InputError, match=r"holds another run.*activations"):
         subject.sha256 = "0"
         run(subject, tmp_path, Recorder(), seed=1)
+
+
+def test_run_json_says_who_is_there(subject, tmp_path):
+    """Persons and look-alikes, and that joining them is another run."""
+    people = np.array([4, 4, 7, 7, 7, 8])
+    given = replace(faces(FILES), people=people, labels={"kind": np.array([0, 0, 1, 1, 1, 0], np.int32)})
+    audit(subject, [Recorder()], faces=given, config=RunConfig(), out=tmp_path / "run")
+    record = json.loads((tmp_path / "run/run.json").read_text())
+    assert (record["persons"], record["near_duplicates"], record["equal_images_left_out"]) == (3, 0, 0)
+    ignored = audit(
+        subject, [Recorder()], faces=faces(FILES), config=RunConfig(near_duplicates="ignore"), out=tmp_path / "b"
+    )
+    record = json.loads((ignored.path / "run.json").read_text())
+    assert "persons" not in record and "near_duplicates" not in record
+    with pytest.raises(InputError, match=r"holds another run.*data_sha256"):
+        audit(subject, [Recorder()], faces=given, config=RunConfig(), out=tmp_path / "b")
 
 
 def test_result_without_a_directory(subject):
