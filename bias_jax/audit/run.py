@@ -18,7 +18,7 @@ import numpy as np
 from bias_jax.activations import RULES, Rule
 from bias_jax.activations.pooling import grid_shape, layer_rule
 from bias_jax.audit.finishing import Finished, finish
-from bias_jax.audit.images import ImageSet, look
+from bias_jax.audit.images import ImageSet, NearDuplicates, look
 from bias_jax.audit.protocol import BASELINE, NETWORK, UNTRAINED, Context, Instrument, Layer, Task, pooling_of
 from bias_jax.audit.result import Audit
 from bias_jax.audit.road import Assignment, Stopwatch, Walk, Work, needed_rows, plan_source, walk_source
@@ -45,6 +45,10 @@ class RunConfig:
     batch_size: int = 32  # images per forward pass
     memory_gib: float | None = None  # memory for activations (default: a quarter of the device's)
     skip_unreadable: bool = False  # leave out absent and damaged images and say how many
+    drop_contradictory: bool = False  # leave out pictures that are there twice with different labels
+    # pictures that look alike, such as resized copies: report their number, join them so that they stay in one fold and
+    # count as one person, or ignore them
+    near_duplicates: NearDuplicates = "report"
     seed: int = 0  # of everything random: sampling, folds, random weights, training, maps and bootstrap
 
     def __post_init__(self) -> None:
@@ -110,11 +114,16 @@ def _audit(
     config: RunConfig, path: Path, watch: Stopwatch,
 ) -> tuple[list[Work], dict[str, Finished], int]:  # fmt: skip
     start = time.perf_counter()
-    context = Context(config.seed, config.pooling, config.precision)
+    context = Context(config.seed, config.pooling, config.precision, config.drop_contradictory)
     faces = faces if faces is None else faces.varying()
     asked = [instrument.pictures(faces, context) for instrument in instruments]
     first = [faces] if faces is not None and any(given is faces for given in asked) else []
-    images, seen = look([*first, *asked], skip_unreadable=config.skip_unreadable)
+    images, seen = look(
+        [*first, *asked],
+        skip_unreadable=config.skip_unreadable,
+        drop_contradictory=config.drop_contradictory,
+        near_duplicates=config.near_duplicates,
+    )
     seen = seen[len(first) :]
     watch.add("read data", start)
 
@@ -155,6 +164,9 @@ def _audit(
         "weights": audited.title,
         "data": primary.dataset.name,
         "images": len(primary.dataset),
+        "persons": None if primary.dataset.persons is None else int(primary.dataset.persons.max()) + 1,
+        "equal_images_left_out": primary.left_out,
+        "near_duplicates": primary.look_alikes,
         "seed": config.seed,
     }
     directory = RunDirectory(path, identity, about if of_faces or not (path / "run.json").exists() else {})
