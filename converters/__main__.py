@@ -12,7 +12,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from bias_jax.errors import InputError, run
+from bias_jax.endings import run
+from bias_jax.errors import InputError
 from bias_jax.networks import NETWORKS, PRECISIONS, load_checkpoint
 from bias_jax.networks.checkpoint import require_free
 from converters.checkpoint import convert_file, open_weights

@@ -11,8 +11,9 @@ import tyro
 from tqdm import tqdm
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
-from bias_jax.errors import InputError
-from bias_jax.errors import run as end_on_bad_input
+from bias_jax.endings import memory_message
+from bias_jax.endings import run as end_properly
+from bias_jax.errors import InputError, out_of_memory
 from bias_jax.progress import shown_by
 
 _REGISTRY = ConstructorRegistry()
@@ -57,13 +58,20 @@ def run(program: Callable[[], int]) -> int:
         with shown_by(lambda text, total, unit: tqdm(desc=text, total=total, unit=unit, leave=False)), messages():
             return program()
 
-    return end_on_bad_input(shown)
+    return end_properly(shown)
+
+
+class _Messages(logging.StreamHandler):
+    """What cannot be written ends the program like any other output, see `endings.run`."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        raise
 
 
 @contextmanager
 def messages() -> Iterator[None]:
     """What the library logs goes to standard output, as it is."""
-    handler = logging.StreamHandler(sys.stdout)
+    handler = _Messages(sys.stdout)
     handler.setFormatter(logging.Formatter("%(message)s"))
     logger = logging.getLogger("bias_jax")
     level = logger.level
@@ -82,6 +90,9 @@ def tell_failures(failures: Mapping[str, Exception]) -> int:
         if isinstance(error, InputError):
             print(f"error: {name}: {error}", file=sys.stderr)
             continue
+        if out_of_memory(error):
+            print(f"error: {name}: {memory_message(error)}", file=sys.stderr)
+            continue
         where = traceback.extract_tb(error.__traceback__)[-1]
         notes = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
         reason = str(error).splitlines()[0] if str(error) else ""
@@ -89,4 +100,4 @@ def tell_failures(failures: Mapping[str, Exception]) -> int:
               "Everything else is complete; run the same command again to repeat it", file=sys.stderr)  # fmt: skip
     if not failures:
         return 0
-    return 2 if all(isinstance(error, InputError) for error in failures.values()) else 1
+    return min(error.status if isinstance(error, InputError) else 1 for error in failures.values())
