@@ -1,5 +1,6 @@
 """How programs end: on bad input, a full machine, a signal or a closed pipe, with one line and an exit status."""
 
+import errno
 import os
 import signal
 import sys
@@ -9,9 +10,10 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, TextIO
 
-from bias_jax.errors import CONTINUE, InputError, out_of_memory, write_error
+from bias_jax.errors import CONTINUE, NO_SPACE, InputError, out_of_memory, write_error
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+DISK = (*NO_SPACE, errno.EIO, errno.EROFS)  # what a disk says
 INTERRUPTED = "interrupted: run the same command again to continue"
 
 
@@ -27,9 +29,9 @@ def run(program: Callable[[], int]) -> int:
     """Run a program.
 
     Returns:
-        Its exit status; 2 on bad input, 1 if a file cannot be written or memory is short, 128 + the number of the
-        signal that ended it (141, of SIGPIPE, if nobody reads its output any more). Each but the last with one line
-        on standard error.
+        Its exit status; 2 on bad input, 1 if a file cannot be written or memory is short, 141 (of SIGPIPE) if nobody
+        reads its output any more. Each but the last with one line on standard error. A signal is told in one line as
+        well, and then ends the process with 128 + its number.
     """
     with _interrupted_by_signals():
         try:
@@ -43,15 +45,17 @@ def run(program: Callable[[], int]) -> int:
             return error.status
         except KeyboardInterrupt as error:
             _say(INTERRUPTED)
-            return 128 + getattr(error, "number", signal.SIGINT)
+            if isinstance(error, Interrupted):  # torn out of JAX, the interpreter may crash while it shuts down
+                os._exit(128 + error.number)
+            return 128 + signal.SIGINT
         except BrokenPipeError:
             _mute(sys.stdout, sys.stderr)
             return 128 + signal.SIGPIPE
         except OSError as error:
-            if error.errno is None or error.filename is not None:
+            if error.errno not in DISK:
                 raise
             _mute(sys.stdout)
-            _say(f"error: {write_error(error, 'standard output')}")
+            _say(f"error: {write_error(error, error.filename or 'standard output or a file')}")
             return 1
         except Exception as error:
             if not out_of_memory(error):
@@ -67,8 +71,19 @@ def memory_message(error: BaseException) -> str:
     return f"not enough memory ({type(error).__name__}{': ' if reason else ''}{reason}). Way out: {remedy}"
 
 
-def end_at_once_on_signals() -> None:
-    """For the seconds in which a program imports its packages: nothing is begun, so there is nothing to clean up."""
+def begin() -> None:
+    """To be called before a program imports its packages, which takes seconds.
+
+    Signals end it at once: nothing is begun, so there is nothing to clean up. Of standard output or error, what the
+    caller closed leads nowhere; else the next file that is opened would take its place.
+    """
+    for name, descriptor in (("stdout", 1), ("stderr", 2)):
+        if getattr(sys, name) is None:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            if nowhere != descriptor:
+                os.dup2(nowhere, descriptor)
+                os.close(nowhere)
+            setattr(sys, name, open(descriptor, "w", encoding="utf-8"))  # noqa: SIM115 - for as long as the program
 
     def end(number: int, _: FrameType | None) -> None:
         os.write(2, f"{INTERRUPTED}\n".encode())
@@ -114,8 +129,7 @@ def _interrupted_by_signals() -> Iterator[None]:
         yield
     finally:
         for number, handler in before.items():
-            # What ends by a signal is not ended by the next one while the interpreter shuts down.
-            signal.signal(number, signal.SIG_IGN if times else handler)
+            signal.signal(number, handler)
         sys.unraisablehook = hook
 
 

@@ -2,9 +2,9 @@
 
 import sys
 
-from bias_jax.endings import end_at_once_on_signals
+from bias_jax.endings import begin
 
 if sys.argv[0] == "-m":  # `python -m converters` is starting; on an import argv names another program
-    end_at_once_on_signals()
+    begin()
 
 from converters.torchvision import convert as convert

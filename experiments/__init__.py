@@ -2,7 +2,7 @@
 
 import sys
 
-from bias_jax.endings import end_at_once_on_signals
+from bias_jax.endings import begin
 
 if sys.argv[0] == "-m":  # `python -m experiments.NAME` is starting; on an import argv names another program
-    end_at_once_on_signals()
+    begin()

@@ -3,6 +3,7 @@
 import logging
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, get_args, get_origin
@@ -16,6 +17,7 @@ from bias_jax.endings import run as end_properly
 from bias_jax.errors import InputError, out_of_memory
 from bias_jax.progress import shown_by
 
+log = logging.getLogger("bias_jax.experiments")
 _REGISTRY = ConstructorRegistry()
 
 
@@ -55,7 +57,8 @@ def run(program: Callable[[], int]) -> int:
     """Run a program with progress bars and messages; bad input becomes one line on standard error and status 2."""
 
     def shown() -> int:
-        with shown_by(lambda text, total, unit: tqdm(desc=text, total=total, unit=unit, leave=False)), messages():
+        with shown_by(lambda text, total, unit: tqdm(desc=text, total=total, unit=unit, leave=False)), messages(), \
+                cache_troubles_told_once():  # fmt: skip
             return program()
 
     return end_properly(shown)
@@ -66,6 +69,26 @@ class _Messages(logging.StreamHandler):
 
     def handleError(self, record: logging.LogRecord) -> None:
         raise
+
+
+@contextmanager
+def cache_troubles_told_once() -> Iterator[None]:
+    """JAX warns of every program that it cannot keep or read, dozens in a run; the first says it all."""
+    show, told = warnings.showwarning, False
+
+    def shown(message: Warning | str, *about: Any, **named: Any) -> None:
+        nonlocal told
+        if "persistent compilation cache entry" not in str(message):
+            show(message, *about, **named)
+        elif not told:
+            told = True
+            log.info("note: compiled programs are not kept on disk, so the next run is slower (%s)", message)
+
+    warnings.showwarning = shown
+    try:
+        yield
+    finally:
+        warnings.showwarning = show
 
 
 @contextmanager

@@ -46,17 +46,17 @@ def test_a_disk_that_is_full_at_any_file(whole, tmp_path, monkeypatch):
         sync(file)
 
     monkeypatch.setattr(os, "fsync", full)
-    for ends in range(40):  # noqa: B007
-        left, before = 1, contents(tmp_path)
+    for ends in range(90):
+        left, before = 1 + ends % 3, contents(tmp_path)  # tables are made anew until all of them are there
         try:
             found = run(tmp_path, *INSTRUMENTS)
             break
         except WriteError as error:
             assert "no space left on the disk" in str(error)
         after = contents(tmp_path)
-        assert before.keys() <= after.keys() and len(after) <= len(before) + 1
+        assert before.keys() <= after.keys() and len(after) <= len(before) + 3
         assert not [path for path in after if path.name.startswith(".partial")]
-    assert not found.failures and ends > 20 and contents(tmp_path) == whole
+    assert not found.failures and ends > 10 and contents(tmp_path) == whole
 
 
 def test_whatever_file_a_disk_damages_is_made_again(whole, tmp_path, caplog):
