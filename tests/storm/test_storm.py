@@ -1,5 +1,6 @@
 """A short storm; the long one is `python -m tests.storm --help`."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -20,9 +21,11 @@ def test_a_short_storm_leaves_no_difference():
 
 def test_stages_are_told_by_the_newest_file(tmp_path):
     assert stage(tmp_path, {}) == "before its first file"
+    moments = iter(range(1, 9))
     for name, expected in {"run.json": "opening", "a/network/x.arrow": "measuring", "a/tables.json": "tables",
                            "a/illustrations/x.arrow": "illustrations", "a/figures/x.png": "figures",
                            "a/figures/.partial-y.png": "writing a file (.png)"}.items():  # fmt: skip
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("")
+        os.utime(tmp_path / name, (0, next(moments)))
         assert stage(tmp_path, {}) == expected
