@@ -25,8 +25,12 @@ from converters.verification import TOLERANCE, verify
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit status: 0, 1 (verification above tolerance) or 2 (bad input)."""
-    arguments = _parser().parse_args(argv)
-    return run(lambda: arguments.command(arguments))
+
+    def program() -> int:
+        arguments = _parser().parse_args(argv)
+        return arguments.command(arguments)
+
+    return run(program)
 
 
 def _parser() -> argparse.ArgumentParser:

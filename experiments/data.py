@@ -128,10 +128,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--padding", choices=["0.25", "1.25"], default="0.25", help="where the folder holds both")
     parser.add_argument("--repair-labels", action="store_true", help="accept ages that a spreadsheet mangled")
     parser.add_argument("--out", type=Path, help="folder for table and picture (default: runs/check-DIR)")
-    options = parser.parse_args(argv)
-    out = options.out or Path("runs") / f"check-{options.directory.resolve().name}"
-    splits = SPLITS[options.splits]
-    return run(lambda: check(options.directory, options.data, splits, options.padding, options.repair_labels, out))
+
+    def program() -> int:
+        options = parser.parse_args(argv)
+        out = options.out or Path("runs") / f"check-{options.directory.resolve().name}"
+        splits = SPLITS[options.splits]
+        return check(options.directory, options.data, splits, options.padding, options.repair_labels, out)
+
+    return run(program)
 
 
 if __name__ == "__main__":

@@ -135,3 +135,14 @@ def test_what_nobody_foresaw_is_not_hidden():
         assert not out_of_memory(error)
         with pytest.raises(type(error)):
             run(lambda error=error: (_ for _ in ()).throw(error))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["experiments.sweep --help", "experiments.data --help", "converters list"])
+def test_commands_whose_output_nobody_reads(command):
+    reading, writing = os.pipe()
+    os.close(reading)
+    found = subprocess.run([sys.executable, "-m", *command.split()], cwd=ROOT, stdout=writing, stderr=subprocess.PIPE,
+                           text=True, timeout=120)  # fmt: skip
+    os.close(writing)
+    assert found.stderr == "" and found.returncode in (0, 141)  # argparse looks away by itself
