@@ -61,10 +61,17 @@ def track(items: Iterable[Item], text: str, total: int | None = None, unit: str 
             shown.update(1)
 
 
+class _Messages(logging.StreamHandler):
+    """What cannot be written ends the program like any other output, see `endings.run`."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        raise
+
+
 @contextmanager
 def messages() -> Iterator[None]:
     """What the library logs goes to standard output, as it is."""
-    handler = logging.StreamHandler(sys.stdout)
+    handler = _Messages(sys.stdout)
     handler.setFormatter(logging.Formatter("%(message)s"))
     logger = logging.getLogger("bias_jax")
     level, propagate = logger.level, logger.propagate

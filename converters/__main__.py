@@ -17,7 +17,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from bias_jax.errors import InputError, run
+from bias_jax.endings import run
+from bias_jax.errors import InputError
 from bias_jax.networks import NETWORKS, PRECISIONS, load_checkpoint
 from bias_jax.networks.checkpoint import require_free
 from bias_jax.progress import messages
@@ -30,9 +31,13 @@ from converters.verification import TOLERANCE, verify
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit status: 0, 1 (verification above tolerance) or 2 (bad input)."""
-    arguments = _parser().parse_args(argv)
-    with messages():
-        return run(lambda: arguments.command(arguments))
+
+    def program() -> int:
+        arguments = _parser().parse_args(argv)
+        with messages():
+            return arguments.command(arguments)
+
+    return run(program)
 
 
 def _parser() -> argparse.ArgumentParser:
