@@ -57,12 +57,7 @@ def _difference(dataset: FaceDataset, first: int, second: int) -> str:
     for attribute in (*dataset.attributes, *dataset.solo_attributes):
         own, other = (int(dataset.labels[attribute.name][i]) for i in (first, second))
         if own != other:
-            words.append(f"{attribute.name} is {_category(attribute.categories, other)}, not "
-                         f"{_category(attribute.categories, own)}")  # fmt: skip
+            words.append(f"{attribute.name} is {attribute.categories[other]!r}, not {attribute.categories[own]!r}")
     if dataset.people is not None and dataset.people[first] != dataset.people[second]:
         words.append("it shows another person")
     return " and ".join(words)
-
-
-def _category(categories: tuple[str, ...], number: int) -> str:
-    return repr(categories[number]) if number >= 0 else "missing"
