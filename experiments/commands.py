@@ -97,13 +97,14 @@ def messages() -> Iterator[None]:
     handler = _Messages(sys.stdout)
     handler.setFormatter(logging.Formatter("%(message)s"))
     logger = logging.getLogger("bias_jax")
-    level = logger.level
+    level, logger.propagate = logger.level, False  # a package that is imported may have set up the root for itself
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     try:
         yield
     finally:
         logger.removeHandler(handler)
+        logger.propagate = True
         logger.setLevel(level)
 
 
