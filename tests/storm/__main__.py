@@ -88,14 +88,14 @@ class Storm:
 
     def kill(self, name: str) -> bool:
         run = self.open(name)
-        hit = run.hit(signal.SIGKILL, self.rng, self.duration)
+        hit = run.hit(signal.SIGKILL, self.rng, self.duration, len(self.whole))
         run.wait()
         self.hits.update([f"killed: {hit}"] if hit else [])
         return hit is not None
 
     def interrupt(self, name: str) -> bool:
         run, number = self.open(name), self.rng.choice(SIGNALS)
-        hit = run.hit(number, self.rng, self.duration)
+        hit = run.hit(number, self.rng, self.duration, len(self.whole))
         if hit and self.rng.random() < 0.5:
             time.sleep(self.rng.uniform(0, 0.05))
             run.process.send_signal(number)
