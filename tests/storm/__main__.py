@@ -146,8 +146,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="storm-") as folder:
         storm = Storm(Path(folder), options.seed)
         print(f"an undisturbed run: {storm.duration:.1f} s, {len(storm.whole)} files", flush=True)
-        for option, kind in kinds.items():
-            storm.in_a_row(getattr(options, option), kind)
+        try:
+            for option, kind in kinds.items():
+                storm.in_a_row(getattr(options, option), kind)
+        except KeyboardInterrupt:
+            print("stopped before its end")
     for hit, times in sorted(storm.hits.items()):
         print(f"  {times:>4} {hit}")
     print(f"{storm.runs} processes, {storm.victims} runs that were struck, differences: {storm.differences}")
