@@ -7,9 +7,9 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from bias_jax.audit.protocol import Context, Illustrating, Rows
-from bias_jax.audit.road import Stopwatch, Work
 from bias_jax.audit.stored import TABLES, as_rows, read_tables, save_tables
 from bias_jax.audit.subjects import Subject
+from bias_jax.audit.work import Stopwatch, Work
 from bias_jax.progress import track
 from bias_jax.results import DamagedError
 
@@ -40,7 +40,7 @@ def finish(work: Work, subject: Subject, context: Context, watch: Stopwatch) -> 
     if work.failure is not None:
         return Finished({}, ())
     rows = as_rows(tables)
-    with work.guarded("making illustrations and figures"):
+    with work.guarded("making illustrations and figures"):  # without its illustrations a figure would be another one
         _illustrate(work, subject, rows, context, watch)
         start = time.perf_counter()
         for name, draw in track(list(instrument.figures(stored, rows)), f"figures of {instrument.name}", unit="figure"):

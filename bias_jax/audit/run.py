@@ -1,17 +1,15 @@
 """`audit`: images, a network and instruments in; a run directory with tables, figures and findings out."""
 
-import hashlib
-import json
 import logging
 import shutil
 import time
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import Any, Literal
+from typing import Literal
 
 import jax
 import numpy as np
@@ -21,16 +19,17 @@ from bias_jax.activations.pooling import grid_shape, layer_rule
 from bias_jax.audit.batches import Batches
 from bias_jax.audit.finishing import Finished, finish
 from bias_jax.audit.images import ImageSet, NearDuplicates, look
-from bias_jax.audit.protocol import BASELINE, NETWORK, UNTRAINED, Context, Instrument, Layer, Task, pooling_of
+from bias_jax.audit.opening import open_work
+from bias_jax.audit.protocol import BASELINE, NETWORK, UNTRAINED, Context, Instrument, Layer, pooling_of
 from bias_jax.audit.result import Audit
-from bias_jax.audit.road import Assignment, Stopwatch, Walk, Work, needed_rows, plan_source, walk_source
-from bias_jax.audit.stored import ABOUT, IDENTITY, TASK, Stored
+from bias_jax.audit.road import Walk, needed_rows, plan_source, walk_source
 from bias_jax.audit.subjects import RANDOM, Baseline, Subject, load_subject
+from bias_jax.audit.work import Assignment, Stopwatch, Work
 from bias_jax.compilation import counted_programs
 from bias_jax.data import FaceDataset
 from bias_jax.errors import InputError
 from bias_jax.networks import network as registered
-from bias_jax.results import Folder, RunDirectory, device, exclusive, versions
+from bias_jax.results import RunDirectory, device, exclusive, versions
 
 log = logging.getLogger("bias_jax.audit")
 
@@ -189,7 +188,7 @@ def _audit(
         "seed": config.seed,
     }
     directory = RunDirectory(path, identity, about if of_faces or not (path / "run.json").exists() else {})
-    works = [_open(directory, one, subjects, {**about, "data": one.seen.dataset.name, "images": len(one.task.rows)},
+    works = [open_work(directory, one, subjects, {**about, "data": one.seen.dataset.name, "images": len(one.task.rows)},
                    context) for one in assignments]  # fmt: skip
     _tell(works, audited, plans[0])
     batches = Batches(directory, config.batch_size)
@@ -254,52 +253,6 @@ def _layers(
     return tuple(
         Layer(name, grid_shape(layer_rule(name, rule), shape)) for name, shape in shapes.items() if name in names
     )
-
-
-def _open(
-    directory: RunDirectory, one: Assignment, subjects: Mapping[str, Subject], run: Mapping[str, Any], context: Context
-) -> Work:
-    """The folder of an instrument, with what decides its numbers."""
-    instrument, task = one.instrument, one.task
-    assert is_dataclass(instrument)
-    options = {k: v for k, v in asdict(instrument).items() if k not in (*instrument.places, *instrument.looks)}
-    identity = {
-        "options": options,
-        "task_sha256": _digest(task),
-        "layers": {source: [[layer.name, layer.grid] for layer in own] for source, own in one.layers.items()},
-        "pooling": pooling_of(instrument, context),
-        "sources": {source: subjects[source].sha256 for source in one.layers},
-    }
-    folder = directory.instrument(instrument.name, identity)
-    folder.keep_json("layers.json", identity["layers"])
-    folder.keep_json(ABOUT, dict(run))
-    folder.keep_json("facts.json", dict(task.facts))
-    if not folder.has_arrays(TASK):
-        folder.save_arrays(TASK, task.arrays)
-    for path in [*folder.path.glob("*/[!.]*.arrow")]:  # of layers, and illustrations; what is damaged is made again
-        folder.has_arrays(str(path.relative_to(folder.path)))
-    _renew_figures(folder, {name: getattr(instrument, name) for name in instrument.looks})
-    return Work(one, Stored(folder, run, one.layers))
-
-
-def _renew_figures(folder: Folder, looks: Mapping[str, Any]) -> None:
-    """Figures that were drawn with other looks are drawn again."""
-    wanted = json.loads(json.dumps({"looks": dict(looks)}))
-    about = folder.load_json(IDENTITY)
-    if about.get("looks", {}) != wanted["looks"]:
-        for figure in (folder.path / "figures").glob("*"):
-            figure.unlink()
-        folder.save_json(IDENTITY, {**about, **wanted})
-
-
-def _digest(task: Task) -> str:
-    """SHA-256 of everything that decides what is measured; rows of the image set depend on other instruments too."""
-    digest = hashlib.sha256(json.dumps([task.sha256, dict(task.facts)], sort_keys=True).encode())
-    for name, array in sorted(task.arrays.items()):
-        given = np.ascontiguousarray(array)
-        digest.update(f"{name}{given.shape}{given.dtype}".encode())
-        digest.update(given.tobytes())
-    return digest.hexdigest()
 
 
 def _tell(works: Sequence[Work], subject: Subject, plan: object) -> None:

@@ -67,15 +67,15 @@ def network(name: str) -> Network:
 
 
 @cache
-def _structure(name: str, classes: int) -> tuple[nnx.GraphDef, Any]:
-    model = nnx.eval_shape(lambda: network(name).build(classes, nnx.Rngs(0)))
+def _structure(architecture: Network, classes: int) -> tuple[nnx.GraphDef, Any]:
+    model = nnx.eval_shape(lambda: architecture.build(classes, nnx.Rngs(0)))
     graph, state = nnx.split(model)
     return graph, state
 
 
 def abstract_params(name: str, classes: int = IMAGENET_CLASSES) -> dict[str, Any]:
     """Shapes and dtypes of the parameters, as a nested dict of `jax.ShapeDtypeStruct`."""
-    return nnx.to_pure_dict(_structure(name, classes)[1])
+    return nnx.to_pure_dict(_structure(network(name), classes)[1])
 
 
 def class_count(name: str, params: Params) -> int:
@@ -88,7 +88,7 @@ def class_count(name: str, params: Params) -> int:
 
 def assemble(name: str, params: Params) -> nnx.Module:
     """The module with these parameters."""
-    graph, state = _structure(name, class_count(name, params))
+    graph, state = _structure(network(name), class_count(name, params))
     state = jax.tree.map(lambda x: x, state)  # a copy: the cached structure stays abstract
     nnx.replace_by_pure_dict(state, dict(params))
     return nnx.merge(graph, state)

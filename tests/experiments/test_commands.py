@@ -113,3 +113,14 @@ def test_troubles_of_the_cache_are_told_once(capsys):
         assert run(program) == 0
     shown = capsys.readouterr()
     assert shown.out.count("not kept on disk") == 1 and "jit_f" in shown.out and "jit" not in shown.err
+
+
+def test_messages_appear_once_whatever_a_package_did_to_the_root_logger(capsys):
+    handler = logging.StreamHandler(sys.stderr)
+    logging.root.addHandler(handler)
+    try:
+        assert run(lambda: logging.getLogger("bias_jax.x").info("something") or 0) == 0
+    finally:
+        logging.root.removeHandler(handler)
+    shown = capsys.readouterr()
+    assert shown.out == "something\n" and shown.err == ""

@@ -88,14 +88,14 @@ class Storm:
 
     def kill(self, name: str) -> bool:
         run = self.open(name)
-        hit = run.hit(signal.SIGKILL, self.rng, self.duration)
+        hit = run.hit(signal.SIGKILL, self.rng, self.duration, len(self.whole))
         run.wait()
         self.hits.update([f"killed: {hit}"] if hit else [])
         return hit is not None
 
     def interrupt(self, name: str) -> bool:
         run, number = self.open(name), self.rng.choice(SIGNALS)
-        hit = run.hit(number, self.rng, self.duration)
+        hit = run.hit(number, self.rng, self.duration, len(self.whole))
         if hit and self.rng.random() < 0.5:
             time.sleep(self.rng.uniform(0, 0.05))
             run.process.send_signal(number)
@@ -146,8 +146,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="storm-") as folder:
         storm = Storm(Path(folder), options.seed)
         print(f"an undisturbed run: {storm.duration:.1f} s, {len(storm.whole)} files", flush=True)
-        for option, kind in kinds.items():
-            storm.in_a_row(getattr(options, option), kind)
+        try:
+            for option, kind in kinds.items():
+                storm.in_a_row(getattr(options, option), kind)
+        except KeyboardInterrupt:
+            print("stopped before its end")
     for hit, times in sorted(storm.hits.items()):
         print(f"  {times:>4} {hit}")
     print(f"{storm.runs} processes, {storm.victims} runs that were struck, differences: {storm.differences}")

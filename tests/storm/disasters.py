@@ -36,8 +36,8 @@ class Run:
             time.sleep(WAIT)
         return True
 
-    def hit(self, number: int, rng: random.Random, duration: float) -> str | None:
-        """Send a signal at a random moment: after a time, or as soon as so many more files are there.
+    def hit(self, number: int, rng: random.Random, duration: float, total: int) -> str | None:
+        """Send a signal at a random moment: after a time, or as soon as so many more of the files in all are there.
 
         Returns:
             The stage it hit; None if the process had ended before.
@@ -46,7 +46,7 @@ class Run:
             moment = self.started + rng.uniform(0, duration)
             there = self.until(lambda: time.monotonic() >= moment)
         else:
-            more = rng.randint(1, 30)
+            more = rng.randint(1, max(1, total - len(self.before)))
             there = self.until(lambda: len(files(self.out).keys() - self.before.keys()) >= more)
             time.sleep(rng.uniform(0, 0.05))
         if not there or self.process.poll() is not None:
