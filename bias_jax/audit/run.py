@@ -111,6 +111,7 @@ def _audit(
 ) -> tuple[list[Work], dict[str, Finished], int]:  # fmt: skip
     start = time.perf_counter()
     context = Context(config.seed, config.pooling, config.precision)
+    faces = faces if faces is None else faces.varying()
     asked = [instrument.pictures(faces, context) for instrument in instruments]
     first = [faces] if faces is not None and any(given is faces for given in asked) else []
     images, seen = look([*first, *asked], skip_unreadable=config.skip_unreadable)

@@ -7,6 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from bias_jax.data.attributes import Attribute, Target, all_targets
+from bias_jax.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,31 @@ class FaceDataset:
     def group_labels(self) -> np.ndarray:
         """Group of each image, int32 [N]."""
         return self.groups.encode(self.labels)
+
+    def varying(self) -> "FaceDataset":
+        """Without the attributes of which a single category occurs: nothing can be asked about them.
+
+        Raises:
+            InputError: no attribute is left.
+        """
+        constant = {
+            a.name: a.categories[self.labels[a.name][0]]
+            for a in (*self.attributes, *self.solo_attributes)
+            if len(np.unique(self.labels[a.name])) == 1
+        }
+        if not constant:
+            return self
+        said = " and ".join(f"{name} is always {category!r}" for name, category in constant.items())
+        left = [a for a in self.attributes if a.name not in constant]
+        if not left:
+            raise InputError(f"no attribute varies: {said}", file=self.source, remedy="add images of other people")
+        return replace(
+            self,
+            attributes=tuple(left),
+            solo_attributes=tuple(a for a in self.solo_attributes if a.name not in constant),
+            labels={name: values for name, values in self.labels.items() if name not in constant},
+            notes=(*self.notes, f"{said}: nothing is asked about that"),
+        )
 
     def take(self, rows: np.ndarray) -> "FaceDataset":
         """The images of the given rows, in that order."""

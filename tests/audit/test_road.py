@@ -1,12 +1,14 @@
 """The road, with a network and instruments that take no time: who gets what, what is stored, what is done again."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from bias_jax.audit import BASELINE, RunConfig, audit
 from bias_jax.audit.subjects import MEAN_COLOUR, Baseline
+from bias_jax.data import Attribute
 from bias_jax.data.decoding import decode
 from bias_jax.errors import InputError
 from bias_jax.results import Folder
@@ -53,6 +55,17 @@ def test_a_source_beside_the_network_gets_only_the_pictures_it_is_for(subject, t
     colours = found.stored["beside"].load(MEAN_COLOUR, BASELINE)["x"]
     expected = np.stack([decode(data)[2:34, 2:34].mean(axis=(0, 1)) for data in mine]) / 127.5 - 1.0
     np.testing.assert_allclose(colours, expected, atol=1e-5)
+
+
+def test_nothing_is_asked_about_what_everybody_shares(subject, tmp_path, caplog):
+    """Faces of women only: said at the start, and the rest runs."""
+    caplog.set_level("INFO")
+    mixed = faces(FILES * 4)
+    labels = {"gender": np.zeros(24, np.int32), **mixed.labels}
+    women = replace(mixed, attributes=(Attribute("gender", ("Female", "Male")), *mixed.attributes), labels=labels)
+    found = audit(subject, [Recorder()], faces=women, out=tmp_path / "run")
+    assert not found.failures and found.stored["recorder"].facts["groups"] == ["even", "odd"]
+    assert "gender is always 'Female'" in caplog.text
 
 
 def test_means_of_groups_are_those_of_the_bank(subject, tmp_path):

@@ -96,7 +96,9 @@ class Recorder:
         return self.own or available.layers
 
     def prepare(self, seen, faces, layers, context):
-        return Task(seen.rows, seen.sha256, {"kinds": ["even", "odd"]}, {"kind": seen.dataset.labels["kind"]})
+        return Task(
+            seen.rows, seen.sha256, {"groups": seen.dataset.groups.classes}, {"kind": seen.dataset.labels["kind"]}
+        )
 
     def measure(self, task, layers, features, wanted, context) -> Iterator:
         for layer in layers:

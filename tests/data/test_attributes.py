@@ -1,7 +1,10 @@
 import numpy as np
+import pytest
 
 from bias_jax.data import Attribute, Target, all_targets
 from bias_jax.data.fairface import ATTRIBUTES
+from bias_jax.errors import InputError
+from tests.conftest import toy_dataset
 
 
 def test_fairface_targets_have_the_published_sizes():
@@ -26,3 +29,16 @@ def test_class_numbers_are_mixed_radix_and_invertible(rng):
 def test_targets_of_two_attributes():
     a, b = Attribute("a", ("x", "y")), Attribute("b", ("u", "v", "w"))
     assert [t.name for t in all_targets((a, b))] == ["a", "b", "a x b"]
+
+
+def test_attributes_with_one_category_are_left_out():
+    """Of the null attribute, too; the rows and the other labels stay."""
+    faces = toy_dataset([[3], [4]], solo=True)
+    left = faces.varying()
+    assert [a.name for a in left.attributes] == ["first"] and left.groups.size == 2 and len(left) == 7
+    assert set(left.labels) == {"first", "coin"} and left.notes == (
+        "second is always 'second 0': nothing is asked about that",
+    )
+    assert toy_dataset([[3, 1], [4, 1]]).varying().notes == ()
+    with pytest.raises(InputError, match=r"first is always 'first 0' and second is always 'second 0'.*other people"):
+        toy_dataset([[3]]).varying()

@@ -1,6 +1,7 @@
 """Options from dataclasses, messages, progress, and how programs end."""
 
 import logging
+import sys
 from dataclasses import dataclass
 from typing import Literal
 
@@ -78,6 +79,13 @@ def test_programs_show_messages_and_progress_the_library_shows_nothing(capsys):
     assert run(program) == 3
     shown = capsys.readouterr()
     assert shown.out == "note: something\n" and "steps" in shown.err
+
+
+def test_messages_are_said_once(capsys, monkeypatch):
+    """Libraries give the root logger a handler on standard error."""
+    monkeypatch.setattr(logging.root, "handlers", [logging.StreamHandler(sys.stderr)])
+    assert run(lambda: logging.getLogger("bias_jax.audit").info("note") or 0) == 0
+    assert capsys.readouterr() == ("note\n", "")
 
 
 def test_failures_are_named_with_their_place(capsys):
