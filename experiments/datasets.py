@@ -13,11 +13,11 @@ from bias_jax.data import (
     Attribute,
     CalibrationConfig,
     FaceDataset,
-    FolderImages,
     Table,
     balanced_subset,
     calibration_faces,
     infer_categories,
+    open_images,
     read_fairface,
     read_table,
     read_utkface,
@@ -120,7 +120,7 @@ def _user_table(config: DataConfig, skip_unreadable: bool) -> FaceDataset:
             raise InputError(problem, file=path, remedy="choose attributes that vary")
     return read_table(
         [table],
-        FolderImages(Path(config.data_dir or path.parent)),
+        open_images(config.data_dir or path.parent),
         attributes,
         name="table",
         image_column=config.image_column,

@@ -15,6 +15,7 @@ import numpy as np
 
 from bias_jax.data.attributes import Attribute
 from bias_jax.data.dataset import FaceDataset
+from bias_jax.data.listings import plain
 from bias_jax.data.stores import ImageStore
 from bias_jax.errors import InputError
 
@@ -107,8 +108,10 @@ def read_table(
     columns: dict[str, list[int]] = {a.name: [] for a in attributes}
     codes = {a.name: {text: i for i, text in enumerate(a.categories)} for a in attributes}
     names: list[str] = []
+    files: list[str] = []  # the same, as the store calls them
     rows: list[int] = []
     absent: list[str] = []
+    respelled: list[str] = []
     repaired: Counter[tuple[str, str]] = Counter()
     seen: set[str] = set()
 
@@ -125,26 +128,36 @@ def read_table(
         repaired[text, original] += 1
         return codes[attribute.name][original]
 
-    def locate(image: str, table: Table, row: int) -> bool:
-        """Whether the image is there; absent ones are skipped or raised."""
+    def locate(image: str, table: Table, row: int) -> tuple[str, str] | None:
+        """The image's name, whatever its spelling, and its file; None if it is absent and skipped."""
         if not images.inside(image):
             remedy = f"list only images inside {images.source}"
             raise InputError(f"path {image!r} leaves the data directory", file=table.name, row=row, remedy=remedy)
-        if image in seen:
+        found = images.find(image)
+        if len(found) > 1:
+            problem = f"image {image!r} may be {' or '.join(map(repr, found))}"
+            raise InputError(problem, file=table.name, row=row, remedy="list it as the file is called")
+        name = "/".join(plain(image) or found or (image,))
+        file = found[0] if found else name
+        if seen & {name, file}:
             raise InputError(f"image {image!r} is listed twice", file=table.name, row=row, remedy="delete one row")
-        seen.add(image)
-        if images.contains(image):
-            return True
+        seen.update((name, file))
+        if found:
+            if not f"/{file}".endswith(f"/{image}"):
+                respelled.append(image)
+            return name, file
         if not skip_unreadable:
+            problem = f"image {image!r} is listed but absent from {images.source} (found there: {images.summary()})"
             remedy = "restore the file, delete its row, or pass --skip-unreadable"
-            raise InputError(f"image {image!r} is listed but absent", file=table.name, row=row, remedy=remedy)
+            raise InputError(problem, file=table.name, row=row, remedy=remedy)
         absent.append(image)
-        return False
+        return None
 
     def take(record: Mapping[str, str], table: Table, row: int) -> None:
         values = {a.name: encode(a, record[a.name], table, row) for a in attributes}
-        if locate(record[image_column], table, row):
-            names.append(record[image_column])
+        if (found := locate(record[image_column], table, row)) is not None:
+            names.append(found[0])
+            files.append(found[1])
             rows.append(row)
             for key, value in values.items():
                 columns[key].append(value)
@@ -162,13 +175,15 @@ def read_table(
     notes = [f"{n} labels {text!r} read as {original!r}" for (text, original), n in repaired.items()]
     if absent:
         notes.append(f"{len(absent)} listed images are absent and were skipped, the first {absent[0]!r}")
+    if respelled:
+        notes.append(f"{len(respelled)} images are spelled otherwise in the list, the first {respelled[0]!r}")
     return FaceDataset(
         name=name,
         attributes=tuple(attributes),
         labels={key: np.array(values, dtype=np.int32) for key, values in columns.items()},
         image_names=tuple(names),
         rows=tuple(rows),
-        read_bytes=lambda i: images.read(names[i]),
+        read_bytes=lambda i: images.read(files[i]),
         source=str(images.source),
         notes=tuple(notes),
     )
