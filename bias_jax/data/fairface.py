@@ -119,12 +119,12 @@ def _official_form(found: Survey, splits: tuple[str, ...], padding: str) -> tupl
     folders: dict[str, str] = {}
     root = found.store.source
     for split in splits:
-        images = image_folders(found, split)
-        if images or found.unopened:
-            places.append(choose([*images, *found.unopened], padding, root, "images"))
-            folders[split] = places[-1].path
-        elif found.damaged:
+        images = [*image_folders(found, split), *found.unopened]
+        if found.damaged and all(place.padding not in (None, padding) for place in images):
             raise found.damaged[0]
+        if images:
+            places.append(choose(images, padding, root, "images"))
+            folders[split] = places[-1].path
         tables.append(_labels(found, split, folders.get(split, split)))
     return tables, SplitImages(found.store, folders), places
 
