@@ -80,7 +80,7 @@ class _Shard:
         self.image = self._image_column(schema)
         self.label_columns = {a.name: self._label_columns(a.name) for a in attributes}
         paths = [name for name in self.names if name.casefold() in FILE_COLUMNS and name != self.image]
-        self.path = paths[0] if paths and pa.types.is_string(schema.field(paths[0]).type) else None
+        self.path = paths[0] if paths else None
         wanted = [self.image, *paths[:1], *(name for names in self.label_columns.values() for name in names)]
         if twice := [name for name in wanted if self.names.count(name) > 1]:
             raise InputError(f"column {twice[0]!r} is there twice", file=file, remedy="leave one of them")
@@ -105,7 +105,7 @@ class _Shard:
             field.name
             for field in schema
             if (pa.types.is_struct(field.type) and field.type.get_field_index("bytes") >= 0)
-            or (pa.types.is_binary(field.type) and field.name.casefold() in IMAGE_COLUMNS)
+            or (_is_bytes(field.type) and field.name.casefold() in IMAGE_COLUMNS)
         ]
         usual = [name for name in found if name.casefold() == "image"]
         if len(usual or found) == 1:
@@ -174,6 +174,10 @@ class _Shard:
                 path = self.values[self.path][i]
             found.append((PurePosixPath(path.replace("\\", "/")).name if isinstance(path, str) else "", data))
         return found
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind)
 
 
 def _class_names(metadata: Mapping[bytes, bytes], column: str) -> list[str] | None:
