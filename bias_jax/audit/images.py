@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bias_jax.data import FaceDataset
-from bias_jax.data.decoding import THREADS, decode
+from bias_jax.data.decoding import THREADS, decode, one_colour
 from bias_jax.errors import InputError
 from bias_jax.progress import track
 
@@ -43,6 +43,7 @@ class _Look(NamedTuple):
 
     size: tuple[int, int]
     digest: bytes  # of the pixels
+    one_colour: bool
 
 
 def look(datasets: Sequence[FaceDataset], *, skip_unreadable: bool = False) -> tuple[ImageSet, list[Seen]]:
@@ -67,11 +68,13 @@ def look(datasets: Sequence[FaceDataset], *, skip_unreadable: bool = False) -> t
         if id(dataset) in seen:
             continue
         digest = hashlib.sha256()
-        rows, readable, unreadable = [], [], []
+        rows, readable, unreadable, blank = [], [], [], []
         for i, found in enumerate(_looks(dataset, by_bytes, skip_unreadable)):
             if isinstance(found, str):
                 unreadable.append(dataset.image_names[i])
                 continue
+            if found.one_colour:
+                blank.append(dataset.image_names[i])
             if found not in row_of:
                 row_of[found] = len(kept)
                 kept.append((dataset, i))
@@ -87,6 +90,9 @@ def look(datasets: Sequence[FaceDataset], *, skip_unreadable: bool = False) -> t
         if unreadable:
             note = f"{len(unreadable)} images cannot be decoded and were skipped, the first {unreadable[0]!r}"
             mine = replace(dataset.take(np.array(readable)), notes=(*dataset.notes, note))
+        if blank:
+            note = f"{len(blank)} images are of one colour, the first {blank[0]!r}"
+            mine = replace(mine, notes=(*mine.notes, note))
         seen[id(dataset)] = Seen(mine, np.array(rows), digest.hexdigest())
     pictures = FaceDataset(
         name="pictures",
@@ -117,7 +123,7 @@ def _looks(dataset: FaceDataset, by_bytes: dict[bytes, _Look | str], skip_unread
         except OSError as error:
             return key, str(error)
         height, width, _ = pixels.shape
-        return key, _Look((height, width), hashlib.sha256(pixels.tobytes()).digest())
+        return key, _Look((height, width), hashlib.sha256(pixels.tobytes()).digest(), one_colour(pixels))
 
     found = []
     with ThreadPoolExecutor(THREADS) as pool:
