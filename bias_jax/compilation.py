@@ -1,6 +1,8 @@
 """Compiled programs: counted, and kept in a cache on disk so that the next run need not compile them again."""
 
+import logging
 import os
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -8,12 +10,15 @@ from functools import cache
 from pathlib import Path
 
 import jax
+import pyarrow as pa
 
 from bias_jax.errors import InputError
 
 COMPILED = "/jax/core/compile/backend_compile_duration"  # of every program, also of those that come from the cache
 FROM_CACHE = "/jax/compilation_cache/cache_hits"
 OFF = "off"
+ZSTD = b"\x28\xb5\x2f\xfd"  # how an entry begins where JAX finds a package for zstd; else it uses zlib
+log = logging.getLogger("bias_jax.compilation")
 
 
 @dataclass
@@ -73,6 +78,9 @@ def use_cache(directory: str) -> None:
 
     Raises:
         InputError: the folder cannot be written, or belongs to somebody else.
+
+    Entries that are damaged are deleted first: JAX would compile their programs again in every run, with a warning, and
+    never replace what it cannot read.
     """
     if directory == OFF:
         jax.config.update("jax_enable_compilation_cache", False)
@@ -89,4 +97,27 @@ def use_cache(directory: str) -> None:
         raise InputError(f"cannot hold compiled programs ({error.strerror})", file=path, remedy=remedy) from None
     if owner != os.getuid() or not writable:
         raise InputError("cannot hold compiled programs: it must be your own", file=path, remedy=remedy)
+    _delete_damaged(path)
     jax.config.update("jax_compilation_cache_dir", str(path.resolve()))
+
+
+def _delete_damaged(directory: Path) -> None:
+    """Entries of a process that was killed while it wrote them, or that a disk has damaged."""
+    damaged = [path for path in directory.glob("*-cache") if not _unpacks(path)]
+    for path in damaged:
+        path.unlink(missing_ok=True)
+    if damaged:
+        log.info("note: %d damaged programs in %s are thrown away and compiled again", len(damaged), directory)
+
+
+def _unpacks(path: Path) -> bool:
+    try:
+        data = path.read_bytes()
+        if data.startswith(ZSTD):
+            pa.input_stream(pa.BufferReader(data), compression="zstd").read()
+            return True
+        unpacking = zlib.decompressobj()  # checks a checksum at the end
+        unpacking.decompress(data)
+        return unpacking.eof and not unpacking.unused_data
+    except (OSError, zlib.error):
+        return not path.exists()  # another process may have deleted it meanwhile

@@ -1,19 +1,30 @@
-"""The one exception for bad input: what is wrong, where, and the way out; and how programs end on it."""
+"""What programs tell in one line: bad input, and a machine that gives out."""
 
-import sys
-from collections.abc import Callable
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+CONTINUE = "run the same command again: it continues"
+NO_SPACE = {errno.ENOSPC: "no space left on the disk", errno.EDQUOT: "the disk quota is used up",
+            errno.EFBIG: "larger than files may be here"}  # fmt: skip
 
 
 class InputError(Exception):
-    """Bad input, told in one line: file, row, problem, way out. Entry points print it and exit with status 2."""
+    """Bad input, told in one line: file, row, problem, way out. Entry points print it and exit with `status`."""
+
+    status = 2
 
     def __init__(self, problem: str, *, file: str | Path | None = None, row: int | None = None, remedy: str = ""):
         where = f"{file}: " if file is not None else ""
         where += f"row {row}: " if row is not None else ""
         message = f"{where}{problem}" + (f". Way out: {remedy}" if remedy else "")
-        # Labels and file names come from strangers; control characters must not reach the terminal.
-        super().__init__("".join(c if c.isprintable() else repr(c)[1:-1] for c in message))
+        super().__init__(printable(message))
+
+
+def printable(text: str) -> str:
+    """The text with escapes for control characters: labels and names in files come from strangers."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def quoted(text: str, longest: int = 60) -> str:
@@ -21,13 +32,34 @@ def quoted(text: str, longest: int = 60) -> str:
     return repr(text if len(text) <= longest else text[: longest - 3] + "...")
 
 
-def run(program: Callable[[], int]) -> int:
-    """Run a program; bad input becomes one line on standard error and exit status 2."""
+class WriteError(InputError):
+    """A file cannot be written: nobody's bad input, but it ends a run at once, since the next file fares no better."""
+
+    status = 1
+
+
+@contextmanager
+def writing(path: str | Path) -> Iterator[None]:
+    """Errors of the file system while `path` is written become a `WriteError`."""
     try:
-        return program()
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted: run the same command again to continue", file=sys.stderr)
-        return 130
+        yield
+    except OSError as error:
+        if error.errno is None:  # not from the file system
+            raise
+        raise write_error(error, path) from error
+
+
+def write_error(error: OSError, path: str | Path) -> WriteError:
+    """What the system says of a file that cannot be written, with the way out."""
+    if error.errno in NO_SPACE:
+        return WriteError(
+            f"cannot be written: {NO_SPACE[error.errno]}", file=path, remedy=f"make room, then {CONTINUE}"
+        )
+    reason = error.strerror or str(error)
+    return WriteError(f"cannot be written ({reason})", file=path, remedy=f"see to the disk, then {CONTINUE}")
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether the host (MemoryError, std::bad_alloc) or the device (XLA's RESOURCE_EXHAUSTED) ran out of memory."""
+    signs = ("RESOURCE_EXHAUSTED", "OUT_OF_MEMORY", "bad_alloc")
+    return isinstance(error, MemoryError) or (isinstance(error, Exception) and any(s in str(error) for s in signs))

@@ -1,5 +1,7 @@
-"""Progress of long work: a hook that programs may set. The library itself prints nothing."""
+"""Progress and messages: what programs may switch on. The library itself prints nothing."""
 
+import logging
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Protocol, TypeVar
@@ -57,3 +59,28 @@ def track(items: Iterable[Item], text: str, total: int | None = None, unit: str 
         for item in items:
             yield item
             shown.update(1)
+
+
+class _Messages(logging.StreamHandler):
+    """What cannot be written ends the program like any other output, see `endings.run`."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        raise
+
+
+@contextmanager
+def messages() -> Iterator[None]:
+    """What the library logs goes to standard output, as it is."""
+    handler = _Messages(sys.stdout)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger = logging.getLogger("bias_jax")
+    level, propagate = logger.level, logger.propagate
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False  # importing absl gives the root logger a handler: everything would be said twice
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+        logger.propagate = propagate

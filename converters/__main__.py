@@ -1,10 +1,15 @@
 """Published or fine-tuned weights to checkpoints, and proof that the networks are the same.
 
 python -m converters resnet50 --source resnet50-0676ba61.pth --out DIR     convert a file (.pth or .safetensors)
+python -m converters resnet50 --source last.ckpt --take ema --out DIR      one of several networks in a file
 python -m converters resnet50 --download --weights IMAGENET1K_V2 --out DIR  fetch a published one first
 python -m converters list                                                  every published entry
 python -m converters verify resnet50 --weights IMAGENET1K_V1 --images DIR  compare with torchvision's network
 python -m converters evaluate resnet50 --checkpoint DIR --imagenet DIR     top-1 and top-5 accuracy
+
+A file may hold the network in a mapping (state_dict, model, ...) or under a prefix (module., _orig_mod., backbone.,
+...): what stands before the names of all its arrays is taken off, whatever it is. Without a classifier, all layers up
+to the pooled features can be audited. What was done is printed, and written into the checkpoint's manifest.json.
 """
 
 import argparse
@@ -12,10 +17,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from bias_jax.errors import InputError, run
+from bias_jax.endings import run
+from bias_jax.errors import InputError
 from bias_jax.networks import NETWORKS, PRECISIONS, load_checkpoint
 from bias_jax.networks.checkpoint import require_free
-from converters.checkpoint import convert_file, open_weights
+from bias_jax.progress import messages
+from converters.checkpoint import Weights, convert_file, open_weights
 from converters.evaluation import evaluate
 from converters.images import class_folders, image_folder
 from converters.published import table
@@ -24,8 +31,13 @@ from converters.verification import TOLERANCE, verify
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit status: 0, 1 (verification above tolerance) or 2 (bad input)."""
-    arguments = _parser().parse_args(argv)
-    return run(lambda: arguments.command(arguments))
+
+    def program() -> int:
+        arguments = _parser().parse_args(argv)
+        with messages():
+            return arguments.command(arguments)
+
+    return run(program)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -37,9 +49,10 @@ def _parser() -> argparse.ArgumentParser:
         one = commands.add_parser(name, help=f"convert weights of {name}")
         one.set_defaults(command=_convert, network=name)
         where = one.add_mutually_exclusive_group(required=True)
-        where.add_argument("--source", type=Path, help="weights file: .pth, or .safetensors with timm's names")
+        where.add_argument("--source", type=Path, help="weights file that torch or safetensors wrote")
         where.add_argument("--download", action="store_true", help="fetch the published entry of --weights")
         one.add_argument("--weights", help="published entry that the file must be, e.g. IMAGENET1K_V1 (see list)")
+        _add_choices(one)
         one.add_argument("--out", type=Path, required=True, help="folder of the new checkpoint")
     commands.add_parser("list", help="published weights").set_defaults(command=_list)
     one = commands.add_parser("verify", help="compare with torchvision's network, layer by layer")
@@ -47,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("network", choices=list(NETWORKS))
     one.add_argument("--weights", help="published entry, fetched where --source is not given")
     one.add_argument("--source", type=Path, help="weights file")
+    _add_choices(one)
     one.add_argument("--images", type=Path, required=True, help="folder of images")
     one.add_argument("--limit", type=int, help="use the first images only")
     one.add_argument("--batch-size", type=int, default=8, help="images per forward pass (default: 8)")
@@ -61,12 +75,29 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_choices(parser: argparse.ArgumentParser) -> None:
+    which = "where a file holds several networks (plain and averaged, teacher and student, ...), the prefix of the one "
+    parser.add_argument("--take", metavar="PREFIX", help=f"{which}to take, or a part of it that no other has")
+    extra = (
+        "leave out arrays that are no part of the network (queues, losses, other heads), which are refused otherwise"
+    )
+    parser.add_argument("--ignore-extra", action="store_true", help=extra)
+
+
+def _open(arguments: argparse.Namespace) -> Weights:
+    return open_weights(
+        arguments.network, arguments.source, arguments.weights, take=arguments.take,
+        ignore_extra=arguments.ignore_extra,
+    )  # fmt: skip
+
+
 def _convert(arguments: argparse.Namespace) -> int:
     out: Path = arguments.out
     require_free(out)  # before hashing or fetching half a gibibyte
-    manifest = convert_file(open_weights(arguments.network, arguments.source, arguments.weights), out)
+    manifest = convert_file(_open(arguments), out)
     t = manifest.transform
-    print(f"{manifest.network} weights {manifest.weights}, {manifest.classes} classes -> {out}")
+    classes = "no classifier" if manifest.untrained else f"{manifest.classes} classes"
+    print(f"{manifest.network} weights {manifest.weights}, {classes} -> {out}")
     print(f"images: resize {t.resize}, centre crop {t.crop}, mean {t.mean}, std {t.std}")
     if manifest.weights == "custom":
         print("the file is none of torchvision's published ones, so the transform is the usual one of this network")
@@ -74,7 +105,7 @@ def _convert(arguments: argparse.Namespace) -> int:
         print(f"timm's file names carry no hash, so --weights was taken at its word; SHA-256 {manifest.source_sha256}")
         print("the published accuracy is left out: it belongs to a file that is certainly the published one")
     if manifest.untrained:
-        print(f"the file holds no valid values for {manifest.untrained}*: a sweep leaves these layers out")
+        print(f"the file holds no valid values for {manifest.untrained}*: a sweep leaves out these and what is behind")
     return 0
 
 
@@ -88,7 +119,7 @@ def _verify(arguments: argparse.Namespace) -> int:
     _positive(arguments.limit, "--limit")
     images = image_folder(arguments.images, arguments.limit)
     tolerance = TOLERANCE[arguments.network] if arguments.tolerance is None else arguments.tolerance
-    weights = open_weights(arguments.network, arguments.source, arguments.weights)
+    weights = _open(arguments)
     comparison = verify(weights, images, arguments.batch_size)
     print(f"{weights.network} weights {weights.identity.weights} from {weights.path}, {len(images)} images")
     print(comparison)

@@ -1,26 +1,33 @@
 """From a weights file to a checkpoint with its manifest."""
 
+import logging
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-
-import numpy as np
+from typing import Any
 
 from bias_jax.errors import InputError
 from bias_jax.networks import Manifest, Transform, class_count, network, params_digest, save_checkpoint
 from converters.download import download
+from converters.formats import file_format
 from converters.published import published
-from converters.sources import Identity, identify, read_state_dict
-from converters.torchvision import convert
+from converters.recognition import Recognised, recognise
+from converters.sources import Identity, identify, read_content
+from converters.torchvision import fit
+
+log = logging.getLogger("bias_jax.converters")
 
 
 @dataclass(frozen=True)
 class Weights:
-    """A weights file that was read and recognised."""
+    """A weights file that was read."""
 
     network: str
     path: Path
     identity: Identity
-    state_dict: dict[str, np.ndarray]  # as in the file
+    content: Any  # as in the file: names and arrays, in nested mappings
+    take: str | None = None  # which of several networks in it
+    ignore_extra: bool = False  # whether arrays that are no part of the network may be there
 
     @property
     def transform(self) -> Transform:
@@ -30,33 +37,65 @@ class Weights:
         net = network(self.network)
         return Transform(net.resize, net.image_size)
 
-    def params(self) -> dict:
-        """Converted; faults name the file."""
-        entry = self.identity.entry
+    @cached_property
+    def recognised(self) -> Recognised:
+        """The network in the file; faults name the file."""
         try:
-            return convert(self.network, self.state_dict, invalid=entry.invalid if entry else None)
+            return recognise(self.network, self.content, take=self.take, ignore_extra=self.ignore_extra)
         except InputError as error:
             raise InputError(str(error), file=self.path) from None
 
+    @property
+    def untrained(self) -> str | None:
+        """Prefix of the first layers for which the file holds no valid values."""
+        if self.identity.entry is not None and self.identity.entry.invalid is not None:
+            return self.identity.entry.invalid
+        return next(iter(self.recognised.missing), None)
 
-def open_weights(name: str, source: Path | None, claimed: str | None) -> Weights:
+    def params(self) -> dict[str, Any]:
+        """Converted; faults name the file."""
+        return self.converted()[0]
+
+    def converted(self) -> tuple[dict[str, Any], tuple[str, ...]]:
+        """Parameters, and what was done to get there, for the reader; faults name the file."""
+        entry, found = self.identity.entry, self.recognised
+        try:
+            params, odd = fit(self.network, found, invalid=entry.invalid if entry else None)
+        except InputError as error:
+            raise InputError(str(error), file=self.path) from None
+        return params, found.changes + odd
+
+
+def open_weights(
+    name: str, source: Path | None, claimed: str | None, *, take: str | None = None, ignore_extra: bool = False
+) -> Weights:
     """Read a local file, or without one the published entry from its cache or its address.
 
+    Args:
+        name: a network.
+        source: weights file.
+        claimed: name of the published entry that it is, or that is fetched.
+        take: which of several networks in it, see `recognise`.
+        ignore_extra: leave out arrays that are no part of the network.
+
     Raises:
-        InputError: see `download`, `identify` and `read_state_dict`.
+        InputError: see `download`, `file_format`, `identify` and `read_content`.
     """
     hub_sha256, downloaded = None, source is None
     if source is None:
         if claimed is None:
             raise InputError("no weights are named", remedy="give --source FILE or --weights ENTRY")
         source, hub_sha256 = download(published(name, claimed))
+    file_format(source)  # what it is tells more than that its hash is another one
     identity = identify(name, source, claimed, hub_sha256, downloaded=downloaded)
-    return Weights(name, source, identity, read_state_dict(source))
+    return Weights(name, source, identity, read_content(source), take, ignore_extra)
 
 
 def convert_file(weights: Weights, out: Path) -> Manifest:
-    """Convert, and save with a manifest."""
-    params, entry = weights.params(), weights.identity.entry
+    """Convert, log what was done to the names, and save with a manifest."""
+    params, changes = weights.converted()
+    for change in changes:
+        log.info(change)
     manifest = Manifest(
         network=weights.network,
         classes=class_count(weights.network, params),
@@ -66,7 +105,8 @@ def convert_file(weights: Weights, out: Path) -> Manifest:
         params_sha256=params_digest(params),
         transform=weights.transform,
         accuracy=weights.identity.accuracy,
-        untrained=entry.invalid if entry else None,
+        untrained=weights.untrained,
+        changes=changes,
     )
     save_checkpoint(out, params, manifest)
     return manifest

@@ -11,6 +11,7 @@ import numpy as np
 
 from bias_jax.errors import InputError
 from bias_jax.networks import network
+from converters.names import DROPPED_SUFFIX, training_only
 
 
 @cache
@@ -53,22 +54,20 @@ def original_network(name: str, state_dict: Mapping[str, np.ndarray]) -> Any:
 
     Args:
         name: a network.
-        state_dict: torchvision's names and shapes; batch-norm counters and the auxiliary head may be absent.
+        state_dict: torchvision's names and shapes; what serves training only is not needed.
     """
     models = import_torchvision().models
     import torch
 
     builder, options = getattr(models, name), {}
     if name == "inception_v3":
-        auxiliary = any(key.startswith("AuxLogits.") for key in state_dict)
-        options = {"transform_input": True, "init_weights": False, "aux_logits": auxiliary}
+        options = {"transform_input": True, "init_weights": False, "aux_logits": False}
     classes = len(state_dict[".".join((*network(name).classifier, "bias"))])
     with torch.device("meta"):  # the weights are about to be replaced
         model = builder(weights=None, num_classes=classes, **options)
-    tensors = {key: torch.from_numpy(np.array(value)) for key, value in state_dict.items()}
-    for key in model.state_dict():
-        if key.endswith("num_batches_tracked"):
-            tensors.setdefault(key, torch.tensor(0))
+    used = {key: value for key, value in state_dict.items() if not training_only(name, key)}
+    tensors = {key: torch.from_numpy(np.array(value, np.float32)) for key, value in used.items()}
+    tensors |= {key: torch.tensor(0) for key in model.state_dict() if key.endswith(DROPPED_SUFFIX)}
     model.load_state_dict(tensors, assign=True)
     return model.eval()
 

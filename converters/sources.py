@@ -3,19 +3,19 @@
 import hashlib
 import re
 import warnings
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jax.numpy as jnp
-import numpy as np
-
 from bias_jax.errors import InputError
+from converters.contents import SAVE, NoNumbers
+from converters.formats import file_format
 from converters.published import PUBLISHED, PublishedWeights, published
 
-WRAPPERS = ("state_dict", "model", "model_state_dict")  # training scripts save the weights under one of these
-_SAVE = "save it with torch.save(model.state_dict(), path)"
+# Numbers of 8 bits and fewer have scales of their own, which every program keeps in another place.
+_UNREADABLE = "of the type {}, which cannot be read as plain numbers"
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def identify(
         InputError: the file cannot be read, or is not what the user says.
     """
     entry = published(name, claimed) if claimed is not None else None
-    if entry is not None and entry.on_hub and path.suffix != ".safetensors":
+    if entry is not None and entry.on_hub and file_format(path) != "safetensors":
         problem = f"is not a .safetensors file, as which timm publishes {claimed}"
         raise InputError(problem, file=path, remedy="leave out --weights")
     try:
@@ -75,33 +75,43 @@ def identify(
     return Identity(digest, entry, verified=expected is not None)
 
 
-def read_state_dict(path: Path) -> dict[str, np.ndarray]:
-    """Arrays of a ``.safetensors`` or ``.pth`` file, floating point ones as float32.
+def read_content(path: Path) -> Any:
+    """What a ``.safetensors`` or ``.pth`` file holds, whatever it is called: names and arrays, in nested mappings.
+
+    Arrays are NumPy's, in the precision of the file; `NoNumbers` stands for those that cannot be.
 
     Raises:
-        InputError: the file is damaged or holds more than tensors, or the package that reads it is not installed.
+        InputError: the file is of another kind, damaged or holds objects, or the package that reads it is missing.
     """
-    return _read_safetensors(path) if path.suffix == ".safetensors" else _read_pth(path)
+    return _read_safetensors(path) if file_format(path) == "safetensors" else _read_torch(path)
 
 
-def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
+def _read_safetensors(path: Path) -> dict[str, Any]:
     try:
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
+        from safetensors import SafetensorError, safe_open
     except ImportError:
         raise InputError(
             "safetensors is needed to read this file", file=path, remedy="pip install 'bias-jax[hub]'"
         ) from None
+
+    def array(key: str) -> Any:
+        try:
+            return stream.get_tensor(key)
+        except (AttributeError, KeyError, TypeError, SafetensorError):  # a type that NumPy has not
+            part = stream.get_slice(key)
+            return NoNumbers(_UNREADABLE.format(part.get_dtype()), tuple(part.get_shape()))
+
     try:
-        arrays = load_file(path)
-    except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:  # KeyError: a type numpy has not
-        reason = str(error).splitlines()[0]
-        raise InputError(f"damaged weights file ({reason})", file=path, remedy="download it again") from None
-    return {k: v.astype(np.float32) if jnp.issubdtype(v.dtype, jnp.floating) else v for k, v in arrays.items()}
+        with safe_open(path, framework="numpy") as stream:
+            return {key: array(key) for key in stream.keys()}  # noqa: SIM118 (it is no mapping)
+    except (SafetensorError, KeyError, TypeError, ValueError, OSError, MemoryError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        problem = f"is a damaged safetensors file ({reason})"
+        raise InputError(problem, file=path, remedy="download or copy it again") from None
 
 
-def _read_pth(path: Path) -> dict[str, np.ndarray]:
-    """Old or new serialisation; `WRAPPERS` are opened."""
+def _read_torch(path: Path) -> Any:
+    """Old or new serialisation; nothing but tensors and plain Python is read."""
     try:
         import torch
     except ImportError:
@@ -109,40 +119,52 @@ def _read_pth(path: Path) -> dict[str, np.ndarray]:
             "torch is needed to read .pth files", file=path, remedy="pip install 'bias-jax[convert]'"
         ) from None
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), path.open("rb") as stream:  # of a path, torch would look at the name
             warnings.simplefilter("ignore")  # about formats; what matters is raised
-            content: Any = torch.load(path, map_location="cpu", weights_only=True)
+            content: Any = torch.load(stream, map_location="cpu", weights_only=True)
     except Exception as error:  # zip, pickle and torch raise many kinds
         # Torch's own text advises to load the file unsafely; of it only the name of the class or function is kept.
         asked = re.search(r"GLOBAL ([\w.]+)", str(error))
         if asked is not None:
-            problem = f"is not a plain state dict: it holds {asked[1]}, and anything but tensors is refused"
-            raise InputError(problem, file=path, remedy=f"where the model was trained, {_SAVE}") from None
+            what = "the whole module of class " if _pickles_module(path) else ""
+            problem = f"is not a plain state dict: it holds {what}{asked[1]}, and anything but tensors is refused"
+            raise InputError(problem, file=path, remedy=f"where the model was trained, {SAVE}") from None
         problem = "damaged weights file, or not one that torch.save wrote"
-        raise InputError(problem, file=path, remedy=f"download it again, or {_SAVE}") from None
+        raise InputError(problem, file=path, remedy=f"download it again, or {SAVE}") from None
 
-    def plain(value: Any) -> bool:
-        return (
-            isinstance(value, torch.Tensor)
-            and value.layout == torch.strided
-            and not (value.is_quantized or value.is_meta)
-        )
+    def plain(value: Any) -> Any:
+        if isinstance(value, torch.Tensor):
+            return _array(value.detach(), torch)
+        if isinstance(value, Mapping):
+            return {key: plain(item) for key, item in value.items()}
+        return [plain(item) for item in value] if isinstance(value, (list, tuple)) else value
 
-    def is_state_dict(value: Any) -> bool:
-        if not isinstance(value, Mapping) or not value:
-            return False
-        return all(isinstance(key, str) and plain(tensor) for key, tensor in value.items())
+    try:
+        return plain(content)
+    except RecursionError:
+        raise InputError("its mappings contain themselves", file=path, remedy=SAVE) from None
 
-    candidates = [content] + [content[key] for key in WRAPPERS if isinstance(content, Mapping) and key in content]
-    state_dict = next((value for value in candidates if is_state_dict(value)), None)
-    if state_dict is None:
-        problem = f"is not a mapping of names to tensors, nor holds one as {', '.join(WRAPPERS)}"
-        if isinstance(content, Mapping):
-            keys = [str(key) for key in content]
-            shown = ", ".join(keys[:8]) + (f" and {len(keys) - 8} more" if len(keys) > 8 else "")
-            problem += f"; its keys are: {shown or 'none'}"
-        raise InputError(problem, file=path, remedy=_SAVE)
-    return {
-        key: (value.detach().to(torch.float32) if value.is_floating_point() else value.detach()).numpy()
-        for key, value in state_dict.items()
-    }
+
+def _array(tensor: Any, torch: Any) -> Any:
+    shape = tuple(tensor.shape)
+    if tensor.is_quantized:
+        return NoNumbers(f"quantised ({tensor.dtype})", shape)
+    if tensor.layout != torch.strided or tensor.is_meta:
+        return NoNumbers("without values" if tensor.is_meta else f"not dense ({tensor.layout})", shape)
+    if tensor.dtype == torch.bfloat16:  # every such number is one of float32
+        return tensor.to(torch.float32).numpy()
+    try:
+        return tensor.resolve_conj().resolve_neg().numpy()
+    except (TypeError, RuntimeError):  # a type that NumPy has not
+        return NoNumbers(_UNREADABLE.format(tensor.dtype), shape)
+
+
+def _pickles_module(path: Path) -> bool:
+    """Whether a file of torch holds an object of `torch.nn.Module`, which all have these attributes."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            structure = archive.read(next(name for name in archive.namelist() if name.endswith("data.pkl")))
+    else:
+        with path.open("rb") as stream:
+            structure = stream.read(1 << 20)
+    return b"_parameters" in structure and b"_modules" in structure

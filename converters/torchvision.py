@@ -5,25 +5,23 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from bias_jax.errors import InputError
 from bias_jax.networks import abstract_params, network
+from converters.contents import NoNumbers, is_kind, listed, shape_of
+from converters.names import source_key
+from converters.recognition import THIS_NETWORK, Recognised, recognise
 
-# Batch-norm counters and InceptionV3's auxiliary head serve training only, and some files lack them: dropped by name.
-DROPPED_SUFFIX = ".num_batches_tracked"
-DROPPED_PREFIX = {"inception_v3": "AuxLogits."}
 # Linear layers behind a flattened grid of (channels, rows, columns); ours has the channels last.
 FLATTENED = {("vgg16", "classifier.0.weight"): (512, 7, 7)}
-# timm's VGG16 holds the same matrices under these names, as convolutions over the grid.
-TIMM_NAMES = {"vgg16": {"pre_logits.fc1": "classifier.0", "pre_logits.fc2": "classifier.3", "head.fc": "classifier.6"}}
-DATA_PARALLEL_PREFIX = "module."
-
-_BATCH_NORM = {"scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
-_REMEDY = "use weights of torchvision's or timm's network of this very name"
 
 
-def convert(name: str, state_dict: Mapping[str, Any], *, invalid: str | None = None) -> dict[str, Any]:
+def convert(
+    name: str, state_dict: Mapping[str, Any], *, invalid: str | None = None, take: str | None = None,
+    ignore_extra: bool = False,
+) -> dict[str, Any]:  # fmt: skip
     """Parameters of network `name` from a mapping of torchvision's (or timm's) names to arrays.
 
     Every source key must be used, every parameter filled and every shape fit; all faults are raised in one message.
@@ -31,76 +29,109 @@ def convert(name: str, state_dict: Mapping[str, Any], *, invalid: str | None = N
 
     Args:
         name: a network.
-        state_dict: the arrays, in torch's layouts.
+        state_dict: the arrays, in torch's layouts; they may lie under a prefix or in further mappings.
         invalid: prefix of the names whose values are known to be meaningless; they become NaN.
+        take: which of several networks, see `recognise`.
+        ignore_extra: leave out arrays that are no part of the network.
 
     Raises:
         InputError: all faults.
     """
-    arrays = torchvision_names(name, state_dict)
+    return fit(name, recognise(name, state_dict, take=take, ignore_extra=ignore_extra), invalid=invalid)[0]
+
+
+def fit(name: str, found: Recognised, *, invalid: str | None = None) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Parameters of recognised arrays; and what is odd about their values but not wrong, for the reader.
+
+    Raises:
+        InputError: all faults.
+    """
+    arrays = found.arrays
     last = ".".join((*network(name).classifier, "bias"))
-    if last not in arrays or arrays[last].ndim != 1 or len(arrays[last]) == 0:
-        raise InputError(f"no {last!r} with a number per class among {len(arrays)} arrays", remedy=_REMEDY)
-    dropped = DROPPED_PREFIX.get(name)
-    unused = {
-        key
-        for key in arrays
-        if not key.endswith(DROPPED_SUFFIX) and not (dropped is not None and key.startswith(dropped))
-    }
-    faults: list[str] = []
+    shape = shape_of(arrays.get(last))
+    if len(shape) != 1 or shape[0] == 0:
+        problem = f"no {last!r} with a number per class among {len(arrays)} arrays"
+        raise InputError(problem, remedy=THIS_NETWORK)
+    hollow = tuple(f"{layer}." for layer in found.missing) + ((invalid,) if invalid is not None else ())
+    structure = [f"{key} is not part of {name}" for key in found.strange]
+    values: list[str] = []
+    empty: dict[str, bool] = {}  # kernel -> whether it holds zeros only
 
     def fill(path: tuple, leaf: jax.ShapeDtypeStruct) -> np.ndarray:
-        key = source_key(path)
+        key, kind = source_key(path), path[-1].key
         if key not in arrays:
-            faults.append(f"{key} is missing")
-            return np.zeros(leaf.shape, np.float32)
-        unused.discard(key)
-        array = arrays[key]
-        if not np.issubdtype(array.dtype, np.floating):
-            faults.append(f"{key} holds {array.dtype}, not floating point numbers")
-            return np.zeros(leaf.shape, np.float32)
-        if path[-1].key == "kernel" and array.ndim == len(leaf.shape):
-            array = to_flax_layout(array, FLATTENED.get((name, key)))
-        if array.shape != leaf.shape:
-            faults.append(f"{key} has shape {arrays[key].shape}, which does not become {leaf.shape}")
-        if invalid is not None and key.startswith(invalid):
-            return np.full(leaf.shape, np.nan, np.float32)
-        if not np.isfinite(array).all():
-            faults.append(f"{key} holds values that are not finite")
-        return np.ascontiguousarray(array, np.float32)
+            structure.append(f"{key} is missing")
+        elif fault := no_floats(arrays[key]):
+            values.append(f"{key} {fault}")
+        else:
+            array = np.asarray(arrays[key])
+            if kind == "kernel" and array.ndim == len(leaf.shape):
+                array = to_flax_layout(array, FLATTENED.get((name, key)))
+            if array.shape != leaf.shape:
+                structure.append(f"{key} has shape {shape_of(arrays[key])}, which does not become {leaf.shape}")
+            elif key.startswith(hollow):
+                return np.full(leaf.shape, np.nan, np.float32)
+            else:
+                floats, fault = single_precision(array, variances=kind == "var")
+                if fault:
+                    values.append(f"{key} {fault}")
+                if kind == "kernel":
+                    empty[key] = not floats.any()
+                return floats
+        return np.zeros(leaf.shape, np.float32)
 
-    params = jax.tree_util.tree_map_with_path(fill, abstract_params(name, len(arrays[last])))
-    faults += [f"{key} is not part of {name}" for key in sorted(unused)]
-    if faults:
-        listed = "; ".join(faults[:8]) + (f"; and {len(faults) - 8} more" if len(faults) > 8 else "")
-        raise InputError(f"does not fit {name}: {listed}", remedy=_REMEDY)
-    return jax.device_put(params, may_alias=False)
+    params = jax.tree_util.tree_map_with_path(fill, abstract_params(name, shape[0]))
+    if empty and all(empty.values()):
+        values.append("every kernel holds zeros only")
+    if structure or values or found.extra:
+        raise _faults(name, structure, values, found)
+    zeros = [key for key, is_empty in empty.items() if is_empty]
+    odd = (f"zeros only: {listed(zeros)}",) if zeros else ()
+    return jax.device_put(params, may_alias=False), odd
 
 
-def torchvision_names(name: str, state_dict: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """The same arrays under torchvision's names and with its shapes.
+def no_floats(value: Any) -> str | None:
+    """Why a value cannot be weights: it is no array, or holds no floating point numbers; None if it can."""
+    if isinstance(value, NoNumbers):
+        return f"is {value.kind}"
+    if not hasattr(value, "dtype"):
+        return f"is a {type(value).__name__}, not an array"
+    if is_kind(value, jnp.floating) and value.dtype.itemsize > 1:
+        return None
+    # Numbers of 8 bits and fewer are read with scales that lie elsewhere, each program in its own way.
+    small = " of 16 bits or more" if is_kind(value, jnp.floating) else ""
+    return f"holds {value.dtype}, not floating point numbers{small}"
 
-    The prefix that data-parallel training puts before every name is removed. timm's names are replaced, except where
-    torchvision's name is there too: neither may overwrite the other, so timm's stays and is refused by `convert`.
+
+def single_precision(array: np.ndarray, *, variances: bool = False) -> tuple[np.ndarray, str | None]:
+    """The array in float32, contiguous; and what values it has that weights cannot have.
+
+    A variance of 0 is one of a channel that is always the same; epsilon keeps its division finite.
     """
-    parallel = all(key.startswith(DATA_PARALLEL_PREFIX) for key in state_dict)
-    prefix = DATA_PARALLEL_PREFIX if parallel else ""
-    arrays = {key.removeprefix(prefix): np.asarray(value) for key, value in state_dict.items()}
-    for old, new in TIMM_NAMES.get(name, {}).items():
-        for leaf in ("weight", "bias"):
-            if f"{old}.{leaf}" in arrays and f"{new}.{leaf}" not in arrays:
-                array = arrays.pop(f"{old}.{leaf}")
-                grid = array.ndim == 4
-                arrays[f"{new}.{leaf}"] = array.reshape(len(array), math.prod(array.shape[1:])) if grid else array
-    return arrays
+    with np.errstate(over="ignore"):
+        found = np.ascontiguousarray(array, np.float32)
+    if count := np.count_nonzero(~np.isfinite(found)):
+        lost = count - np.count_nonzero(~np.isfinite(array))
+        what = "beyond the range of float32" if lost == count else "that are not finite"
+        return found, f"holds values {what}: {count} of {array.size}"
+    if variances and (count := np.count_nonzero(found < 0)):
+        return found, f"holds negative variances: {count} of {array.size}"
+    return found, None
 
 
-def source_key(path: tuple) -> str:
-    """torchvision's name of the parameter at a path of our tree, e.g. ``layer1.0.bn2.running_var``."""
-    *module, leaf = (str(entry.key) for entry in path)
-    is_norm = module[-1].startswith("bn") or (module[-2:] == ["downsample", "1"])
-    torch_leaf = _BATCH_NORM[leaf] if is_norm else {"kernel": "weight", "bias": "bias"}[leaf]
-    return ".".join((*module, torch_leaf))
+def _faults(name: str, structure: list[str], values: list[str], found: Recognised) -> InputError:
+    faults = structure + values
+    if found.extra:
+        faults.append(f"{listed(found.extra)} {'is' if len(found.extra) == 1 else 'are'} not part of {name}")
+    told = "; ".join(faults[:8]) + (f"; and {len(faults) - 8} more" if len(faults) > 8 else "")
+    remedy = "--ignore-extra leaves that out"
+    if structure:
+        remedy = THIS_NETWORK
+    elif values:
+        remedy = "save the weights again, before they were damaged, and as plain floating point numbers"
+    elif found.missing:
+        remedy += f"; the network then has no output, for {found.missing[-1]} is not there"
+    return InputError(f"does not fit {name}: {told}", remedy=remedy)
 
 
 def to_flax_layout(kernel: np.ndarray, flattened: tuple[int, int, int] | None = None) -> np.ndarray:

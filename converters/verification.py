@@ -10,7 +10,6 @@ from bias_jax.data import FaceDataset, image_batches
 from bias_jax.networks import forward, jit_network
 from converters.checkpoint import Weights
 from converters.original import original_activations, original_network
-from converters.torchvision import torchvision_names
 
 # Of the largest difference relative to a layer's largest magnitude. Two float32 implementations sum in different
 # orders; InceptionV3's depth without shortcuts, and variances near 1e-14, amplify that more.
@@ -64,10 +63,10 @@ def verify(weights: Weights, images: FaceDataset, batch_size: int = 8) -> Compar
     """
     name, transform = weights.network, weights.transform
     params = weights.params()
-    original = original_network(name, torchvision_names(name, weights.state_dict))
+    original = original_network(name, weights.recognised.arrays)
     prepare = jax.jit(transform.cropped().on_device)
     converted = jit_network(lambda params, x: forward(name, params, x))
-    invalid = weights.identity.entry.invalid if weights.identity.entry else None
+    invalid = weights.untrained
     differences: dict[str, tuple[float, float]] = {}
     top1 = top5 = 0
     size = (transform.crop, transform.crop)
@@ -79,7 +78,9 @@ def verify(weights: Weights, images: FaceDataset, batch_size: int = 8) -> Compar
             expected_logits, expected = original_activations(original, x[:rows])
             assert set(found) <= set(expected), "a layer has a name that torchvision's network lacks"
             for layer in expected:  # in depth order, which jit loses
-                if layer not in found or (invalid and layer.startswith(invalid)):
+                if invalid and layer.startswith(invalid):
+                    break  # what is behind it has no valid values either
+                if layer not in found:
                     continue
                 now = np.abs(found[layer][:rows] - expected[layer]).max(), np.abs(expected[layer]).max()
                 before = differences.get(layer, (0.0, 0.0))

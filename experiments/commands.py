@@ -3,6 +3,7 @@
 import logging
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, get_args, get_origin
@@ -11,10 +12,12 @@ import tyro
 from tqdm import tqdm
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
-from bias_jax.errors import InputError
-from bias_jax.errors import run as end_on_bad_input
-from bias_jax.progress import shown_by
+from bias_jax.endings import memory_message
+from bias_jax.endings import run as end_properly
+from bias_jax.errors import InputError, out_of_memory
+from bias_jax.progress import messages, shown_by
 
+log = logging.getLogger("bias_jax.experiments")
 _REGISTRY = ConstructorRegistry()
 
 
@@ -54,28 +57,31 @@ def run(program: Callable[[], int]) -> int:
     """Run a program with progress bars and messages; bad input becomes one line on standard error and status 2."""
 
     def shown() -> int:
-        with shown_by(lambda text, total, unit: tqdm(desc=text, total=total, unit=unit, leave=False)), messages():
+        with shown_by(lambda text, total, unit: tqdm(desc=text, total=total, unit=unit, leave=False)), messages(), \
+                cache_troubles_told_once():  # fmt: skip
             return program()
 
-    return end_on_bad_input(shown)
+    return end_properly(shown)
 
 
 @contextmanager
-def messages() -> Iterator[None]:
-    """What the library logs goes to standard output, as it is."""
-    handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(logging.Formatter("%(message)s"))
-    logger = logging.getLogger("bias_jax")
-    level, propagate = logger.level, logger.propagate
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    logger.propagate = False  # importing absl gives the root logger a handler: everything would be said twice
+def cache_troubles_told_once() -> Iterator[None]:
+    """JAX warns of every program that it cannot keep or read, dozens in a run; the first says it all."""
+    show, told = warnings.showwarning, False
+
+    def shown(message: Warning | str, *about: Any, **named: Any) -> None:
+        nonlocal told
+        if "persistent compilation cache entry" not in str(message):
+            show(message, *about, **named)
+        elif not told:
+            told = True
+            log.info("note: compiled programs are not kept on disk, so the next run is slower (%s)", message)
+
+    warnings.showwarning = shown
     try:
         yield
     finally:
-        logger.removeHandler(handler)
-        logger.setLevel(level)
-        logger.propagate = propagate
+        warnings.showwarning = show
 
 
 def tell_failures(failures: Mapping[str, Exception]) -> int:
@@ -84,6 +90,9 @@ def tell_failures(failures: Mapping[str, Exception]) -> int:
         if isinstance(error, InputError):
             print(f"error: {name}: {error}", file=sys.stderr)
             continue
+        if out_of_memory(error):
+            print(f"error: {name}: {memory_message(error)}", file=sys.stderr)
+            continue
         where = traceback.extract_tb(error.__traceback__)[-1]
         notes = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
         reason = str(error).splitlines()[0] if str(error) else ""
@@ -91,4 +100,4 @@ def tell_failures(failures: Mapping[str, Exception]) -> int:
               "Everything else is complete; run the same command again to repeat it", file=sys.stderr)  # fmt: skip
     if not failures:
         return 0
-    return 2 if all(isinstance(error, InputError) for error in failures.values()) else 1
+    return min(error.status if isinstance(error, InputError) else 1 for error in failures.values())

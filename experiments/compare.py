@@ -14,6 +14,7 @@ from pathlib import Path
 
 from bias_jax.audit import Stored, open_stored
 from bias_jax.errors import InputError
+from bias_jax.instruments.faces import PEOPLE
 from bias_jax.instruments.probes import probe_results, shapes_of
 from bias_jax.probes import COMPARED, Difference, OutOfFold, compare_probes, model_pairs, probe_values
 from bias_jax.randomness import key_for
@@ -97,13 +98,14 @@ def compare(config: CompareConfig) -> int:
     check_same_images(first, second)
     shapes, facts = shapes_of(first.stored.facts), first.stored.facts
     groups = first.stored.arrays[f"labels of {facts['groups']}"]
+    people = first.stored.arrays.get(PEOPLE)
     rows: list[Difference] = []
     for metric in COMPARED:
         # Two runs of one network carry the same name, so the values are told apart by their place.
         mine = probe_values(f"first: {first.name}", first.results, shapes, metric)
         theirs = probe_values(f"second: {second.name}", second.results, shapes, metric)
         pairs, key = model_pairs(list(mine), list(theirs)), key_for(0, "bootstrap")
-        rows += compare_probes(metric, mine | theirs, pairs, groups, draws=config.draws, key=key)
+        rows += compare_probes(metric, mine | theirs, pairs, groups, draws=config.draws, key=key, people=people)
     out = Folder(config.out)
     out.save_table("comparison.parquet", [row._asdict() for row in rows])
     shown = [row for row in rows if row.metric == COMPARED[0]]

@@ -21,7 +21,7 @@ from bias_jax.data.separated import table_rows
 from bias_jax.data.text_files import Table
 from bias_jax.errors import InputError
 from bias_jax.report import group_counts
-from bias_jax.results import save_columns
+from bias_jax.results import Folder
 from experiments.commands import run
 
 SHOWN = 5  # examples of each kind of defect
@@ -108,19 +108,17 @@ def service_test_notes(directory: Path, split: str) -> list[str]:
 
 def write_counts(checks: list[SplitCheck], out: Path) -> None:
     """A tidy table and a picture of images per group and split."""
-    columns: dict[str, list] = {"split": [], "group": [], "images": []}
-    counts = {}
+    rows, counts = [], {}
     for found in checks:
         assert found.dataset is not None
         counts[found.split] = np.bincount(found.dataset.group_labels, minlength=found.dataset.groups.size)
         for name, number in zip(found.dataset.groups.classes, counts[found.split], strict=True):
-            for key, value in zip(columns, (found.split, name, int(number)), strict=True):
-                columns[key].append(value)
-    out.mkdir(parents=True, exist_ok=True)
-    save_columns(out / "counts.parquet", columns)
+            rows.append({"split": found.split, "group": name, "images": int(number)})
+    folder = Folder(out)
+    folder.save_table("counts.parquet", rows)
     assert checks[0].dataset is not None
     attributes = [(a.name, a.categories) for a in checks[0].dataset.attributes]
-    group_counts(counts, attributes).savefig(out / "counts.png")
+    folder.save_figure("counts.png", group_counts(counts, attributes))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -133,10 +131,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--padding", choices=["0.25", "1.25"], default="0.25", help="where the folder holds both")
     parser.add_argument("--repair-labels", action="store_true", help="accept ages that a spreadsheet mangled")
     parser.add_argument("--out", type=Path, help="folder for table and picture (default: runs/check-DIR)")
-    options = parser.parse_args(argv)
-    out = options.out or Path("runs") / f"check-{options.directory.resolve().name}"
-    splits = SPLITS[options.splits]
-    return run(lambda: check(options.directory, options.data, splits, options.padding, options.repair_labels, out))
+
+    def program() -> int:
+        options = parser.parse_args(argv)
+        out = options.out or Path("runs") / f"check-{options.directory.resolve().name}"
+        splits = SPLITS[options.splits]
+        return check(options.directory, options.data, splits, options.padding, options.repair_labels, out)
+
+    return run(program)
 
 
 if __name__ == "__main__":

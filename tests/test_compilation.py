@@ -6,6 +6,7 @@ import sys
 
 import jax
 import jax.numpy as jnp
+import pyarrow as pa
 import pytest
 
 from bias_jax.compilation import counted_programs, default_cache, use_cache
@@ -60,3 +61,38 @@ def test_a_place_that_cannot_hold_programs_is_told(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot hold compiled programs"):
         use_cache(str(tmp_path / "file" / "cache"))
+
+
+def test_damaged_programs_are_thrown_away_and_compiled_again(tmp_path):
+    """Cut short by a kill, emptied or zeroed by a loss of power, one bit turned over, no program at all."""
+    cache = tmp_path / "cache"
+    count, _ = in_a_process(str(cache))
+    entries = sorted(cache.glob("*-cache"))
+    whole = entries[0].read_bytes()
+    half = len(whole) // 2
+    damaged = [whole[:half], b"", bytes(len(whole)), whole[:half] + bytes([whole[half] ^ 8]) + whole[half + 1 :], b"no"]
+    for content in damaged:
+        entries[0].write_bytes(content)
+        use_cache_in_a_test(cache)
+        assert not entries[0].exists() and all(entry.exists() for entry in entries[1:])
+    entries[0].write_bytes(whole[:half])
+    assert in_a_process(str(cache)) == (count, count - 1)
+    assert in_a_process(str(cache)) == (count, count)
+
+
+def test_entries_of_zstd_are_checked_too(tmp_path):
+    content = pa.compress(b"a" * 1000 + os.urandom(1000), "zstd", asbytes=True)
+    for name, data in {"whole": content, "half": content[:900]}.items():
+        (tmp_path / f"{name}-cache").write_bytes(data)
+    use_cache_in_a_test(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["whole-cache"]
+
+
+def use_cache_in_a_test(folder):
+    before = dict(jax.config.values)
+    try:
+        use_cache(str(folder))
+    finally:
+        for name in ("compilation_cache_dir", "persistent_cache_min_compile_time_secs",
+                     "persistent_cache_min_entry_size_bytes"):  # fmt: skip
+            jax.config.update(f"jax_{name}", before[f"jax_{name}"])

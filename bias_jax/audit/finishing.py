@@ -6,11 +6,12 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from bias_jax.audit.protocol import Context, Illustrating
+from bias_jax.audit.protocol import Context, Illustrating, Rows
 from bias_jax.audit.road import Stopwatch, Work
 from bias_jax.audit.stored import TABLES, as_rows, read_tables, save_tables
 from bias_jax.audit.subjects import Subject
 from bias_jax.progress import track
+from bias_jax.results import DamagedError
 
 
 class Finished(NamedTuple):
@@ -23,32 +24,51 @@ class Finished(NamedTuple):
 def finish(work: Work, subject: Subject, context: Context, watch: Stopwatch) -> Finished:
     """Write whatever is not there yet of an instrument.
 
-    What fails ends this instrument, except for a figure: then the other figures are still drawn.
+    What fails is left out: without its tables an instrument has nothing, but a figure takes no other figure with it,
+    and neither figures nor findings take each other.
+
+    Raises:
+        WriteError: something cannot be written.
     """
     instrument, stored = work.assignment.instrument, work.stored
+    tables: dict[str, pa.Table] = {}
+    findings: tuple[str, ...] = ()
     start = time.perf_counter()
-    try:
-        if not stored.folder.has(TABLES):
-            save_tables(stored, instrument.tables(stored))
-        tables = read_tables(stored.folder)
-        rows = as_rows(tables)
-        if isinstance(instrument, Illustrating):
-            assignment = work.assignment
-            for name, arrays in instrument.illustrate(assignment.task, assignment.seen, subject, stored, rows, context):
-                stored.folder.save_arrays(f"illustrations/{name}.arrow", arrays)
-        watch.add("tables", start)
+    with work.guarded("making tables"):
+        tables = _tables(work)
+    watch.add("tables", start)
+    if work.failure is not None:
+        return Finished({}, ())
+    rows = as_rows(tables)
+    with work.guarded("making illustrations and figures"):
+        _illustrate(work, subject, rows, context, watch)
         start = time.perf_counter()
         for name, draw in track(list(instrument.figures(stored, rows)), f"figures of {instrument.name}", unit="figure"):
             file = f"figures/{name}.png"
-            if stored.folder.has(file):
-                continue
-            try:
-                stored.folder.save_figure(file, draw())
-            except Exception as error:
-                error.add_note(f"while drawing {file}")
-                work.fail(error)
+            if not stored.folder.has_figure(file):
+                with work.guarded(f"drawing {file}"):
+                    stored.folder.save_figure(file, draw())
         watch.add("figures", start)
-        return Finished(tables, tuple(instrument.findings(stored, rows)))
-    except Exception as error:
-        work.fail(error)
-        return Finished({}, ())
+    with work.guarded("telling what was found"):
+        findings = tuple(instrument.findings(stored, rows))
+    return Finished(tables, findings)
+
+
+def _tables(work: Work) -> dict[str, pa.Table]:
+    """Tables as stored; they are made if they are not there, or one of them is damaged."""
+    stored, folder = work.stored, work.stored.folder
+    try:
+        if folder.has(TABLES):
+            return read_tables(folder)
+    except DamagedError as error:
+        folder.discard(TABLES, error)
+    save_tables(stored, work.assignment.instrument.tables(stored))
+    return read_tables(folder)
+
+
+def _illustrate(work: Work, subject: Subject, rows: Mapping[str, Rows], context: Context, watch: Stopwatch) -> None:
+    instrument, given, start = work.assignment.instrument, work.assignment, time.perf_counter()
+    if isinstance(instrument, Illustrating):
+        for name, arrays in instrument.illustrate(given.task, given.seen, subject, work.stored, rows, context):
+            work.stored.folder.save_arrays(f"illustrations/{name}.arrow", arrays)
+        watch.add("illustrations", start)

@@ -4,14 +4,17 @@ import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
-from bias_jax.data import FaceDataset
+from bias_jax.data import FaceDataset, distinct_images
 from bias_jax.data.decoding import THREADS, decode, one_colour
+from bias_jax.data.look_alikes import joined, look_alikes, miniature, perceptual_hashes
 from bias_jax.errors import InputError
 from bias_jax.progress import track
+
+NearDuplicates = Literal["report", "join", "ignore"]
 
 
 @dataclass(frozen=True)
@@ -33,9 +36,11 @@ class ImageSet:
 class Seen:
     """One data set after the first look at it, n images."""
 
-    dataset: FaceDataset  # readable images only
+    dataset: FaceDataset  # readable images only; of labelled ones, equal pictures once
     rows: np.ndarray  # of the image set, int [n]; equal pictures have the same row
     sha256: str  # of names, labels and pixels: two runs with the same digest saw the same data
+    left_out: int = 0  # labelled images, because an equal one is there
+    look_alikes: int | None = None  # labelled images that look like one before them; None: not looked for
 
 
 class _Look(NamedTuple):
@@ -44,20 +49,37 @@ class _Look(NamedTuple):
     size: tuple[int, int]
     digest: bytes  # of the pixels
     one_colour: bool
+    miniature: bytes  # what look-alikes are found by; empty if they are not looked for
+
+    @property
+    def key(self) -> tuple[tuple[int, int], bytes]:
+        """What equal pictures share."""
+        return self.size, self.digest
 
 
-def look(datasets: Sequence[FaceDataset], *, skip_unreadable: bool = False) -> tuple[ImageSet, list[Seen]]:
+def look(
+    datasets: Sequence[FaceDataset],
+    *,
+    skip_unreadable: bool = False,
+    drop_contradictory: bool = False,
+    near_duplicates: NearDuplicates = "ignore",
+) -> tuple[ImageSet, list[Seen]]:
     """Decode every image once, and put the distinct pictures of all data sets into one set.
 
     Args:
         datasets: in the order in which their pictures enter the set; one that is there twice is looked at once.
         skip_unreadable: leave out what cannot be decoded, with a note, instead of refusing it.
+        drop_contradictory: leave out equal pictures with different labels, with a note, instead of refusing them.
+        near_duplicates: ``report`` labelled pictures that look alike in a note, or ``join`` them as well: they become
+            one person; ``ignore`` saves the time.
 
     Returns:
-        The set, and for each data set what was seen of it.
+        The set, and for each data set what was seen of it. Of a labelled one, equal pictures are there once: else they
+        would stand on both sides of a split, and count as if they were several people.
 
     Raises:
-        InputError: at the first image that cannot be decoded, unless `skip_unreadable`; a data set without any.
+        InputError: at the first image that cannot be decoded, unless `skip_unreadable`; a data set without any; equal
+            pictures of a data set with different labels, unless `drop_contradictory`.
     """
     kept: list[tuple[FaceDataset, int]] = []
     row_of: dict[tuple, int] = {}
@@ -67,23 +89,15 @@ def look(datasets: Sequence[FaceDataset], *, skip_unreadable: bool = False) -> t
     for dataset in datasets:
         if id(dataset) in seen:
             continue
-        digest = hashlib.sha256()
-        rows, readable, unreadable, blank = [], [], [], []
-        for i, found in enumerate(_looks(dataset, by_bytes, skip_unreadable)):
+        looks, readable, unreadable, blank = [], [], [], []
+        for i, found in enumerate(_looks(dataset, by_bytes, skip_unreadable, near_duplicates != "ignore")):
             if isinstance(found, str):
                 unreadable.append(dataset.image_names[i])
-                continue
-            if found.one_colour:
-                blank.append(dataset.image_names[i])
-            if found not in row_of:
-                row_of[found] = len(kept)
-                kept.append((dataset, i))
-                sizes.add(found.size)
-            labels = [int(values[i]) for values in dataset.labels.values()]
-            digest.update(f"{dataset.image_names[i]}\x1f{labels}\x1f{found.size}\x1f".encode())
-            digest.update(found.digest)
-            rows.append(row_of[found])
-            readable.append(i)
+            else:
+                looks.append(found)
+                readable.append(i)
+                if found.one_colour:
+                    blank.append(dataset.image_names[i])
         if not readable:
             raise InputError("not one image can be decoded", file=dataset.source, remedy="check the download")
         mine = dataset
@@ -93,7 +107,31 @@ def look(datasets: Sequence[FaceDataset], *, skip_unreadable: bool = False) -> t
         if blank:
             note = f"{len(blank)} images are of one colour, the first {blank[0]!r}"
             mine = replace(mine, notes=(*mine.notes, note))
-        seen[id(dataset)] = Seen(mine, np.array(rows), digest.hexdigest())
+        alike = None
+        if mine.attributes or mine.solo_attributes:
+            number: dict[tuple, int] = {}
+            chosen, notes = distinct_images(
+                mine, np.array([number.setdefault(found.key, len(number)) for found in looks]), drop_contradictory
+            )
+            if notes:
+                looks, readable = [looks[i] for i in chosen], [readable[i] for i in chosen]
+                mine = replace(mine.take(chosen), notes=(*mine.notes, *notes))
+            if near_duplicates != "ignore":
+                mine, alike = _with_look_alikes(mine, looks, near_duplicates == "join")
+        digest, rows = hashlib.sha256(), []
+        for place, (i, name, found) in enumerate(zip(readable, mine.image_names, looks, strict=True)):
+            if found.key not in row_of:
+                row_of[found.key] = len(kept)
+                kept.append((dataset, i))
+                sizes.add(found.size)
+            labels = [int(values[place]) for values in mine.labels.values()]
+            if mine.people is not None:
+                labels.append(int(mine.people[place]))
+            digest.update(f"{name}\x1f{labels}\x1f{found.size}\x1f".encode())
+            digest.update(found.digest)
+            rows.append(row_of[found.key])
+        left_out = len(dataset) - len(unreadable) - len(rows)
+        seen[id(dataset)] = Seen(mine, np.array(rows), digest.hexdigest(), left_out, alike)
     pictures = FaceDataset(
         name="pictures",
         attributes=(),
@@ -107,7 +145,28 @@ def look(datasets: Sequence[FaceDataset], *, skip_unreadable: bool = False) -> t
     return ImageSet(pictures, image_size), [seen[id(dataset)] for dataset in datasets]
 
 
-def _looks(dataset: FaceDataset, by_bytes: dict[bytes, _Look | str], skip_unreadable: bool) -> list[_Look | str]:
+def _with_look_alikes(dataset: FaceDataset, looks: Sequence[_Look], join: bool) -> tuple[FaceDataset, int]:
+    """The data set with a note on pictures that look alike, which may be joined; and how many look like one before."""
+    numbers = look_alikes(perceptual_hashes([found.miniature for found in looks]))
+    several = len(numbers) - len(np.unique(numbers))
+    if not several:
+        return dataset, 0
+    first = np.unique(numbers, return_index=True)[1]
+    second = int(np.setdiff1d(np.arange(len(numbers)), first)[0])
+    names = dataset.image_names[first[numbers[second]]], dataset.image_names[second]
+    what = f"{several} images look like another one (perceptual hash), e.g. {names[1]!r} and {names[0]!r}"
+    if not join:
+        return replace(
+            dataset, notes=(*dataset.notes, f"{what}; --near-duplicates join keeps such in one fold")
+        ), several
+    people = np.arange(len(dataset)) if dataset.persons is None else dataset.persons
+    people = joined(people, np.stack([people, people[first[numbers]]], axis=1))
+    return replace(dataset, people=people, notes=(*dataset.notes, f"{what}; they count as one person")), several
+
+
+def _looks(
+    dataset: FaceDataset, by_bytes: dict[bytes, _Look | str], skip_unreadable: bool, hashed: bool
+) -> list[_Look | str]:
     """What is found of every image, a message where it cannot be decoded; equal files are decoded once."""
 
     def one(i: int) -> tuple[bytes, _Look | str]:
@@ -123,7 +182,8 @@ def _looks(dataset: FaceDataset, by_bytes: dict[bytes, _Look | str], skip_unread
         except OSError as error:
             return key, str(error)
         height, width, _ = pixels.shape
-        return key, _Look((height, width), hashlib.sha256(pixels.tobytes()).digest(), one_colour(pixels))
+        digest = hashlib.sha256(np.ascontiguousarray(pixels).data).digest()
+        return key, _Look((height, width), digest, one_colour(pixels), miniature(pixels) if hashed else b"")
 
     found = []
     with ThreadPoolExecutor(THREADS) as pool:

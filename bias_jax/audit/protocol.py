@@ -80,6 +80,7 @@ class Context(NamedTuple):
     seed: int
     pooling: str  # the rule of `activations.RULES` by which layers are reduced
     precision: str = "float32"  # of the network, a key of `networks.PRECISIONS`
+    drop_contradictory: bool = False  # whether equal pictures with different labels are left out, not refused
 
 
 @runtime_checkable

@@ -53,7 +53,7 @@ class Audit:
     @property
     def findings(self) -> str:
         """What was found, in words."""
-        return "\n\n".join(text for i in self._fine() for text in self.finished[i.name].findings)
+        return "\n\n".join(text for finished in self.finished.values() for text in finished.findings)
 
     def _fine(self) -> list[Instrument]:
         return [i for i in self.instruments if i.name in self.finished and i.name not in self.failures]

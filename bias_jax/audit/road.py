@@ -6,17 +6,21 @@ not done again, and an instrument that fails takes nothing of the others with it
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import jax
 import numpy as np
 
 from bias_jax.activations import GroupMeans, LayerPlan, MemoryPlan, Need, group_means, pack
+from bias_jax.audit.batches import Batches
 from bias_jax.audit.images import ImageSet, Seen
 from bias_jax.audit.protocol import Context, Instrument, Layer, Task, pooling_of
 from bias_jax.audit.stored import Stored, layer_file
 from bias_jax.audit.subjects import Subject
+from bias_jax.errors import WriteError
 from bias_jax.progress import Bar, bar
 
 log = logging.getLogger("bias_jax.audit")
@@ -32,7 +36,6 @@ class Walk:
     images: ImageSet  # the pictures that an instrument needs of this source
     rows: np.ndarray  # which rows of the whole set these are, int, ascending
     context: Context
-    batch_size: int  # images per forward pass
     memory_gib: float | None  # for activations; None: a quarter of the device's
 
     def places(self, task: Task) -> np.ndarray:
@@ -81,8 +84,23 @@ class Work:
 
     def fail(self, error: Exception) -> None:
         """End this instrument; the others go on."""
-        self.failure = error
+        if self.failure is None:
+            self.failure = error
+        else:
+            notes = ", ".join(getattr(error, "__notes__", ()))
+            self.failure.add_note(f"{notes}: {type(error).__name__}: {error}")
         log.debug("%s failed", self.assignment.instrument.name, exc_info=error)
+
+    @contextmanager
+    def guarded(self, doing: str) -> Iterator[None]:
+        """What goes wrong ends this step of this instrument only; what cannot be written ends the run."""
+        try:
+            yield
+        except WriteError:
+            raise
+        except Exception as error:
+            error.add_note(f"while {doing}")
+            self.fail(error)
 
 
 @dataclass
@@ -112,13 +130,15 @@ def plan_source(walk: Walk, assignments: Sequence[Assignment]) -> MemoryPlan:
     return pack(walk.subject.shapes, kept, len(walk.images), walk.memory_gib, of=walk.subject.model)
 
 
-def walk_source(walk: Walk, plan: MemoryPlan, works: Sequence[Work], watch: Stopwatch) -> None:
+def walk_source(walk: Walk, plan: MemoryPlan, works: Sequence[Work], batches: Batches, watch: Stopwatch) -> None:
     """Extract and measure wave by wave.
 
     A wave is always extracted whole: a program that computes fewer layers may be compiled to other roundings, and a
-    resumed run must give the same numbers.
+    resumed run must give the same numbers. Only if memory is short does it fall in two.
     """
-    for number, wave in enumerate(plan.waves, start=1):
+    waves, number = deque(plan.waves), 0
+    while waves:
+        wave, number = waves.popleft(), number + 1
         served = {
             work.assignment.instrument.name: work.assignment.served(walk.source, walk.context, wave) for work in works
         }
@@ -130,9 +150,18 @@ def walk_source(walk: Walk, plan: MemoryPlan, works: Sequence[Work], watch: Stop
         if not any(todo.values()):
             continue
         start = time.perf_counter()
-        kept = _extract(walk, wave, works)
+        kept = _extract(walk, wave, works, batches)
         watch.add("extract", start)
-        with bar(f"measure, wave {number} of {len(plan.waves)}", sum(map(len, todo.values())), "layer") as progress:
+        if kept is None and len(wave) > 1:
+            waves.extendleft([wave[len(wave) // 2 :], wave[: len(wave) // 2]])
+            number -= 1
+            continue
+        if kept is None:
+            for work in works:
+                if todo[work.assignment.instrument.name]:
+                    work.fail(MemoryError(f"layer {wave[0].name}, one image at a time"))
+            continue
+        with bar(f"measure, wave {number} of {number + len(waves)}", sum(map(len, todo.values())), "layer") as progress:
             for width in dict.fromkeys(layer.features for layer in wave):
                 for work in works:
                     name, start = work.assignment.instrument.name, time.perf_counter()
@@ -144,13 +173,19 @@ def walk_source(walk: Walk, plan: MemoryPlan, works: Sequence[Work], watch: Stop
                     del kept[layer]  # its memory is free for what comes
 
 
-def _extract(walk: Walk, wave: Sequence[LayerPlan], works: Sequence[Work]) -> dict[LayerPlan, jax.Array | GroupMeans]:
+def _extract(
+    walk: Walk, wave: Sequence[LayerPlan], works: Sequence[Work], batches: Batches
+) -> dict[LayerPlan, jax.Array | GroupMeans] | None:
+    """What is kept of a wave; None if there is no memory for it."""
     tasks = {work.assignment.instrument.name: work.assignment.task for work in works}
     labels = {i: _by_row(walk, tasks[p.owner], p.name) for i, p in enumerate(wave) if p.owner}
-    found = walk.subject.extract(
-        walk.images, wave, labels, batch_size=walk.batch_size, precision=walk.context.precision
-    )
-    return dict(zip(wave, found, strict=True))
+
+    def extract(batch_size: int) -> list[jax.Array | GroupMeans]:
+        precision = walk.context.precision
+        return walk.subject.extract(walk.images, wave, labels, batch_size=batch_size, precision=precision)
+
+    found = batches.shrinking(f"{walk.source}: {wave[0].name} to {wave[-1].name} ({len(wave)})", extract)
+    return None if found is None else dict(zip(wave, found, strict=True))
 
 
 def _by_row(walk: Walk, task: Task, layer: str) -> np.ndarray:
@@ -167,15 +202,13 @@ def _measure(walk: Walk, work: Work, plans: Sequence[LayerPlan], kept: Kept, pro
     wanted = [plan.name for plan in plans if plan.name in missing]
     if not wanted:
         return
-    try:
+    with work.guarded(f"measuring {wanted[0]} to {wanted[-1]}"):
         features = {plan.name: _features(walk, task, plan.name, kept[plan]) for plan in plans}
         layers = [Layer(plan.name, plan.grid) for plan in plans]
         for name, arrays in work.assignment.instrument.measure(task, layers, features, wanted, walk.context):
             if name in wanted:
                 work.stored.folder.save_arrays(layer_file(walk.source, name), arrays)
                 progress.update(1)
-    except Exception as error:
-        work.fail(error)
 
 
 def _features(walk: Walk, task: Task, layer: str, kept: jax.Array | GroupMeans) -> jax.Array | GroupMeans:

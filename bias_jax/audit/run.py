@@ -6,7 +6,8 @@ import logging
 import shutil
 import time
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from tempfile import mkdtemp
@@ -17,8 +18,9 @@ import numpy as np
 
 from bias_jax.activations import RULES, Rule
 from bias_jax.activations.pooling import grid_shape, layer_rule
+from bias_jax.audit.batches import Batches
 from bias_jax.audit.finishing import Finished, finish
-from bias_jax.audit.images import ImageSet, look
+from bias_jax.audit.images import ImageSet, NearDuplicates, look
 from bias_jax.audit.protocol import BASELINE, NETWORK, UNTRAINED, Context, Instrument, Layer, Task, pooling_of
 from bias_jax.audit.result import Audit
 from bias_jax.audit.road import Assignment, Stopwatch, Walk, Work, needed_rows, plan_source, walk_source
@@ -45,6 +47,10 @@ class RunConfig:
     batch_size: int = 32  # images per forward pass
     memory_gib: float | None = None  # memory for activations (default: a quarter of the device's)
     skip_unreadable: bool = False  # leave out absent and damaged images and say how many
+    drop_contradictory: bool = False  # leave out pictures that are there twice with different labels
+    # pictures that look alike, such as resized copies: report their number, join them so that they stay in one fold and
+    # count as one person, or ignore them
+    near_duplicates: NearDuplicates = "report"
     seed: int = 0  # of everything random: sampling, folds, random weights, training, maps and bootstrap
 
     def __post_init__(self) -> None:
@@ -87,15 +93,21 @@ def audit(
     if not names or len(set(names)) < len(names):
         raise InputError(f"instruments must be chosen once each, got {names}", remedy="see bias_jax.instruments")
     path = Path(mkdtemp(prefix="bias-jax-") if out is None else out)
-    with counted_programs() as programs, exclusive(path):
-        watch = Stopwatch()
-        works, finished, images = _audit(network, instruments, faces, weights, config, path, watch)
+    watch, failures = Stopwatch(), dict[str, Exception]()
+    try:
+        with counted_programs() as programs, exclusive(path):
+            works, finished, images = _audit(network, instruments, faces, weights, config, path, watch, failures)
+    except BaseException:
+        if out is None:
+            shutil.rmtree(path, ignore_errors=True)
+        raise
+    failures |= {work.assignment.instrument.name: work.failure for work in works if work.failure is not None}
     found = Audit(
         path,
         tuple(instruments),
         {work.assignment.instrument.name: work.stored for work in works},
         finished,
-        {work.assignment.instrument.name: work.failure for work in works if work.failure is not None},
+        {name: failures[name] for name in names if name in failures},
         watch.seconds,
         programs,
         images,
@@ -107,14 +119,26 @@ def audit(
 
 def _audit(
     network: str | Subject, instruments: Sequence[Instrument], faces: FaceDataset | None, weights: str,
-    config: RunConfig, path: Path, watch: Stopwatch,
+    config: RunConfig, path: Path, watch: Stopwatch, failures: dict[str, Exception],
 ) -> tuple[list[Work], dict[str, Finished], int]:  # fmt: skip
     start = time.perf_counter()
-    context = Context(config.seed, config.pooling, config.precision)
+    context = Context(config.seed, config.pooling, config.precision, config.drop_contradictory)
     faces = faces if faces is None else faces.varying()
-    asked = [instrument.pictures(faces, context) for instrument in instruments]
+    wanted = {}
+    for instrument in instruments:
+        with _alone(instrument, failures, "choosing its pictures"):
+            wanted[instrument.name] = instrument.pictures(faces, context)
+    instruments = [instrument for instrument in instruments if instrument.name in wanted]
+    if not instruments:
+        return [], {}, 0
+    asked = list(wanted.values())
     first = [faces] if faces is not None and any(given is faces for given in asked) else []
-    images, seen = look([*first, *asked], skip_unreadable=config.skip_unreadable)
+    images, seen = look(
+        [*first, *asked],
+        skip_unreadable=config.skip_unreadable,
+        drop_contradictory=config.drop_contradictory,
+        near_duplicates=config.near_duplicates,
+    )
     seen = seen[len(first) :]
     watch.add("read data", start)
 
@@ -134,12 +158,16 @@ def _audit(
 
     assignments = []
     for instrument, mine in zip(instruments, seen, strict=True):
-        layers = {s: _layers(instrument, subjects[s], s, config, context) for s in _used(instrument, subjects)}
-        assignments.append(Assignment(instrument, mine, instrument.prepare(mine, faces, layers, context), layers))
+        with _alone(instrument, failures, "preparing"):
+            layers = {s: _layers(instrument, subjects[s], s, config, context) for s in _used(instrument, subjects)}
+            assignments.append(Assignment(instrument, mine, instrument.prepare(mine, faces, layers, context), layers))
+    if not assignments:
+        return [], {}, len(images)
     walks = []
     for source, subject in subjects.items():
-        rows = needed_rows(source, assignments)
-        walks.append(Walk(source, subject, images.take(rows), rows, context, config.batch_size, config.memory_gib))
+        if any(source in one.layers for one in assignments):
+            rows = needed_rows(source, assignments)
+            walks.append(Walk(source, subject, images.take(rows), rows, context, config.memory_gib))
     plans = [plan_source(walk, assignments) for walk in walks]
 
     identity = {
@@ -155,21 +183,38 @@ def _audit(
         "weights": audited.title,
         "data": primary.dataset.name,
         "images": len(primary.dataset),
+        "persons": None if primary.dataset.persons is None else int(primary.dataset.persons.max()) + 1,
+        "equal_images_left_out": primary.left_out,
+        "near_duplicates": primary.look_alikes,
         "seed": config.seed,
     }
     directory = RunDirectory(path, identity, about if of_faces or not (path / "run.json").exists() else {})
     works = [_open(directory, one, subjects, {**about, "data": one.seen.dataset.name, "images": len(one.task.rows)},
                    context) for one in assignments]  # fmt: skip
     _tell(works, audited, plans[0])
+    batches = Batches(directory, config.batch_size)
     with jax.transfer_guard("disallow"):  # nothing is copied to or from the device by accident
         for walk, plan in zip(walks, plans, strict=True):
-            walk_source(walk, plan, works, watch)
+            walk_source(walk, plan, works, batches, watch)
         finished = {
             work.assignment.instrument.name: finish(work, audited, context, watch)
             for work in works
             if work.failure is None
         }
     return works, finished, len(images)
+
+
+@contextmanager
+def _alone(instrument: Instrument, failures: dict[str, Exception], doing: str) -> Iterator[None]:
+    """An instrument that breaks before anything is measured leaves the others alone; bad input ends the run."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        error.add_note(f"while {doing}")
+        failures[instrument.name] = error
+        log.debug("%s failed", instrument.name, exc_info=error)
 
 
 def _sources(
@@ -226,11 +271,13 @@ def _open(
         "sources": {source: subjects[source].sha256 for source in one.layers},
     }
     folder = directory.instrument(instrument.name, identity)
-    if not folder.has(TASK):
-        folder.save_json("layers.json", identity["layers"])
-        folder.save_json(ABOUT, dict(run))
-        folder.save_json("facts.json", dict(task.facts))
+    folder.keep_json("layers.json", identity["layers"])
+    folder.keep_json(ABOUT, dict(run))
+    folder.keep_json("facts.json", dict(task.facts))
+    if not folder.has_arrays(TASK):
         folder.save_arrays(TASK, task.arrays)
+    for path in [*folder.path.glob("*/[!.]*.arrow")]:  # of layers, and illustrations; what is damaged is made again
+        folder.has_arrays(str(path.relative_to(folder.path)))
     _renew_figures(folder, {name: getattr(instrument, name) for name in instrument.looks})
     return Work(one, Stored(folder, run, one.layers))
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from bias_jax.audit.protocol import Layer, Rows
 from bias_jax.errors import InputError
-from bias_jax.results import Folder
+from bias_jax.results import DamagedError, Folder
 
 IDENTITY, ABOUT, TASK, TABLES = "instrument.json", "about.json", "task.arrow", "tables.json"
 
@@ -81,12 +81,8 @@ class Stored:
 
 def save_tables(stored: Stored, tables: Iterator[tuple[str, Rows]]) -> None:
     """Write an instrument's tables; `TABLES` appears when all are there."""
-    names = []
-    for name, rows in tables:
-        if rows:
-            stored.folder.save_table(f"{name}.parquet", rows)
-            names.append(name)
-    stored.folder.save_json(TABLES, names)
+    digests = {name: stored.folder.save_table(f"{name}.parquet", rows) for name, rows in tables if rows}
+    stored.folder.save_json(TABLES, digests)
 
 
 def read_tables(folder: Folder) -> dict[str, pa.Table]:
@@ -94,10 +90,14 @@ def read_tables(folder: Folder) -> dict[str, pa.Table]:
 
     Raises:
         InputError: it is not finished.
+        DamagedError: a table is not what was written.
     """
     if not folder.has(TABLES):
         raise InputError("has no tables yet", file=folder.path, remedy="run the same command again: it continues")
-    return {name: folder.load_table(f"{name}.parquet") for name in folder.load_json(TABLES)}
+    digests = folder.load_json(TABLES)
+    if not isinstance(digests, dict):
+        raise DamagedError(folder.path / TABLES, "it names no tables")
+    return {name: folder.load_table(f"{name}.parquet", digest) for name, digest in digests.items()}
 
 
 def as_rows(tables: Mapping[str, pa.Table]) -> dict[str, Rows]:

@@ -59,7 +59,7 @@ class FlaxSubject:
     transform: Transform
     title: str
     sha256: str
-    untrained: str | None = None  # prefix of the layers for which the weights hold no valid values
+    untrained: str | None = None  # prefix of the first layers without valid weights; those behind have none either
 
     @cached_property
     def shapes(self) -> Mapping[str, tuple[int, ...]]:
@@ -74,10 +74,15 @@ class FlaxSubject:
         own = network(self.model).layers
         if self.untrained is None:
             return Choice(requested or own, bool(requested))
-        if invalid := [layer for layer in requested if layer.startswith(self.untrained)]:
+        layers = list(self.shapes)
+        first = next((i for i, layer in enumerate(layers) if layer.startswith(self.untrained)), None)
+        if first is None:
+            problem = f"no layer of {self.model} begins with {self.untrained!r}, which the manifest calls untrained"
+            raise InputError(f"{self.title}: {problem}", remedy="convert the weights again")
+        if invalid := [layer for layer in requested if layer in layers[first:]]:
             remedy = "leave it out of --layers, or use weights with a trained classifier"
             raise InputError(f"{self.title}: layer {invalid[0]!r} has no valid weights", remedy=remedy)
-        valid = tuple(layer for layer in own if not layer.startswith(self.untrained))
+        valid = tuple(layer for layer in own if layer in layers[:first])
         return Choice(requested or valid, bool(requested), output=False)
 
     def extract(

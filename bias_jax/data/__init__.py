@@ -7,7 +7,9 @@ from bias_jax.data.calibration import CalibrationConfig as CalibrationConfig
 from bias_jax.data.calibration import bayes_accuracy as bayes_accuracy
 from bias_jax.data.calibration import calibration_faces as calibration_faces
 from bias_jax.data.dataset import FaceDataset as FaceDataset
+from bias_jax.data.dataset import numbered as numbered
 from bias_jax.data.decoding import image_batches as image_batches
+from bias_jax.data.equal_pictures import distinct_images as distinct_images
 from bias_jax.data.fairface import read_fairface as read_fairface
 from bias_jax.data.label_files import read_descriptions as read_descriptions
 from bias_jax.data.label_files import read_labels as read_labels
@@ -20,9 +22,9 @@ from bias_jax.data.published_tests import PUBLISHED_TESTS as PUBLISHED_TESTS
 from bias_jax.data.sampling import balanced_subset as balanced_subset
 from bias_jax.data.sampling import stratified_folds as stratified_folds
 from bias_jax.data.stimuli import AssociationStimuli as AssociationStimuli
+from bias_jax.data.stimuli import check_pictures as check_pictures
 from bias_jax.data.stimuli import locate_tests as locate_tests
 from bias_jax.data.stimuli import stimulus_pictures as stimulus_pictures
-from bias_jax.data.stimuli import suspicious_pictures as suspicious_pictures
 from bias_jax.data.stimulus_sources import StimulusRequest as StimulusRequest
 from bias_jax.data.stimulus_sources import folder_images as folder_images
 from bias_jax.data.stimulus_sources import folder_tests as folder_tests

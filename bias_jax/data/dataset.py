@@ -10,6 +10,16 @@ from bias_jax.data.attributes import Attribute, Target, all_targets
 from bias_jax.errors import InputError
 
 
+def numbered(values: np.ndarray) -> np.ndarray:
+    """Numbers from 0 of what each value is equal to, in the order of first appearance, int [N].
+
+    >>> numbered(np.array([7, 3, 7, 9])).tolist()
+    [0, 1, 0, 2]
+    """
+    _, first, which = np.unique(values, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[which]
+
+
 @dataclass(frozen=True)
 class FaceDataset:
     """N images with one label per attribute; images stay encoded until they are read."""
@@ -67,6 +77,18 @@ class FaceDataset:
             labels={name: values for name, values in self.labels.items() if name not in constant},
             notes=(*self.notes, f"{said}: nothing is asked about that"),
         )
+
+    @cached_property
+    def persons(self) -> np.ndarray | None:
+        """Person of each image, numbered as they appear, int [N]; None if no person is on two images.
+
+        A negative number in `people` stands for nobody known: a person of their own.
+        """
+        if self.people is None or not len(self):
+            return None
+        unknown = np.asarray(self.people) < 0
+        found = numbered(np.where(unknown, np.max(self.people) + 1 + np.arange(len(self)), self.people))
+        return found if found.max() < len(self) - 1 else None
 
     def take(self, rows: np.ndarray) -> "FaceDataset":
         """The images of the given rows, in that order."""

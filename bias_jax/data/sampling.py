@@ -31,11 +31,14 @@ def stratified_folds(dataset: FaceDataset, folds: int, seed: int) -> np.ndarray:
     """Fold of each image, int32 [N]: every group is spread evenly, and so is every category of every attribute.
 
     Even margins matter as much as even groups: a probe that learned nothing predicts the commoner class of its
-    training folds, which is the rarer one of the held-out fold, and would score below chance.
+    training folds, which is the rarer one of the held-out fold, and would score below chance. All images of a person
+    are in one fold; then groups are as even as the persons' numbers of images allow.
     """
     attributes = (*dataset.attributes, *dataset.solo_attributes)
     margins = [dataset.labels[a.name] for a in attributes] + [dataset.group_labels, np.zeros(len(dataset), int)]
     loads = [np.zeros((int(margin.max()) + 1, folds), int) for margin in margins]
+    if dataset.persons is not None:
+        return _folds_of_persons(dataset, dataset.persons, margins, loads, seed)
     result = np.empty(len(dataset), dtype=np.int32)
     for rows in _shuffled_members(dataset, Target(attributes), seed, "folds"):
         even = len(rows) // folds * folds
@@ -47,4 +50,24 @@ def stratified_folds(dataset: FaceDataset, folds: int, seed: int) -> np.ndarray:
             result[row], free[fold] = fold, False
             for counts, margin in zip(loads, margins, strict=True):
                 counts[margin[row], fold] += 1
+    return result
+
+
+def _folds_of_persons(
+    dataset: FaceDataset, persons: np.ndarray, margins: list[np.ndarray], loads: list[np.ndarray], seed: int
+) -> np.ndarray:
+    """Persons of many images first, one after the other, go where their group, then their categories, are rarest."""
+    images = [np.flatnonzero(persons == k) for k in range(persons.max() + 1)]
+    groups = dataset.group_labels
+    home = [int(np.bincount(groups[own]).argmax()) for own in images]
+    names = [min(dataset.image_names[i] for i in own) for own in images]
+    result = np.empty(len(dataset), dtype=np.int32)
+    for k in sorted(range(len(images)), key=lambda k: (-len(images[k]), home[k], stable_hash(seed, "folds", names[k]))):
+        own = images[k]
+        load = sum(counts[margin[own]].sum(axis=0) for counts, margin in zip(loads, margins, strict=True))
+        same = loads[-2][home[k]]  # of the margin of groups
+        fold = int(np.lexsort((load, same))[0])
+        result[own] = fold
+        for counts, margin in zip(loads, margins, strict=True):
+            counts[:, fold] += np.bincount(margin[own], minlength=len(counts))
     return result

@@ -1,12 +1,13 @@
 """Stimuli of association tests: the images of all tests as one data set, and the tests as rows of it.
 
-Attribute images that many tests share are there once. What can spoil a test is noted: duplicates within a set, and
-pictures that are in two sets, above all targets that are attributes as well (their cosine with themselves is 1).
+Attribute images that many tests share are there once. A picture counts once in its set. One in two sets of a test is
+refused: between targets or between attributes it is on both sides, and as target and attribute its cosine with itself
+is 1. Published tests stay as they are, with a note, so that their numbers can be compared.
 """
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -67,27 +68,38 @@ def locate_tests(requests: Sequence[StimulusRequest], image_names: Sequence[str]
     return tuple(tests)
 
 
-def suspicious_pictures(test: AssociationStimuli, pictures: np.ndarray, image_names: Sequence[str]) -> list[str]:
-    """Repeated pictures within and between the sets of a test, one sentence each.
+def check_pictures(
+    test: AssociationStimuli, pictures: np.ndarray, dataset: FaceDataset, published: bool
+) -> tuple[AssociationStimuli, tuple[str, ...]]:
+    """The test with every picture once, and a note on each set where one was repeated.
 
     Args:
         test: rows of n images.
         pictures: number of each image's picture, int [n]; the same number, the same pixels.
-        image_names: of the n images.
+        dataset: the n images.
+        published: whether the test stays as it is, with notes alone.
+
+    Raises:
+        InputError: a picture in two sets of a test that is not published.
     """
-    sets = [pictures[rows] for rows in test.rows]
-
-    def example(picture: int) -> str:
-        return image_names[int(np.flatnonzero(pictures == picture)[0])]
-
-    notes = []
-    for label, own in zip(test.labels, sets, strict=True):
+    sets, notes, names = [pictures[rows] for rows in test.rows], [], dataset.image_names
+    for label, rows, own in zip(test.labels, test.rows, sets, strict=True):
         if repeated := [picture for picture, count in Counter(own.tolist()).items() if count > 1]:
-            where = f"more than once in {label}, e.g. {example(repeated[0])}"
-            notes.append(f"{test.name}: {len(repeated)} pictures are {where}")
+            what = f"{len(repeated)} pictures are more than once in {label}, e.g. {names[rows[own == repeated[0]][1]]}"
+            notes.append(f"{test.name}: {what}; {'as published, all count' if published else 'each counts once'}")
     for i, j in combinations(range(4), 2):
         if len(shared := np.intersect1d(sets[i], sets[j])):
+            first, second = (names[test.rows[k][sets[k] == shared[0]][0]] for k in (i, j))
             kind = "target and attribute images at once" if i < 2 <= j else "in both sets"
-            where = f"{test.labels[i]} and {test.labels[j]}"
-            notes.append(f"{test.name}: {len(shared)} pictures are {kind} ({where}), e.g. {example(shared[0])}")
-    return notes
+            what = f"{test.name}: {len(shared)} pictures are {kind} ({test.labels[i]} and {test.labels[j]})"
+            if not published:
+                problem = f"{what}, {first!r} is the same as {second!r}"
+                remedy = "delete them from one of the two sets, or choose groups that share no image"
+                raise InputError(problem, file=dataset.source, remedy=remedy)
+            notes.append(f"{what}, e.g. {first}")
+    if published:
+        return test, tuple(notes)
+    x, y, a, b = (
+        rows[np.sort(np.unique(own, return_index=True)[1])] for rows, own in zip(test.rows, sets, strict=True)
+    )
+    return replace(test, rows=(x, y, a, b)), tuple(notes)

@@ -30,6 +30,7 @@ class StimulusRequest:
     name: str
     labels: tuple[str, str, str, str]
     sets: tuple[tuple[Source, ...], ...]  # X, Y, A, B
+    published: bool = False  # by others, whose numbers hold for these images as they are
 
 
 def folder_tests(directory: str | Path, names: Sequence[str] = ()) -> list[StimulusRequest]:
@@ -64,6 +65,7 @@ def folder_tests(directory: str | Path, names: Sequence[str] = ()) -> list[Stimu
             name,
             _labels(root, name, found[name]),
             tuple(folder_images(path, path.relative_to(root).as_posix()) for path in found[name]),
+            _is_published(root, name),
         )
         for name in (names or found)
     ]
@@ -74,10 +76,12 @@ def _complete(folder: Path) -> bool:
 
 
 def _labels(root: Path, name: str, paths: tuple[Path, ...]) -> tuple[str, str, str, str]:
-    x, y, a, b = PUBLISHED_TESTS[name] if name in PUBLISHED_TESTS and not _complete(root / name) else (
-        path.name for path in paths
-    )  # fmt: skip
+    x, y, a, b = PUBLISHED_TESTS[name] if _is_published(root, name) else (path.name for path in paths)
     return x, y, a, b
+
+
+def _is_published(root: Path, name: str) -> bool:
+    return name in PUBLISHED_TESTS and not _complete(root / name)
 
 
 def folder_images(folder: str | Path, name: str) -> tuple[Source, ...]:
@@ -99,24 +103,36 @@ def folder_images(folder: str | Path, name: str) -> tuple[Source, ...]:
     return tuple(Source(f"{name}/{path.name}", path.read_bytes) for path in paths)
 
 
-def group_images(dataset: FaceDataset, group: str, most: int | None = None) -> tuple[Source, ...]:
-    """Images of one group of a labelled data set.
+def group_images(dataset: FaceDataset, group: str, most: int | None = None, without: str = "") -> tuple[Source, ...]:
+    """Images of one group of a labelled data set; where persons are known, the first of each.
 
     Args:
         dataset: e.g. of `read_fairface`.
         group: categories of different attributes, joined by a slash: ``Black / 20-29 / Female`` or ``Black / Female``.
         most: keep at most so many, in the order of the data set.
+        without: another group, whose persons are left out.
 
     Raises:
         InputError: an unknown category, two of the same attribute, or no image.
     """
-    inside = np.all(
-        [dataset.labels[name] == number for name, number in group_categories(dataset, group).items()], axis=0
+    inside, persons = _inside(dataset, group), dataset.persons
+    rows = np.flatnonzero(inside)
+    if persons is not None:
+        rows = rows[np.sort(np.unique(persons[rows], return_index=True)[1])]
+        if without:
+            rows = rows[~np.isin(persons[rows], persons[_inside(dataset, without)])]
+    if not len(rows):
+        problem = f"group {group!r} has no image" + (f" of other persons than {without!r}" if inside.any() else "")
+        raise InputError(problem, file=dataset.source, remedy="choose a larger group")
+    return tuple(
+        Source(f"faces/{dataset.image_names[r]}", partial(dataset.read_bytes, r)) for r in rows[:most].tolist()
     )
-    rows = [int(row) for row in np.flatnonzero(inside)[:most]]
-    if not rows:
-        raise InputError(f"group {group!r} has no image", file=dataset.source, remedy="choose a larger group")
-    return tuple(Source(f"faces/{dataset.image_names[r]}", partial(dataset.read_bytes, r)) for r in rows)
+
+
+def _inside(dataset: FaceDataset, group: str) -> np.ndarray:
+    """Whether each image is of a group, bool [N]."""
+    chosen = group_categories(dataset, group).items()
+    return np.asarray(np.all([dataset.labels[name] == number for name, number in chosen], axis=0))
 
 
 def group_categories(dataset: FaceDataset, group: str) -> dict[str, int]:

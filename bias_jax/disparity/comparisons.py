@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from bias_jax.disparity.rates import ALL, MEAN, GroupRates
+from bias_jax.disparity.rates import ALL, MEAN, GroupRates, PersonRates
 from bias_jax.randomness import stable_hash
 from bias_jax.statistics import wilson_interval
 
@@ -49,13 +49,16 @@ def interval(draws: np.ndarray, level: float = 0.95) -> tuple[np.ndarray, np.nda
 def group_rows(rates: GroupRates, groups: Sequence[str], images: np.ndarray) -> Iterator[dict[str, Any]]:
     """One row per group and value.
 
-    `low` and `high` are Wilson's for the proportion of a single label, else from the bootstrap; `trials` is what the
-    value is judged on (for recall the images with the label), `images` the size of the group. Draws repeat images,
-    which raises the average precision of a handful of positives: its intervals then lie high; differences hardly do.
+    `low` and `high` are Wilson's for the proportion of a single label (of the effective trials, where persons have
+    several images), else from the bootstrap; `trials` is what the value is judged on (for recall the images with the
+    label), `images` the size of the group. Draws repeat images, which raises the average precision of a handful of
+    positives: its intervals then lie high; differences hardly do.
     """
     difference, ratio = from_others(rates.values)
     ends = {name: interval(x[1:]) for name, x in (("", rates.values), ("difference", difference), ("ratio", ratio))}
-    wilson = wilson_interval(rates.hits, rates.trials)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        hits = np.where(rates.effective == rates.trials, rates.hits, rates.hits * rates.effective / rates.trials)
+    wilson = wilson_interval(hits, rates.effective)
     for i, (metric, label) in enumerate(rates.names):
         single = (metric in PROPORTIONS and label not in (ALL, MEAN)) or metric == "no_correct_label"
         low, high = wilson if single else ends[""]
@@ -82,8 +85,10 @@ def spread_rows(rates: GroupRates, groups: Sequence[str], draws: int, seed: int)
 
     Permuting the group labels of the images on which a rate is judged makes the hits of the groups multivariate
     hypergeometric, so permutations are drawn as such. Hits are means over seeds, rounded. The p-value is
-    (1 + permutations with at least this spread) / (1 + permutations).
+    (1 + permutations with at least this spread) / (1 + permutations). Persons with several images are permuted with
+    all of them, and their spread is that of the groups of most of their images.
     """
+    of_persons = None if rates.persons is None else _permuted_persons(rates.persons, draws, seed)
     for i, (metric, label) in enumerate(rates.names):
         values = rates.values[0, :, i]
         defined = np.flatnonzero(~np.isnan(values))
@@ -92,7 +97,11 @@ def spread_rows(rates: GroupRates, groups: Sequence[str], draws: int, seed: int)
         worst, best = defined[values[defined].argmin()], defined[values[defined].argmax()]
         spread = float(values[best] - values[worst])
         expected = p_value = float("nan")
-        if metric in PROPORTIONS and label not in (ALL, MEAN) and not np.isnan(rates.hits[defined, i]).any():
+        single = metric in PROPORTIONS and label not in (ALL, MEAN)
+        if single and of_persons is not None:
+            observed, spreads = of_persons[0, i], of_persons[1:, i]
+            expected, p_value = float(spreads.mean()), (1 + int((spreads >= observed - 1e-6).sum())) / (1 + draws)
+        elif single and not np.isnan(rates.hits[defined, i]).any():
             trials = np.rint(rates.trials[defined, i]).astype(int)
             hits = min(int(np.rint(rates.hits[defined, i].sum())), trials.sum())
             rng = np.random.default_rng(stable_hash(seed, "permuted groups", metric, label))
@@ -116,6 +125,20 @@ def spread_rows(rates: GroupRates, groups: Sequence[str], draws: int, seed: int)
             "permuted_spread": expected,
             "p_value": p_value,
         }
+
+
+def _permuted_persons(persons: PersonRates, draws: int, seed: int) -> np.ndarray:
+    """Largest minus smallest rate of the groups, [1 + P, M]: as they are, then for permuted persons; 0 of none."""
+    order, rng = np.argsort(persons.groups, kind="stable"), np.random.default_rng(stable_hash(seed, "permuted persons"))
+    starts = np.unique(persons.groups[order], return_index=True)[1]
+    found = np.empty((1 + draws, persons.hits.shape[1]))
+    for p in range(1 + draws):
+        hits, trials = (np.add.reduceat(x[order], starts, axis=0) for x in (persons.hits, persons.trials))
+        rate, known = hits / np.maximum(trials, 1e-12), trials > 0
+        largest, smallest = np.where(known, rate, -np.inf).max(axis=0), np.where(known, rate, np.inf).min(axis=0)
+        found[p] = np.where(known.any(axis=0), largest, 0.0) - np.where(known.any(axis=0), smallest, 0.0)
+        order = rng.permutation(order)
+    return found
 
 
 def paired_rows(rates: dict[str, GroupRates], groups: Sequence[str], images: np.ndarray) -> Iterator[dict[str, Any]]:

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from bias_jax.disparity.decisions import BETA
-from bias_jax.statistics import bootstrap_weights
+from bias_jax.statistics import bootstrap_weights, effective_trials, home_groups
 
 ALL, MEAN = "(all labels)", "(mean of labels)"
 
@@ -103,6 +103,15 @@ def top_associations(scores: np.ndarray, members: np.ndarray, k: int = 5, least:
 
 
 @dataclass(frozen=True)
+class PersonRates:
+    """What rates are made of, by person, where persons have several images."""
+
+    groups: np.ndarray  # of most of the person's images, int [K]
+    hits: np.ndarray  # [K, M]
+    trials: np.ndarray  # [K, M]
+
+
+@dataclass(frozen=True)
 class GroupRates:
     """Rates of G groups."""
 
@@ -111,11 +120,17 @@ class GroupRates:
     hits: np.ndarray  # [G, M], means over seeds; NaN for values that are no rates
     trials: np.ndarray  # [G, M]
     seed_deviation: np.ndarray  # [G, M], standard deviation of the values of single seeds; NaN for one seed
+    effective: np.ndarray  # trials that count for an interval, [G, M]: fewer where persons have several images
+    persons: PersonRates | None = None
 
 
-def resampling(groups: np.ndarray, draws: int, key: jax.Array) -> np.ndarray:
-    """Weights [1 + P, N] of the estimate and of bootstrap draws within the groups."""
-    return np.concatenate([np.ones((1, len(groups)), np.float32), bootstrap_weights(groups, draws=draws, key=key)])
+def resampling(groups: np.ndarray, draws: int, key: jax.Array, people: np.ndarray | None = None) -> np.ndarray:
+    """Weights [1 + P, N] of the estimate and of bootstrap draws within the groups.
+
+    With `people`, the person of each image int [N], persons are drawn, with all their images.
+    """
+    weights = bootstrap_weights(groups, draws=draws, key=key, people=people)
+    return np.concatenate([np.ones((1, len(groups)), np.float32), weights])
 
 
 def group_rates(
@@ -127,6 +142,7 @@ def group_rates(
     groups: np.ndarray,
     size: int,
     weights: np.ndarray,
+    people: np.ndarray | None = None,
 ) -> GroupRates:
     """Rates, average precision and standardised precision of every group.
 
@@ -141,6 +157,7 @@ def group_rates(
         groups: group of each image, int [N].
         size: number of groups G.
         weights: of `resampling`.
+        people: person of each image, 0 to K - 1, int [N]; None: all differ.
     """
     seeds, members = len(scores), [np.flatnonzero(groups == g) for g in range(size)]
     hits, trials = events.hits.mean(axis=0), events.trials.mean(axis=0)
@@ -173,12 +190,22 @@ def group_rates(
     joined, all_seeds = np.concatenate(parts, axis=-1), np.concatenate(deviation, axis=-1)
     judged = np.stack([(~np.isnan(labels[rows][:, list(reported)])).sum(axis=0) for rows in members])
     names += extra
+    every = np.concatenate([bottoms[0], judged, judged], axis=-1)
+    effective, persons = every, None
+    if people is not None:
+        own = [[effective_trials(hits[rows, m], people[rows], trials[rows, m]) for m in range(hits.shape[1])]
+               for rows in members]  # fmt: skip
+        effective = np.concatenate([np.array(own), judged, judged], axis=-1)
+        padded = (np.pad(_of_persons(x, people), ((0, 0), (0, 2 * len(reported)))) for x in (hits, trials))
+        persons = PersonRates(home_groups(groups, people), *padded)
     found = GroupRates(
         tuple(names),
         joined.astype(np.float32),
         np.concatenate([tops[0], blank], axis=-1),
-        np.concatenate([bottoms[0], judged, judged], axis=-1),
+        every,
         all_seeds.std(axis=0, ddof=1) if seeds > 1 else np.full(all_seeds.shape[1:], np.nan),
+        effective,
+        persons,
     )
     return _with_means(found, [classes[c] for c in reported], np.array([len(rows) > 0 for rows in members]))
 
@@ -225,7 +252,16 @@ def _with_means(rates: GroupRates, labels: Sequence[str], occupied: np.ndarray) 
         np.concatenate([rates.hits, blank], axis=-1),
         np.concatenate(trials, axis=-1),
         np.concatenate([rates.seed_deviation, blank], axis=-1),
+        np.concatenate([rates.effective, *trials[1:]], axis=-1),
+        rates.persons,
     )
+
+
+def _of_persons(values: np.ndarray, people: np.ndarray) -> np.ndarray:
+    """Sums [K, M] over the images of each person, of values [N, M]."""
+    sums = np.zeros((people.max() + 1, values.shape[1]))
+    np.add.at(sums, people, values)
+    return sums
 
 
 def _ratio(top: np.ndarray, bottom: np.ndarray) -> np.ndarray:

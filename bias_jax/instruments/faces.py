@@ -2,9 +2,13 @@
 
 from typing import ClassVar
 
+import numpy as np
+
 from bias_jax.audit import NETWORK, PIXELS, Choice, Context
 from bias_jax.data import FaceDataset
 from bias_jax.errors import InputError
+
+PEOPLE = "person of each image"  # array of a `Task`, where persons have several images
 
 
 class OfFaces:
@@ -20,6 +24,31 @@ class OfFaces:
 
     def choose(self, available: Choice) -> tuple[str, ...]:
         return (PIXELS, *available.layers)
+
+
+def people_of(dataset: FaceDataset) -> dict[str, np.ndarray]:
+    """Person of each image as an array of a `Task`; none where each image shows another one."""
+    return {} if dataset.persons is None else {PEOPLE: dataset.persons}
+
+
+def persons_notes(dataset: FaceDataset) -> list[str]:
+    """What is drawn and permuted, where it is not images."""
+    if dataset.persons is None:
+        return []
+    persons = dataset.persons.max() + 1
+    return [f"{len(dataset)} images show {persons} persons, which are what is split, drawn and permuted"]
+
+
+def check_folds(dataset: FaceDataset, folds: int) -> None:
+    """Refuse data that cannot be parted.
+
+    Raises:
+        InputError: fewer images, or fewer persons, than folds.
+    """
+    number, what = (len(dataset), "images") if dataset.persons is None else (dataset.persons.max() + 1, "persons")
+    if number < folds:
+        problem = f"has {number} {what}, fewer than the {folds} folds"
+        raise InputError(problem, file=dataset.source, remedy=f"add {what}")
 
 
 def require_faces(instrument: str, faces: FaceDataset | None) -> FaceDataset:

@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -21,14 +23,16 @@ class Manifest:
     """Provenance of a checkpoint."""
 
     network: str
-    classes: int
+    classes: int  # of the output; says nothing if `untrained` is given
     weights: str  # name of the published entry, "custom", or "random"
     source: str  # file the parameters were read from
     source_sha256: str
     params_sha256: str  # of the converted parameters, checked on loading
     transform: Transform
     accuracy: tuple[float, float] | None  # published ImageNet top-1 and top-5, percent
-    untrained: str | None = None  # prefix of the layers for which the source holds no valid values
+    # Prefix of the first layers for which the source holds no valid values; what is behind them has none either.
+    untrained: str | None = None
+    changes: tuple[str, ...] = ()  # what was done to the source's names and arrays
 
 
 def params_digest(params: dict) -> str:
@@ -79,17 +83,15 @@ def load_checkpoint(directory: str | Path) -> tuple[dict, Manifest]:
     """
     root = Path(directory).resolve()
     path = root / "manifest.json"
-    if not path.is_file():
-        raise InputError("is not a checkpoint (no manifest.json)", file=directory, remedy=_REMEDY)
     try:
-        fields = json.loads(path.read_text())
-        shape = fields.pop("transform")
-        transform = Transform(shape["resize"], shape["crop"], tuple(shape["mean"]), tuple(shape["std"]))
-        accuracy = fields.pop("accuracy")
-        if not isinstance(fields["network"], str):
-            raise TypeError("its network is not a name")
-        manifest = Manifest(**fields, transform=transform, accuracy=tuple(accuracy) if accuracy else None)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        content = path.read_bytes()
+    except OSError as error:
+        absent = isinstance(error, (FileNotFoundError, NotADirectoryError))
+        reason = "no manifest.json" if absent else f"manifest.json: {error.strerror}"
+        raise InputError(f"is not a checkpoint ({reason})", file=directory, remedy=_REMEDY) from None
+    try:
+        manifest = _manifest(json.loads(content))
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise InputError(f"damaged manifest ({error})", file=path, remedy=_REMEDY) from None
     network(manifest.network)
     try:
@@ -105,3 +107,29 @@ def load_checkpoint(directory: str | Path) -> tuple[dict, Manifest]:
     if params_digest(params) != manifest.params_sha256:
         raise InputError("parameters differ from those that were saved", file=root / "params", remedy=_REMEDY)
     return params, manifest
+
+
+def _manifest(fields: Any) -> Manifest:
+    """A manifest from its JSON; what is missing, too much or of another kind raises `TypeError` or `KeyError`."""
+    if not isinstance(fields, dict):
+        raise TypeError("it is no mapping")
+    shape, accuracy = fields.pop("transform"), fields.pop("accuracy")
+    transform = Transform(shape["resize"], shape["crop"], _numbers(shape["mean"], 3), _numbers(shape["std"], 3))
+    published = None if accuracy is None else _numbers(accuracy, 2)
+    changes = tuple(fields.pop("changes", ()))
+    manifest = Manifest(**fields, transform=transform, accuracy=published, changes=changes)
+    texts = [manifest.network, manifest.weights, manifest.source, manifest.source_sha256, manifest.params_sha256]
+    if not all(isinstance(text, str) for text in (*texts, *changes, manifest.untrained or "")):
+        raise TypeError("a text is something else")
+    if not all(type(count) is int and count > 0 for count in (manifest.classes, transform.resize, transform.crop)):
+        raise TypeError("classes, resize and crop are not all positive whole numbers")
+    if min(transform.std) <= 0:
+        raise ValueError("std is not positive")
+    return manifest
+
+
+def _numbers(values: Any, count: int) -> tuple[Any, ...]:
+    found = tuple(values)
+    if len(found) != count or not all(type(value) in (int, float) and math.isfinite(value) for value in found):
+        raise TypeError(f"{found} is not {count} numbers")
+    return found

@@ -21,15 +21,22 @@ from bias_jax.probes.objective import (
     true_class,
     weighted_probability,
 )
-from bias_jax.statistics import Exchange, deviations
+from bias_jax.statistics import Exchange, deviations, home_groups
 
 VALUES = ("adjusted_balanced_accuracy", "information_bits")  # metrics, see `score_probes`
 REDUCTION, SOLVE_STEPS = 0.05, 30  # of conjugate gradients; a variance needs few digits
 TOGETHER = 4  # right sides of Newton's equations that are solved at once
 
 
-def centred_signs(strata: np.ndarray, repeats: int, rng: np.random.Generator) -> np.ndarray:
-    """Random signs float32 [P, N], centred within strata, with the covariance of a stratified draw."""
+def centred_signs(
+    strata: np.ndarray, repeats: int, rng: np.random.Generator, people: np.ndarray | None = None
+) -> np.ndarray:
+    """Random signs float32 [P, N], centred within strata, with the covariance of a stratified draw.
+
+    All images of a person have the sign of the person: one is drawn with all its images.
+    """
+    if people is not None:
+        return centred_signs(home_groups(strata, people), repeats, rng)[:, people]
     return deviations(rng.choice((-1.0, 1.0), (repeats, len(strata))), strata).astype(np.float32)
 
 

@@ -11,7 +11,7 @@ of the images choose again; what that changes is read off the inner predictions,
 import jax
 import numpy as np
 
-from bias_jax.statistics import stratified_bootstrap
+from bias_jax.statistics import by_person, stratified_bootstrap
 
 
 def choose_strengths(log_probability: np.ndarray, folds: np.ndarray) -> np.ndarray:
@@ -42,6 +42,7 @@ def redraw_choice(
     *,
     draws: int,
     key: jax.Array,
+    people: np.ndarray | None = None,
 ) -> np.ndarray:
     """What metrics change in each bootstrap draw by choosing the strengths again, [M, B].
 
@@ -54,13 +55,16 @@ def redraw_choice(
         groups: intersectional group of each image, int [N].
         draws: number of draws B.
         key: the same as that of other statistics' `stratified_bootstrap` gives the same draws.
+        people: person of each image, int [N]; None: all differ.
     """
     votes, chosen = _votes(log_probability, folds), choose_strengths(log_probability, folds)
     number, strengths, images = votes.shape
     held = folds == np.arange(number)[:, None, None]
     change = np.where(held, values[:, None] - values[:, chosen][:, :, None], 0.0)  # [M, F, R, N]
     rows = np.concatenate([votes[None], change]).reshape(-1, images)
-    drawn = stratified_bootstrap(rows, groups, draws=draws, key=key).T.reshape(-1, number, strengths, draws)
+    drawn = stratified_bootstrap(*by_person(rows, groups, people), draws=draws, key=key).T.reshape(
+        -1, number, strengths, draws
+    )
     again = drawn[0].argmax(axis=1)[None, :, None]  # [1, F, 1, B]
     found = np.take_along_axis(drawn[1:], again, axis=2).sum(axis=(1, 2))
     return found - found.mean(axis=1, keepdims=True)

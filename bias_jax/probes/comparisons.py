@@ -11,7 +11,7 @@ from bias_jax.probes.between_folds import VALUES
 from bias_jax.probes.choice import redraw_choice
 from bias_jax.probes.readouts import HELD_OUT, image_values, inner_readouts, readouts
 from bias_jax.probes.validation import OutOfFold
-from bias_jax.statistics import Exchange, benjamini_hochberg, holm, paired_differences
+from bias_jax.statistics import Exchange, benjamini_hochberg, by_person, holm, paired_differences
 
 COMPARED = VALUES  # metrics; the first is comparable between targets
 
@@ -28,6 +28,7 @@ class ImageValues(NamedTuple):
     """What each image adds to a metric, and what makes the metric vary more than that."""
 
     values: np.ndarray  # [N]
+    limits: tuple[float, float]  # of the metric
     exchange: Exchange  # of these values
     inner_log_probability: np.ndarray  # by which the strength was chosen, [R, 2, N]
     inner_values: np.ndarray  # the same metric of inner predictions, [R, N]
@@ -68,17 +69,18 @@ def probe_values(
     for layer, result in results.items():
         own = {r.target: r for r in readouts(result, shapes) if r.split == HELD_OUT and r.target == r.probe}
         for t, (target, attributes) in enumerate(shapes.items()):
-            values, inner_values = (
-                {name: values for name, _, values in image_values(readout, ordinal=False)}
+            outer, inner = (
+                {there.name: there for there in image_values(readout, ordinal=False)}
                 for readout in (own[target], next(inner_readouts(result, t, target, attributes)))
             )
-            if metric in values:  # a single class has no accuracy above chance
+            if metric in outer:  # a single class has no accuracy above chance
                 log_probability = result.inner_log_probability[t]
                 found[Probe(model, layer, target)] = ImageValues(
-                    values[metric][0],
+                    outer[metric].values[0],
+                    outer[metric].limits,
                     Exchange(*(rows[0] for rows in result.exchange(t, v))),
                     log_probability,
-                    inner_values[metric].reshape(log_probability.shape).mean(axis=1),
+                    inner[metric].values.reshape(log_probability.shape).mean(axis=1),
                     result.folds,
                 )
     return found
@@ -109,6 +111,7 @@ def compare_probes(
     *,
     draws: int,
     key: jax.Array,
+    people: np.ndarray | None = None,
 ) -> list[Difference]:
     """Differences of all pairs, with intervals and p-values corrected for their number.
 
@@ -120,18 +123,25 @@ def compare_probes(
         groups: intersectional group of each image, int [N].
         draws: bootstrap draws.
         key: random key.
+        people: person of each image, int [N]: persons are drawn; None: all differ.
     """
     if not pairs:
         return []
     numbers = {probe: i for i, probe in enumerate(values)}
     index = np.array([(numbers[a], numbers[b]) for a, b in pairs])
-    stacked = np.stack([v.values for v in values.values()])
-    exchange = Exchange(*(np.stack(rows) for rows in zip(*(v.exchange for v in values.values()), strict=True)))
+    stacked, strata = by_person(np.stack([v.values for v in values.values()]), groups, people)
+    exchanged = (np.stack(rows) for rows in zip(*(v.exchange for v in values.values()), strict=True))
+    exchange = Exchange(*(by_person(rows, groups, people)[0] for rows in exchanged))
     redrawn = np.concatenate([
-        redraw_choice(v.inner_log_probability, v.inner_values[None], v.folds, groups, draws=draws, key=key)
+        redraw_choice(v.inner_log_probability, v.inner_values[None], v.folds, groups, draws=draws, key=key,
+                      people=people)
         for v in values.values()
     ])  # fmt: skip
-    found = paired_differences(stacked, index, groups, draws=draws, key=key, exchange=exchange, redrawn=redrawn)
+    found = paired_differences(stacked, index, strata, draws=draws, key=key, exchange=exchange, redrawn=redrawn)
+    least, most = np.array([v.limits for v in values.values()])[index].transpose(2, 1, 0)  # of first and second, [2, Q]
+    found = found._replace(
+        low=np.maximum(found.low, least[0] - most[1]), high=np.minimum(found.high, most[0] - least[1])
+    )
     known = np.isfinite(found.p_value)  # without two images in any group there is none
     p_holm, p_bh = np.full(len(pairs), np.nan), np.full(len(pairs), np.nan)
     p_holm[known], p_bh[known] = holm(found.p_value[known]), benjamini_hochberg(found.p_value[known])

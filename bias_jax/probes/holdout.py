@@ -7,6 +7,7 @@ import numpy as np
 
 from bias_jax.probes.recipe_config import RecipeConfig
 from bias_jax.randomness import stable_hash
+from bias_jax.statistics import home_groups
 
 
 class Labels(NamedTuple):
@@ -19,8 +20,19 @@ class Labels(NamedTuple):
     present: tuple[jax.Array, ...]  # per target: whether the class occurs in training, bool [C]
 
 
-def draw_held_out(table: np.ndarray, config: RecipeConfig, seed: int) -> np.ndarray:
-    """Whether each image is held out, bool [N]; stratified: every group loses its share, up to one image."""
+def draw_held_out(table: np.ndarray, config: RecipeConfig, seed: int, people: np.ndarray | None = None) -> np.ndarray:
+    """Whether each image is held out, bool [N]; stratified: every group loses its share, up to one image.
+
+    Args:
+        table: class numbers, int [N, T].
+        config: the share, and whether it is stratified.
+        seed: of the draw.
+        people: person of each image, 0 to K - 1, int [N]: persons are drawn, with all their images; a person counts in
+            the group of most of them. None: all differ.
+    """
+    if people is not None:
+        groups = np.unique(table, axis=0, return_inverse=True)[1].reshape(-1)
+        return draw_held_out(home_groups(groups, people)[:, None], config, seed)[people]
     rng = np.random.default_rng(stable_hash(seed, "recipe", "split"))
     order = rng.permutation(len(table))
     if config.split == "stratified":

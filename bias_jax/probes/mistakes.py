@@ -9,7 +9,7 @@ import numpy as np
 from bias_jax.probes.readouts import SPLITS
 from bias_jax.probes.recalls import confusion
 from bias_jax.probes.validation import OutOfFold
-from bias_jax.statistics import wilson_interval
+from bias_jax.statistics import effective_trials, wilson_interval
 
 
 class MistakeType(NamedTuple):
@@ -38,12 +38,15 @@ class Mistake(NamedTuple):
     share: float  # of the images of the true class
 
 
-def mistake_types(result: OutOfFold, shapes: Mapping[str, tuple[tuple[str, int], ...]]) -> Iterator[MistakeType]:
+def mistake_types(
+    result: OutOfFold, shapes: Mapping[str, tuple[tuple[str, int], ...]], people: np.ndarray | None = None
+) -> Iterator[MistakeType]:
     """Every pattern of wrong attributes of every intersectional probe.
 
     Args:
         result: of `cross_validate`.
         shapes: target -> (attribute, number of categories) in mixed-radix order.
+        people: person of each image, int [N]: intervals are those of as many images as tell as much. None: all differ.
     """
     for t, (probe, attributes) in enumerate(shapes.items()):
         if len(attributes) < 2:
@@ -58,7 +61,9 @@ def mistake_types(result: OutOfFold, shapes: Mapping[str, tuple[tuple[str, int],
             for wrong in product((False, True), repeat=len(attributes)):
                 here = (patterns == np.array(wrong)).all(axis=2)
                 images = int(counts[0][here].sum())
-                low, high = wilson_interval(np.array(images), np.array(total))
+                trials = effective_trials(here[true[0], predicted[0, t]], people)
+                hits = images if people is None else images / total * trials
+                low, high = wilson_interval(np.array(hits), np.array(trials))
                 shuffled = float(np.mean([c[here].sum() / total for c in counts[1:]])) if counts[1:] else float("nan")
                 yield MistakeType(probe, split, _words(wrong, attributes), images, images / total, float(low),
                                   float(high), float(dealt[here].sum()), shuffled)  # fmt: skip

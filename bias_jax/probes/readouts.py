@@ -63,25 +63,37 @@ def _read(
             yield Readout(name, attribute, split, size, a, b, None)
 
 
-def image_values(readout: Readout, ordinal: bool) -> Iterator[tuple[str, float, np.ndarray]]:
-    """(metric, chance, values [1 + S, N]); the metric is the sum over images, but for kappa see `score_probes`."""
+class Metric(NamedTuple):
+    """A metric of one readout; it is the sum over images, but for kappa see `score_probes`."""
+
+    name: str
+    chance: float  # what guessing attains
+    limits: tuple[float, float]  # no value lies beyond, whatever the predictions
+    values: np.ndarray  # of each image, [1 + S, N]
+
+
+def image_values(readout: Readout, ordinal: bool) -> Iterator[Metric]:
+    """All metrics of a readout."""
     images = readout.true.shape[1]
     counts = np.bincount(readout.true[0], minlength=readout.classes)  # shuffling keeps them
     share = counts / images
     occurring = int((counts > 0).sum())
     correct = (readout.true == readout.predicted).astype(np.float64)
-    yield "accuracy", float(share.max()), correct / images
-    yield "kappa", 0.0, share[readout.predicted] / images
+    rate = (0.0, 1.0)
+    yield Metric("accuracy", float(share.max()), rate, correct / images)
+    yield Metric("kappa", 0.0, (-1.0, 1.0), share[readout.predicted] / images)
     balanced = correct / (occurring * counts[readout.true])
-    yield "balanced_accuracy", 1.0 / occurring, balanced
+    yield Metric("balanced_accuracy", 1.0 / occurring, rate, balanced)
     if occurring > 1:
         room = 1.0 - 1.0 / occurring
-        yield "adjusted_balanced_accuracy", 0.0, (balanced - 1.0 / occurring / images) / room
+        limits = (-1.0 / (occurring - 1), 1.0)
+        yield Metric("adjusted_balanced_accuracy", 0.0, limits, (balanced - 1.0 / occurring / images) / room)
     if ordinal:
         near = (np.abs(readout.true - readout.predicted) <= 1).astype(np.float64)
-        yield "adjacent_accuracy", float(np.convolve(share, np.ones(3), "same").max()), near / images
+        chance = float(np.convolve(share, np.ones(3), "same").max())
+        yield Metric("adjacent_accuracy", chance, rate, near / images)
     if readout.log_probability is not None:
-        entropy = -(share[share > 0] * np.log2(share[share > 0])).sum()
+        entropy = float(-(share[share > 0] * np.log2(share[share > 0])).sum())
         bits = readout.log_probability / np.log(2.0)
-        yield "log_loss_bits", float(entropy), -bits / images
-        yield "information_bits", 0.0, (entropy + bits) / images
+        yield Metric("log_loss_bits", entropy, (0.0, np.inf), -bits / images)
+        yield Metric("information_bits", 0.0, (-np.inf, entropy), (entropy + bits) / images)

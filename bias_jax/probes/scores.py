@@ -8,11 +8,13 @@ import numpy as np
 
 from bias_jax.probes.between_folds import VALUES
 from bias_jax.probes.choice import redraw_choice
-from bias_jax.probes.readouts import HELD_OUT, Readout, image_values, inner_readouts, readouts
+from bias_jax.probes.readouts import HELD_OUT, Metric, Readout, image_values, inner_readouts, readouts
 from bias_jax.probes.validation import OutOfFold
 from bias_jax.statistics import (
     Exchange,
+    by_person,
     cross_validated_spread,
+    home_groups,
     percentile_interval,
     stratified_bootstrap,
 )
@@ -27,7 +29,9 @@ class Score(NamedTuple):
     metric: str
     control: str  # "none", "shuffled labels", or "selectivity" (none minus shuffled)
     value: float
-    low: float  # 95 % interval, bootstrap over images; if held out, with what images teach each other and the choice
+    # 95 % interval, bootstrap over images; if held out, with what images teach each other and the choice. It ends where
+    # the metric does.
+    low: float
     high: float
     chance: float  # what guessing attains
     images: int
@@ -41,6 +45,7 @@ def score_probes(
     ordinal: Collection[str] = (),
     draws: int,
     key: jax.Array,
+    people: np.ndarray | None = None,
 ) -> list[Score]:
     """All scores of one layer.
 
@@ -58,55 +63,63 @@ def score_probes(
         ordinal: attributes whose categories are ordered.
         draws: bootstrap draws.
         key: random key.
+        people: person of each image, int [N]: persons are drawn; None: all differ.
     """
-    heads, rows = [], []
-    for readout in readouts(result, shapes):
-        for metric, chance, values in image_values(readout, readout.target in ordinal):
-            heads.append((readout, metric, chance))
-            rows.append((readout, metric, values))
-    stacked = np.stack([values for *_, values in rows])  # [M, 1 + S, N]
+    rows = [(readout, metric) for readout in readouts(result, shapes)
+            for metric in image_values(readout, readout.target in ordinal)]  # fmt: skip
+    stacked = np.stack([metric.values for _, metric in rows])  # [M, 1 + S, N]
     flat = stacked.reshape(-1, stacked.shape[-1])
-    drawn = stratified_bootstrap(flat, groups, draws=draws, key=key).reshape(draws, *stacked.shape[:2])
+    drawn = stratified_bootstrap(*by_person(flat, groups, people), draws=draws, key=key).reshape(
+        draws, *stacked.shape[:2]
+    )
     # The value, then its draws; real labels first, then the shuffled ones: [M, 1 + S, 1 + P].
     numbers = np.concatenate([stacked.sum(axis=2, dtype=np.float64)[None], drawn]).transpose(1, 2, 0)
     changes = np.zeros_like(numbers[:, 0, 1:])  # by choosing strengths again; only what is held out depends on it
-    changes[: len(heads) // 2] = np.concatenate(
-        [_rechosen(result, t, *item, groups, ordinal, draws, key) for t, item in enumerate(shapes.items())]
+    changes[: len(rows) // 2] = np.concatenate(
+        [_rechosen(result, t, *item, groups, people, ordinal, draws, key) for t, item in enumerate(shapes.items())]
     )
-    spreads = _spreads(result, list(shapes), rows, groups)
+    spreads = _spreads(result, list(shapes), rows, groups, people)
     found = []
-    for i, (readout, metric, chance) in enumerate(heads):
+    for i, (readout, metric) in enumerate(rows):
         own, change = numbers[i], changes[i]
-        if metric == "kappa":  # its sum is the agreement by chance; the accuracy comes just before it
+        if metric.name == "kappa":  # its sum is the agreement by chance; the accuracy comes just before it
             again = _kappa(numbers[i - 1][0, 1:] + changes[i - 1], own[0, 1:] + change)
             own = _kappa(numbers[i - 1], own)
             change = again - own[0, 1:]
-        factor = VALUES[metric.endswith("_bits")]  # all rates of recognition of a probe share one
+        factor = VALUES[metric.name.endswith("_bits")]  # all rates of recognition of a probe share one
         for control, column in _controls(own):
             wider = spreads.get((readout.probe, factor, control), 1.0) if readout.split == HELD_OUT else 1.0
             # At other strengths than those the real labels choose nothing is known of shuffled ones.
             rechosen = 0.0 if control == "shuffled labels" else change
-            low, high = percentile_interval((column[0] + wider * (column[1:] - column[0]) + rechosen)[:, None])
-            guess = 0.0 if control == "selectivity" else chance
+            draws_of = column[0] + wider * (column[1:] - column[0]) + rechosen
+            low, high = (float(end[0]) for end in percentile_interval(draws_of[:, None]))
+            least, most = metric.limits  # widened draws go beyond
+            guess = metric.chance
+            if control == "selectivity":
+                least, most, guess = least - most, most - least, 0.0
             found.append(
-                Score(readout.probe, readout.target, readout.split, metric, control,
-                      float(column[0]), float(low[0]), float(high[0]), guess, len(groups))
+                Score(readout.probe, readout.target, readout.split, metric.name, control,
+                      float(column[0]), max(low, least), min(high, most), guess, len(groups))
             )  # fmt: skip
     return found
 
 
 def _spreads(
-    result: OutOfFold, targets: list[str], rows: list[tuple[Readout, str, np.ndarray]], groups: np.ndarray
+    result: OutOfFold,
+    targets: list[str],
+    rows: list[tuple[Readout, Metric]],
+    groups: np.ndarray,
+    people: np.ndarray | None,
 ) -> dict[tuple[str, str, str], float]:
     """`cross_validated_spread` by probe, metric of `VALUES` and control."""
-    spreads = {}
-    for readout, metric, values in rows:
-        if readout.split == HELD_OUT and readout.target == readout.probe and metric in VALUES:
-            exchange = result.exchange(targets.index(readout.probe), VALUES.index(metric))
-            for controlled in zip(*map(_controls, (values, *exchange)), strict=True):
-                each, *mutual = (own for _, own in controlled)
-                spread = cross_validated_spread(each, Exchange(*mutual), groups)
-                spreads[readout.probe, metric, controlled[0][0]] = float(spread)
+    spreads, strata = {}, groups if people is None else home_groups(groups, people)
+    for readout, metric in rows:
+        if readout.split == HELD_OUT and readout.target == readout.probe and metric.name in VALUES:
+            exchange = result.exchange(targets.index(readout.probe), VALUES.index(metric.name))
+            for controlled in zip(*map(_controls, (metric.values, *exchange)), strict=True):
+                each, *mutual = (by_person(own, groups, people)[0] for _, own in controlled)
+                spread = cross_validated_spread(each, Exchange(*mutual), strata)
+                spreads[readout.probe, metric.name, controlled[0][0]] = float(spread)
     return spreads
 
 
@@ -116,6 +129,7 @@ def _rechosen(
     name: str,
     attributes: tuple[tuple[str, int], ...],
     groups: np.ndarray,
+    people: np.ndarray | None,
     ordinal: Collection[str],
     draws: int,
     key: jax.Array,
@@ -123,11 +137,11 @@ def _rechosen(
     """`redraw_choice` of all metrics of target t, [M, B]."""
     log_probability = result.inner_log_probability[t]
     values = [
-        values.reshape(log_probability.shape).mean(axis=1)
+        metric.values.reshape(log_probability.shape).mean(axis=1)
         for readout in inner_readouts(result, t, name, attributes)
-        for _, _, values in image_values(readout, readout.target in ordinal)
+        for metric in image_values(readout, readout.target in ordinal)
     ]
-    return redraw_choice(log_probability, np.stack(values), result.folds, groups, draws=draws, key=key)
+    return redraw_choice(log_probability, np.stack(values), result.folds, groups, draws=draws, key=key, people=people)
 
 
 def _kappa(accuracy: np.ndarray, by_chance: np.ndarray) -> np.ndarray:

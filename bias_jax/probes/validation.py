@@ -19,7 +19,7 @@ from bias_jax.probes.convex import checked_strengths, solve_path
 from bias_jax.probes.objective import Problems, problem_logits
 from bias_jax.probes.problems import class_problems, zero_start
 from bias_jax.probes.solver import solve
-from bias_jax.statistics import Exchange
+from bias_jax.statistics import Exchange, shuffled_blocks
 
 BY_IMAGE = ("predicted", "log_probability", "fitted", "fitted_log_probability", *Exchange._fields)
 BY_TARGET = ("inner_predicted", "inner_log_probability", "l2", "relative_gap")
@@ -81,6 +81,7 @@ def cross_validate(
     groups: np.ndarray,
     config: ProbeConfig,
     seed: int,
+    people: np.ndarray | None = None,
 ) -> OutOfFold:
     """Probe one layer for all targets.
 
@@ -92,6 +93,7 @@ def cross_validate(
         groups: intersectional group of each image, int [N]; their sizes count as fixed.
         config: see `ProbeConfig`.
         seed: of the shuffled labels and the signs, the same for every layer and target.
+        people: person of each image, int [N], 0 to K - 1, each in one fold; None: all differ.
 
     Raises:
         ValueError: for shapes or numbers that do not fit, or features that float32 cannot hold.
@@ -101,15 +103,19 @@ def cross_validate(
     folds, groups = whole_numbers("folds", folds, images), whole_numbers("groups", groups, images)
     if (found := np.unique(folds).tolist()) != list(range(config.folds)):
         raise ValueError(f"folds must be numbered 0 to {config.folds - 1}, got {found}")
+    if people is not None:
+        people = whole_numbers("people", people, images)
+        if len(np.unique(np.stack([people, folds]), axis=1).T) > len(np.unique(people)):
+            raise ValueError("a person has images in several folds")
     for target, y in labels.items():
         if target not in classes or y.min() < 0 or y.max() >= classes[target]:
             size = classes.get(target, 0)
             raise ValueError(f"target {target!r} has labels from {y.min()} to {y.max()}, but {size} classes from 0")
     rng = np.random.default_rng(seed)
-    shuffles = [_shuffle_within_folds(folds, rng) for _ in range(config.shuffles)]
+    shuffles = [_shuffle_within_folds(folds, rng, people) for _ in range(config.shuffles)]
     truth = {t: np.stack([y, *(y[order] for order in shuffles)]) for t, y in labels.items()}
     # A generator of their own: differences between runs need the same signs, whatever the number of shuffles.
-    signs = centred_signs(groups, config.signs, np.random.default_rng([seed, 1]))
+    signs = centred_signs(groups, config.signs, np.random.default_rng([seed, 1]), people)
     coordinates = principal_axes(features).coordinates
     results = [_probe_target(coordinates, truth[t], classes[t], folds, signs, config) for t in labels]
     return OutOfFold(
@@ -161,12 +167,12 @@ def _probe_target(
     return {name: np.stack(rows) for name, rows in found.items()} | by_target
 
 
-def _shuffle_within_folds(folds: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A permutation of the images that keeps each fold's label counts."""
+def _shuffle_within_folds(folds: np.ndarray, rng: np.random.Generator, people: np.ndarray | None) -> np.ndarray:
+    """A permutation of the images that keeps each fold's label counts; labels of a person stay together."""
     order = np.arange(len(folds))
     for f in np.unique(folds):
         members = np.flatnonzero(folds == f)
-        order[members] = rng.permutation(members)
+        order[members] = members[shuffled_blocks(None if people is None else people[members], rng, len(members))]
     return order
 
 

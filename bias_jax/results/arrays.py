@@ -1,10 +1,13 @@
 """Named arrays in one file: an Arrow IPC file, every array a column of one list, compressed by zstd.
 
 Readable by pandas and every Arrow library. Integers are stored in the smallest type that holds them; reading gives back
-type, shape and values. Equal arrays give equal bytes.
+type, shape and values. Equal arrays give equal bytes. Every file is sealed by a digest of its bytes: of a file that a
+disk has damaged, Arrow would read other numbers, or end the process.
 """
 
+import hashlib
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,8 @@ import pyarrow as pa
 
 SMALL = tuple(np.dtype(kind) for kind in ("u1", "i1", "u2", "i2", "u4", "i4"))
 LEVEL = 1  # of zstd: higher ones cost far more time than they save space
+SEAL = re.compile(rb"sha256:[0-9a-f]{64}")  # in the metadata of the schema
+UNSEALED = b"sha256:" + b"0" * 64  # in its place when the digest is taken
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
@@ -30,26 +35,50 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
         columns.append(pa.LargeListArray.from_arrays(offsets, values))
         about = {"shape": json.dumps(array.shape), "dtype": array.dtype.str}
         fields.append(pa.field(name, columns[-1].type, metadata=about))
-    batch = pa.record_batch(columns, schema=pa.schema(fields))
+    batch = pa.record_batch(columns, schema=pa.schema(fields, metadata={"seal": UNSEALED}))
     options = pa.ipc.IpcWriteOptions(compression=pa.Codec("zstd", LEVEL))
-    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, batch.schema, options=options) as writer:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, batch.schema, options=options) as writer:
         writer.write_batch(batch)
+    unsealed = sink.getvalue().to_pybytes()
+    path.write_bytes(unsealed.replace(UNSEALED, _seal(unsealed)))
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a file is what `write_arrays` wrote, to the last bit.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    return _is_sealed(path.read_bytes())
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
     """What `write_arrays` wrote.
 
     Raises:
-        OSError, ValueError, KeyError: the file is absent or damaged.
+        OSError: the file is absent.
+        ValueError: it is not what was written.
     """
-    with pa.memory_map(str(path)) as source:
-        batch = pa.ipc.open_file(source).get_batch(0)
+    data = path.read_bytes()
+    if not _is_sealed(data):
+        raise ValueError("its bytes are not those that were written")
+    batch = pa.ipc.open_file(pa.BufferReader(data)).get_batch(0)
     found = {}
     for field, column in zip(batch.schema, batch.columns, strict=True):
         shape, dtype = json.loads(field.metadata[b"shape"]), np.dtype(field.metadata[b"dtype"].decode())
         values = column.flatten().to_numpy(zero_copy_only=False)
         found[field.name] = np.array(values.astype(dtype).reshape(shape))
     return found
+
+
+def _seal(unsealed: bytes) -> bytes:
+    return b"sha256:" + hashlib.sha256(unsealed).hexdigest().encode()
+
+
+def _is_sealed(data: bytes) -> bool:
+    seal = SEAL.search(data)
+    return seal is not None and _seal(data.replace(seal[0], UNSEALED)) == seal[0]
 
 
 def _values(name: str, array: np.ndarray) -> pa.Array:

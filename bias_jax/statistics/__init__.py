@@ -18,5 +18,10 @@ from bias_jax.statistics.multiple_testing import max_t as max_t
 from bias_jax.statistics.permanova import VariancePartition as VariancePartition
 from bias_jax.statistics.permanova import permanova as permanova
 from bias_jax.statistics.permanova import relabellings as relabellings
+from bias_jax.statistics.permuted_residuals import group_sums as group_sums
+from bias_jax.statistics.persons import by_person as by_person
+from bias_jax.statistics.persons import effective_trials as effective_trials
+from bias_jax.statistics.persons import home_groups as home_groups
+from bias_jax.statistics.persons import shuffled_blocks as shuffled_blocks
 from bias_jax.statistics.proportions import clopper_pearson_interval as clopper_pearson_interval
 from bias_jax.statistics.proportions import wilson_interval as wilson_interval

@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bias_jax.statistics.persons import home_groups
+
 KEPT = 2**26  # bytes of drawn weights that are kept at most: drawing costs more than the sums they are for
 _kept: dict[tuple, tuple[jax.Array, ...]] = {}
 
@@ -37,16 +39,21 @@ def stratified_bootstrap(
     return np.concatenate(drawn)[:draws]
 
 
-def bootstrap_weights(strata: np.ndarray, *, draws: int, key: jax.Array, block: int = 250) -> np.ndarray:
+def bootstrap_weights(
+    strata: np.ndarray, *, draws: int, key: jax.Array, block: int = 250, people: np.ndarray | None = None
+) -> np.ndarray:
     """Weight of every image in every draw of `stratified_bootstrap`, for statistics that are no sums.
 
     Args:
         strata: group of each image, int [N].
         draws, key, block: as in `stratified_bootstrap`; the same key gives the same draws.
+        people: person of each image, int [N]: persons are drawn, with all their images.
 
     Returns:
-        [P, N] float32; the weights of a group sum to its number of images.
+        [P, N] float32; the weights of a group sum to its number of images (with `people`, of its persons to theirs).
     """
+    if people is not None:
+        return bootstrap_weights(home_groups(strata, people), draws=draws, key=key, block=block)[:, people]
     order, arrays = _strata(strata)
     drawn = np.concatenate([jax.device_get(counts) for counts in _all_counts(arrays, draws, key, block)])[:draws]
     result = np.empty_like(drawn)

@@ -53,12 +53,12 @@ def partition(points: Coordinates, design: DesignArrays, relabelled: jax.Array) 
     operations (products of the sums, and the tests' kernels on them); elsewhere the scatter is a product of 2 N G R.
     """
     groups, counts = design.groups, design.counts
-    observed = _group_sums(points.values, groups, len(counts))
+    observed = group_sums(points.values, groups, len(counts))
     residuals = points.values - (observed / counts[:, None])[groups]
     lengths = _signed_squares(residuals, points.signs)
     squares = _signed_squares(jnp.matmul(design.contrasts, observed, precision=HIGHEST), points.signs)
     squares = jnp.matmul(design.owner, squares, precision=HIGHEST)
-    noise, mean_square = _noise(_group_sums(lengths, groups, len(counts)), design)
+    noise, mean_square = _noise(group_sums(lengths, groups, len(counts)), design)
     # A residual from a mean of n images has 1 - 1/n of the variance; images alone in their group have none.
     widened = jnp.where(counts > 1, jax.lax.rsqrt(jnp.maximum(1.0 - 1.0 / counts, 0.5)), 0.0)[groups]
     residuals, lengths = residuals * widened[:, None], lengths * jnp.square(widened)
@@ -67,11 +67,11 @@ def partition(points: Coordinates, design: DesignArrays, relabelled: jax.Array) 
         return jnp.matmul(design.kernels, products.reshape(-1), precision=HIGHEST)
 
     def permuted(groups: jax.Array) -> tuple[jax.Array, ...]:
-        sums = _group_sums(residuals, groups, len(counts))
+        sums = group_sums(residuals, groups, len(counts))
         # No effect is left in these sums, so that squaring them before they are projected loses no digits.
         products = jnp.matmul(sums * points.signs[None], sums.T, precision=HIGHEST)
         crossed = jnp.matmul(observed * points.signs[None], sums.T, precision=HIGHEST)
-        within = _group_sums(lengths, groups, len(counts)) - jnp.diag(products) / counts
+        within = group_sums(lengths, groups, len(counts)) - jnp.diag(products) / counts
         noise, mean_square = _noise(within, design)
         return squared(products), noise, squared(crossed), mean_square
 
@@ -91,8 +91,11 @@ def _signed_squares(rows: jax.Array, signs: jax.Array) -> jax.Array:
     return (jnp.square(rows) * signs[None]).sum(axis=-1)
 
 
-def _group_sums(values: jax.Array, groups: jax.Array, size: int) -> jax.Array:
-    """Sums over each group's images, [G, R] of [N, R] or [G] of [N]; a product where scatters have no fixed order."""
+def group_sums(values: jax.Array, groups: jax.Array, size: int) -> jax.Array:
+    """Sums over each group's images, [G, R] of [N, R] or [G] of [N]; a product where scatters have no fixed order.
+
+    Images of a negative group are in none.
+    """
     return jax.lax.platform_dependent(values, groups, cpu=partial(scattered, size), default=partial(product, size))
 
 

@@ -26,6 +26,8 @@ def clopper_pearson_interval(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Clopper-Pearson interval (1934) for `successes` out of `trials`: covers at least at its level, always.
 
+    Neither need be whole (Korn & Graubard 1998).
+
     No success in ten trials: the upper end is 1 - 0.025 ** (1 / 10).
 
     >>> low, high = clopper_pearson_interval([8, 0], [10, 10])
@@ -35,6 +37,6 @@ def clopper_pearson_interval(
     k, n = np.asarray(successes, float), np.asarray(trials, float)
     tail = (1.0 - level) / 2.0
     # The quantile function is undefined at the two ends, where the interval is closed by 0 and by 1.
-    low = np.where(k > 0, betaincinv(np.maximum(k, 1.0), n - k + 1.0, tail), 0.0)
-    high = np.where(k < n, betaincinv(k + 1.0, np.maximum(n - k, 1.0), 1.0 - tail), 1.0)
+    low = np.where(k > 0, betaincinv(np.where(k > 0, k, 1.0), n - k + 1.0, tail), 0.0)
+    high = np.where(k < n, betaincinv(k + 1.0, np.where(k < n, n - k, 1.0), 1.0 - tail), 1.0)
     return low, high

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from bias_jax.activations import extract_bank, extract_wave, extraction, plan_memory, pool
+from bias_jax.audit.batches import Batches
 from bias_jax.errors import InputError
 from bias_jax.networks import Transform, forward, jit_network, random_params
+from bias_jax.results import RunDirectory
 from tests.conftest import toy_dataset
 from tests.data.test_decoding import encoded
 
@@ -107,3 +109,27 @@ def test_layers_that_cannot_be(setting):
         plan(params, budget_gib=4 * 11 * 1500 / 2**30)
     with pytest.raises(InputError, match=r"no layer 'layer9.9'.*layer4.2"):
         plan(params, layers=("layer9.9",))
+
+
+def test_memory_that_runs_out_midway_leaves_a_pass_of_fewer_images(setting, monkeypatch, tmp_path):
+    """The second batch of a pass fails; the numbers are those of the smaller batch, and of the larger to rounding."""
+    dataset, params, _ = setting
+    wave = plan(params, layers=("maxpool", "layer1.0")).waves[0]
+    whole = extraction.extract_batch
+
+    def short(kept, params, images, start, labels, **options):
+        if len(images) > 4 and start:
+            raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate 12345 bytes.")
+        return whole(kept, params, images, start, labels, **options)
+
+    def of(batch):
+        return extract_wave(dataset, (40, 40), "resnet50", params, TRANSFORM, wave, batch_size=batch)
+
+    expected, larger = of(4), of(8)
+    monkeypatch.setattr(extraction, "extract_batch", short)
+    directory = RunDirectory(tmp_path, {"seed": 0}, {})
+    found = Batches(directory, 8).shrinking("all", of)
+    assert Batches(directory, 8).used == directory.noted("batches") == {"all": 4}
+    for one, same, close in zip(found, expected, larger, strict=True):
+        np.testing.assert_array_equal(one, same)
+        np.testing.assert_allclose(one, close, rtol=1e-4, atol=1e-4)

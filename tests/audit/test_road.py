@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bias_jax.audit import BASELINE, RunConfig, audit
+from bias_jax.audit import BASELINE, RunConfig, Seen, audit
 from bias_jax.audit.subjects import MEAN_COLOUR, Baseline
 from bias_jax.data import Attribute
 from bias_jax.data.decoding import decode
@@ -27,13 +27,15 @@ def run(subject, out, *instruments, files=FILES, **config):
 
 
 def test_every_picture_goes_through_the_network_once(subject, tmp_path):
-    """Two instruments on overlapping pictures; a picture that is there twice, too."""
+    """Two instruments on overlapping pictures; one that is there twice counts once, and run.json says so."""
     mine = tuple(pictures(4, first=4))  # two of them are faces as well
-    found = run(subject, tmp_path, Recorder(), Other(files=(*mine, mine[0])))
+    found = run(subject, tmp_path, Recorder(), Other(files=(*mine, mine[0])), files=[*FILES, *FILES[:2]])
     assert len(subject.seen) == len(set(subject.seen)) == found.images == 8
+    record = json.loads((tmp_path / "run.json").read_text())
+    assert record["images"] == 6 and record["equal_images_left_out"] == 2
     for layer in ("early", "late", "wide"):
         x = found.stored["other"].load(layer)["x"]
-        expected = features_of([*mine, mine[0]], layer)
+        expected = features_of(mine, layer)
         width = {"early": 48}.get(layer, expected.shape[1])
         np.testing.assert_allclose(x[:, : expected.shape[1]], expected[:, :width])
         np.testing.assert_allclose(found.stored["recorder"].load(layer)["x"], features_of(FILES, layer))
@@ -80,14 +82,20 @@ def test_means_of_groups_are_those_of_the_bank(subject, tmp_path):
         np.testing.assert_allclose(taken - taken[:1], expected - expected[:1], rtol=1e-4, atol=1e-4)  # up to a shift
 
 
-def test_means_of_groups_count_a_picture_as_often_as_it_is_there(subject, tmp_path):
-    """The first picture three times: alone, and beside an instrument that needs the bank."""
-    files = [*FILES, FILES[0], FILES[0]]
+def test_means_of_groups_count_a_picture_as_often_as_it_is_there(subject, tmp_path, monkeypatch):
+    """The first picture three times in an instrument's task: alone, and beside an instrument that needs the bank."""
+    rows = np.array([0, 1, 2, 3, 4, 5, 0, 0])
+    prepare = Means.prepare
+
+    def thrice(self, seen, faces, layers, context):
+        return prepare(self, Seen(seen.dataset.take(rows), seen.rows[rows], seen.sha256), faces, layers, context)
+
+    monkeypatch.setattr(Means, "prepare", thrice)
     for name, instruments in (("alone", [Means()]), ("beside", [Recorder(), Means()])):
-        found = run(subject, tmp_path / name, *instruments, files=files)
-        x = features_of(files, "late")
+        found = run(subject, tmp_path / name, *instruments)
+        x = features_of(FILES, "late")
         means = found.stored["means"].load("late")["x"]
-        expected = x[::2].mean(axis=0) - x[1::2].mean(axis=0)
+        expected = x[[0, 0, 0, 2, 4]].mean(axis=0) - x[1::2].mean(axis=0)
         np.testing.assert_allclose(means[0] - means[1], expected, rtol=1e-4, atol=1e-4)
 
 
@@ -140,7 +148,9 @@ def test_places_do_not_count_and_looks_redraw_figures_only(subject, tmp_path):
 def test_an_instrument_that_fails_takes_nothing_with_it(subject, tmp_path, where):
     found = run(subject, tmp_path, Recorder(fails=where), Other(files=tuple(FILES)))
     assert set(found.failures) == {"recorder"} and str(found.failures["recorder"]) == "as told"
-    assert found.findings == "other: 3 layers" and (tmp_path / "other/figures/sums.png").exists()
+    told = ["recorder: 3 layers"] if where == "figures" else []  # a figure takes nothing of what was found with it
+    assert found.findings.split("\n\n") == [*told, "other: 3 layers"]
+    assert (tmp_path / "other/figures/sums.png").exists()
     assert (tmp_path / "recorder/figures/sums.png").exists() == (where in ("figures", "findings"))
     assert Folder(tmp_path / "recorder").has("network/early.arrow")  # what was finished stays
 
@@ -188,6 +198,22 @@ def test_other_faces_or_weights_are_another_run(subject, tmp_path):
     with pytest.raises(InputError, match=r"holds another run.*activations"):
         subject.sha256 = "0"
         run(subject, tmp_path, Recorder(), seed=1)
+
+
+def test_run_json_says_who_is_there(subject, tmp_path):
+    """Persons and look-alikes, and that joining them is another run."""
+    people = np.array([4, 4, 7, 7, 7, 8])
+    given = replace(faces(FILES), people=people, labels={"kind": np.array([0, 0, 1, 1, 1, 0], np.int32)})
+    audit(subject, [Recorder()], faces=given, config=RunConfig(), out=tmp_path / "run")
+    record = json.loads((tmp_path / "run/run.json").read_text())
+    assert (record["persons"], record["near_duplicates"], record["equal_images_left_out"]) == (3, 0, 0)
+    ignored = audit(
+        subject, [Recorder()], faces=faces(FILES), config=RunConfig(near_duplicates="ignore"), out=tmp_path / "b"
+    )
+    record = json.loads((ignored.path / "run.json").read_text())
+    assert "persons" not in record and "near_duplicates" not in record
+    with pytest.raises(InputError, match=r"holds another run.*data_sha256"):
+        audit(subject, [Recorder()], faces=given, config=RunConfig(), out=tmp_path / "b")
 
 
 def test_result_without_a_directory(subject):

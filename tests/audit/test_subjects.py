@@ -1,24 +1,33 @@
 import numpy as np
 import pytest
 
-from bias_jax.activations import LayerPlan
+from bias_jax.activations import OUTPUT, LayerPlan
 from bias_jax.audit import FlaxSubject, look
 from bias_jax.audit.subjects import MEAN_COLOUR, RAW_PIXELS, SIDE, Baseline
 from bias_jax.data.decoding import decode
 from bias_jax.errors import InputError
-from bias_jax.networks import NETWORKS, Transform
+from bias_jax.networks import NETWORKS, Transform, abstract_params
 from tests.audit.toys import faces, pictures
 
 
 def test_layers_without_valid_weights_are_left_out_or_refused():
-    trained = FlaxSubject("vgg16", {}, Transform(256, 224), "weights", "0")
-    features = FlaxSubject("vgg16", {}, Transform(256, 224), "weights", "0", untrained="classifier.")
+    params = abstract_params("vgg16")
+    trained, features, first, wrong = (
+        FlaxSubject("vgg16", params, Transform(256, 224), "weights", "0", untrained=prefix)
+        for prefix in (None, "classifier.", "classifier.3", "classifier.7")
+    )
     assert trained.choice(()).layers == NETWORKS["vgg16"].layers and trained.choice(()).output
     assert trained.choice(("classifier.1",)).layers == ("classifier.1",) and trained.choice(("classifier.1",)).by_user
     assert features.choice(()).layers == tuple(f"features.{i}" for i in (4, 9, 16, 23, 30))
     assert not features.choice(()).output
     with pytest.raises(InputError, match=r"layer 'classifier\.1' has no valid weights"):
         features.choice(("features.4", "classifier.1"))
+    assert first.choice(()).layers == (*features.choice(()).layers, "classifier.1")
+    for layer in ("classifier.3", "classifier.4", OUTPUT):
+        with pytest.raises(InputError, match=f"layer '{layer}' has no valid weights"):
+            first.choice((layer,))
+    with pytest.raises(InputError, match=r"no layer of vgg16 begins with 'classifier\.7'"):
+        wrong.choice(())
 
 
 def test_the_baseline_is_the_centre_square_from_black_to_white():

@@ -44,7 +44,7 @@ def test_integer_weights_are_refused(state_dict):
 
 def test_values_that_are_not_finite_are_refused_or_spread(state_dict):
     broken = {**state_dict, "fc.bias": np.full(1000, np.nan, np.float32)}
-    with pytest.raises(InputError, match=r"fc\.bias holds values that are not finite"):
+    with pytest.raises(InputError, match=r"fc\.bias holds values that are not finite: 1000 of 1000"):
         convert("resnet50", broken)
     params = convert("resnet50", broken, invalid="fc.")
     assert np.isnan(params["fc"]["kernel"]).all() and np.isfinite(params["conv1"]["kernel"]).all()
@@ -77,7 +77,8 @@ def test_command_line_refuses_what_it_should(tmp_path, capsys):
     damaged.write_bytes(b"PK\x03\x04 no")
     torch.save({"model": torch.nn.Linear(2, 2)}, pickled)
     torch.save({"fc.bias": torch.zeros(3)}, wrong)
-    cases = {absent: "cannot be read", damaged: "damaged weights", pickled: "not a plain state dict", wrong: "missing"}
+    cases = {absent: "cannot be read", damaged: "cut off or damaged"}
+    cases |= {pickled: "holds the whole module of class", wrong: "less than half of the 265 arrays"}
     for path, message in cases.items():
         assert main(["resnet50", "--source", str(path), "--out", str(tmp_path / "out")]) == 2
         error = capsys.readouterr().err

@@ -1,6 +1,9 @@
+import argparse
 import dataclasses
 import hashlib
+import re
 import sys
+import warnings
 
 import jax
 import ml_dtypes
@@ -11,8 +14,9 @@ from bias_jax.errors import InputError
 from bias_jax.networks import load_checkpoint
 from converters import checkpoint, convert, download, published, sources
 from converters.__main__ import main
+from converters.contents import NoNumbers, flatten
 from converters.published import PUBLISHED
-from converters.sources import identify, read_state_dict
+from converters.sources import identify, read_content
 from tests.reference import torch_oracle as oracle
 
 torch = pytest.importorskip("torch")
@@ -48,7 +52,9 @@ def test_pth_files_of_both_serialisations_wrapped_or_not(tmp_path, wrapper, zipp
     path = tmp_path / "x.pth"
     content = tensors(SMALL) if wrapper is None else {wrapper: tensors(SMALL), "epoch": 3, "optimizer": {"lr": [0.1]}}
     torch.save(content, path, _use_new_zipfile_serialization=zipped)
-    found = read_state_dict(path)
+    found = read_content(path)
+    assert list(found) == list(content)
+    found = found if wrapper is None else found[wrapper]
     assert list(found) == list(SMALL) and all((found[k] == SMALL[k]).all() for k in SMALL)
 
 
@@ -58,47 +64,116 @@ def test_every_parameter_survives_a_pth_file(name, tmp_path):
     path = tmp_path / "x.pth"
     torch.save(tensors(state_dict), path)
     weights = checkpoint.open_weights(name, path, None)
-    assert list(weights.state_dict) == list(state_dict)
-    assert all(np.array_equal(weights.state_dict[key], state_dict[key]) for key in state_dict)
+    assert list(weights.content) == list(state_dict)
+    assert all(np.array_equal(weights.content[key], state_dict[key]) for key in state_dict)
     if name == "inception_v3":  # of VGG16's 138 million parameters, two conversions take half a minute
         expected = convert(name, state_dict)
         assert jax.tree.all(jax.tree.map(lambda a, b: bool((a == b).all()), weights.params(), expected))
 
 
-def test_half_precision_and_parameters_become_float32(tmp_path):
+def test_values_of_every_precision_arrive_as_they_are(tmp_path):
     path = tmp_path / "x.pth"
-    halves = {"a": torch.ones(2, dtype=torch.bfloat16), "b": torch.nn.Parameter(torch.ones(2, dtype=torch.float16))}
-    torch.save(halves, path)
-    assert all(v.dtype == np.float32 and (v == 1).all() for v in read_state_dict(path).values())
+    dtypes = {"half": torch.float16, "brain": torch.bfloat16, "double": torch.float64, "complex": torch.complex64,
+              "whole": torch.int64, "bits": torch.bool}  # fmt: skip
+    torch.save({k: torch.nn.Parameter(torch.ones(2).to(v), requires_grad=False) for k, v in dtypes.items()}, path)
+    found = read_content(path)
+    kinds = {"half": "float16", "brain": "float32", "double": "float64", "complex": "complex64", "whole": "int64"}
+    assert {key: str(array.dtype) for key, array in found.items()} == kinds | {"bits": "bool"}
+    assert all((array == 1).all() for array in found.values())
     path = tmp_path / "x.safetensors"
     numpy_safetensors.save_file({"a": np.ones(2, ml_dtypes.bfloat16), "n": np.array(3)}, path)
-    found = read_state_dict(path)
-    assert found["a"].dtype == np.float32 and found["n"].dtype == np.int64
+    found = read_content(path)
+    assert found["a"].dtype == ml_dtypes.bfloat16 and (found["a"] == 1).all() and found["n"].dtype == np.int64
+
+
+@pytest.mark.parametrize(
+    ("tensor", "kind"),
+    [
+        (lambda: torch.eye(2).to_sparse(), "not dense (torch.sparse_coo)"),
+        (lambda: torch.quantize_per_tensor(torch.ones(2, 2), 0.1, 0, torch.qint8), "quantised (torch.qint8)"),
+        (lambda: torch.ones(2, 2).to(torch.float8_e4m3fn), "of the type torch.float8_e4m3fn, which cannot be"),
+        (lambda: torch.ones(2, 2, dtype=torch.complex32), "of the type torch.complex32, which cannot be"),
+        (lambda: torch.ones(2, 2, device="meta"), "without values"),
+    ],
+)
+def test_tensors_without_plain_numbers_are_named_when_they_are_needed(tmp_path, tensor, kind, state_dict):
+    path = tmp_path / "x.pth"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of torch, about its own quantisation
+        torch.save({"a": tensor()}, path)
+    found = read_content(path)["a"]
+    assert isinstance(found, NoNumbers) and found.kind.startswith(kind) and found.shape == (2, 2)
+    with pytest.raises(InputError, match=rf"layer3\.4\.conv2\.weight is {re.escape(kind)}"):
+        convert("resnet50", {**state_dict, "layer3.4.conv2.weight": found})
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"model": torch.nn.Linear(2, 2)}, "not a plain state dict"),
-        ({"fc.weight": torch.eye(2).to_sparse()}, "not a mapping of names to tensors"),
-        ({"fc.weight": torch.zeros(1), "lr": 0.1}, "not a mapping of names to tensors"),
-        ({}, "not a mapping of names to tensors"),
-        ([torch.zeros(1)], "not a mapping of names to tensors"),
+        ({"model": torch.nn.Linear(2, 2)}, "holds the whole module of class torch.nn.modules.linear.Linear"),
+        (torch.nn.Linear(2, 2), "holds the whole module of class torch.nn.modules.linear.Linear"),
+        ({"args": argparse.Namespace(lr=1)}, "it holds argparse.Namespace, and anything but tensors is refused"),
     ],
 )
-def test_anything_but_plain_tensors_is_refused(tmp_path, content, message):
+@pytest.mark.parametrize("zipped", [True, False])
+def test_objects_are_refused(tmp_path, content, message, zipped):
+    path = tmp_path / "x.pth"
+    torch.save(content, path, _use_new_zipfile_serialization=zipped)
+    with pytest.raises(InputError, match=f"is not a plain state dict: .*{message}"):
+        read_content(path)
+
+
+@pytest.mark.parametrize("content", [[torch.zeros(1)], torch.zeros(2), "weights"])
+def test_what_is_no_mapping_is_refused(tmp_path, content):
     path = tmp_path / "x.pth"
     torch.save(content, path)
-    with pytest.raises(InputError, match=message):
-        read_state_dict(path)
+    with pytest.raises(InputError, match="is not a mapping of names to arrays, but a"):
+        flatten(read_content(path))
 
 
-@pytest.mark.parametrize("content", [b"", b"\x10\0\0\0\0\0\0\0{}", b"\xff" * 64])
-def test_damaged_safetensors(tmp_path, content):
-    path = tmp_path / "x.safetensors"
-    path.write_bytes(content)
-    with pytest.raises(InputError, match="damaged weights file"):
-        read_state_dict(path)
+def test_mappings_that_contain_themselves(tmp_path):
+    content = {"a": torch.zeros(1)}
+    content["again"] = content
+    torch.save(content, tmp_path / "x.pth")
+    with pytest.raises(InputError, match="contain themselves"):
+        read_content(tmp_path / "x.pth")
+
+
+def test_the_content_decides_what_a_file_is_not_its_name(tmp_path):
+    torch.save(tensors(SMALL), tmp_path / "x.safetensors")
+    numpy_safetensors.save_file(SMALL, tmp_path / "x.pth")
+    for name in ("x.safetensors", "x.pth"):
+        assert (read_content(tmp_path / name)["fc.weight"] == SMALL["fc.weight"]).all()
+
+
+def test_torchscript_is_named_with_its_way_out(tmp_path):
+    path = tmp_path / "x.pt"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), path)
+    with pytest.raises(InputError, match=r"is a TorchScript archive\. Way out: torch\.save\(torch\.jit\.load"):
+        read_content(path)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_damaged_pth_files(tmp_path, zipped, rng):
+    """Cut off anywhere, or with a bit changed. Only the newer format has checksums, by which changed weights show."""
+    path, spoiled = tmp_path / "x.pth", tmp_path / "spoiled.pth"
+    torch.save(tensors(SMALL), path, _use_new_zipfile_serialization=zipped)
+    whole = path.read_bytes()
+    for trial in range(60):
+        data = bytearray(whole)
+        if trial % 2:
+            data[rng.integers(len(data))] ^= 1 << int(rng.integers(8))
+        else:
+            del data[rng.integers(len(data)) :]
+        spoiled.write_bytes(data)
+        try:
+            found = read_content(spoiled)
+        except InputError as error:
+            assert str(spoiled) in str(error)
+        else:
+            assert trial % 2 and (not zipped or all((found[key] == SMALL[key]).all() for key in SMALL))
 
 
 def test_published_files_are_recognised_by_their_hash(tmp_path, publish):
@@ -178,6 +253,44 @@ def test_a_fine_tuned_checkpoint(state_dict, tmp_path):
     assert main(["resnet50", "--source", str(path), "--out", str(tmp_path / "out")]) == 0
     params, manifest = load_checkpoint(tmp_path / "out")
     assert manifest.weights == "custom" and manifest.classes == 4 and params["fc"]["kernel"].shape == (2048, 4)
+
+
+def test_tensors_are_converted_from_python_too(tiny):
+    assert convert("tiny", tensors(tiny))["fc"]["bias"].shape == (3,)
+    halves = {**tensors(tiny), "fc.bias": torch.ones(3, dtype=torch.bfloat16)}
+    with pytest.raises(InputError, match=r"fc\.bias is a Tensor of which no array can be made"):
+        convert("tiny", halves)
+
+
+def test_what_torch_itself_saves(tiny, tmp_path):
+    """Names as torch makes them: compiled, parallel and averaged modules, an optimizer that took a step."""
+    module = torch.nn.Module()
+    module.conv1, module.bn1 = torch.nn.Conv2d(3, 2, 3, bias=False), torch.nn.BatchNorm2d(2)
+    module.layer1 = torch.nn.Sequential(torch.nn.Conv2d(2, 4, 1, bias=False), torch.nn.Conv2d(4, 4, 1, bias=False))
+    module.fc = torch.nn.Sequential(torch.nn.Dropout(), torch.nn.Linear(4, 3))
+    module.load_state_dict({key.replace("fc.", "fc.1."): value for key, value in tensors(tiny).items()})
+    adam = torch.optim.Adam(module.parameters())
+    module.fc(torch.ones(1, 4)).sum().backward()
+    adam.step()
+    module.zero_grad()
+    module.load_state_dict({key.replace("fc.", "fc.1."): value for key, value in tensors(tiny).items()})
+    parallel = torch.nn.DataParallel(module)
+    states = {
+        "_orig_mod.": torch.compile(module, backend="eager").state_dict(),
+        "module.": parallel.state_dict(),
+        "_orig_mod.module.": torch.compile(parallel, backend="eager").state_dict(),
+        "module._orig_mod.": torch.nn.DataParallel(torch.compile(module, backend="eager")).state_dict(),
+    }
+    averaged = torch.optim.swa_utils.AveragedModel(module).state_dict()
+    for prefix, state in {**states, "model_ema.module.": averaged}.items():
+        path, wrapped = tmp_path / f"{prefix}pth", prefix.startswith("model_ema")
+        torch.save({"model_ema": state, "optimizer": adam.state_dict(), "epoch": 1} if wrapped else state, path)
+        weights = checkpoint.open_weights("tiny", path, None)
+        params, changes = weights.converted()
+        assert changes[:2] == (f"taken off every name: '{prefix}'", "fc.1 taken for fc")
+        said = ("counters of training left out: model_ema.n_averaged", "not read: epoch, optimizer")
+        assert changes[2:] == (said if wrapped else ())
+        assert jax.tree.all(jax.tree.map(lambda a, b: bool((a == b).all()), params, convert("tiny", tiny)))
 
 
 class Hub:

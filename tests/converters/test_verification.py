@@ -59,6 +59,16 @@ def test_weights_without_a_classifier_are_compared_up_to_it(photographs, needs_t
     assert comparison.relative(comparison.worst) < 1e-4 and "no valid classifier" in str(comparison)
 
 
+def test_a_network_without_a_classifier_under_a_prefix_is_compared_up_to_it(state_dict, photographs, needs_torchvision):
+    content = {f"backbone.{key}": value for key, value in state_dict.items() if not key.startswith("fc.")}
+    content |= {"head.weight": np.ones((2, 2048), np.float32)}
+    identity = Identity("0", None, False)
+    weights = Weights("resnet50", photographs / "x.pth", identity, {"state_dict": content}, ignore_extra=True)
+    comparison = verification.verify(weights, image_folder(photographs, 1))
+    assert list(comparison.differences)[-1] == "avgpool" and comparison.top1 is None
+    assert comparison.relative(comparison.worst) < 1e-4 and weights.untrained == "fc"
+
+
 def test_bad_images_and_options(source, photographs, needs_torchvision, tmp_path, capsys):
     verify = ["verify", "resnet50", "--source", str(source), "--images"]
     (photographs / "c.jpg").write_bytes(b"no")

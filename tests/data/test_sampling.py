@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -53,3 +55,33 @@ def test_groups_as_large_as_the_folds_are_in_every_fold():
     assignment = stratified_folds(dataset, 5, 0)
     for group in range(6):
         assert set(assignment[dataset.group_labels == group]) == set(range(5))
+
+
+def with_people(rng, persons=90):
+    """Each group's images belong to persons with 1 to 5 images; the second attribute changes within some of them."""
+    dataset = toy_dataset([[60, 40, 20], [50, 45, 55]])
+    return replace(dataset, people=dataset.labels["first"] * 1000 + rng.integers(0, persons // 2, len(dataset)))
+
+
+def test_all_images_of_a_person_are_in_one_fold(rng):
+    dataset = with_people(rng)
+    folds = stratified_folds(dataset, 5, 0)
+    assert set(folds) == set(range(5))
+    for person in np.unique(dataset.people):
+        assert len(np.unique(folds[dataset.people == person])) == 1
+    table = np.stack([np.bincount(dataset.labels["first"][folds == f], minlength=2) for f in range(5)])
+    assert np.ptp(table, axis=0).max() <= 6 and np.ptp(table.sum(axis=1)) <= 4  # up to 8 images a person
+    order = rng.permutation(len(dataset))
+    assert (stratified_folds(dataset.take(order), 5, 0) == folds[order]).all()
+    assert (stratified_folds(dataset, 5, 1) != folds).any()
+
+
+def test_everyone_alone_is_as_if_nothing_were_known(rng):
+    dataset = toy_dataset(COUNTS)
+    alone = replace(dataset, people=rng.permutation(len(dataset)) + 7)
+    unknown = replace(dataset, people=np.full(len(dataset), -1))
+    assert dataset.persons is alone.persons is unknown.persons is None
+    assert (stratified_folds(alone, 4, 0) == stratified_folds(dataset, 4, 0)).all()
+    some = replace(dataset, people=np.where(np.arange(len(dataset)) < 2, 5, -1))
+    assert some.persons.tolist() == [0, 0, *range(1, len(dataset) - 1)]
+    assert some.take(np.arange(2, 9)).persons is None

@@ -8,12 +8,12 @@ from bias_jax.audit import look
 from bias_jax.data import (
     PUBLISHED_TESTS,
     StimulusRequest,
+    check_pictures,
     folder_images,
     folder_tests,
     group_images,
     locate_tests,
     stimulus_pictures,
-    suspicious_pictures,
 )
 from bias_jax.data.decoding import decode
 from bias_jax.data.published_tests import INTERSECTIONAL, MAIN
@@ -43,8 +43,9 @@ def looked_at(requests, **options):
     return images, seen, locate_tests(requests, seen.dataset.image_names)
 
 
-def suspicions(seen, tests):
-    return [note for test in tests for note in suspicious_pictures(test, seen.rows, seen.dataset.image_names)]
+def checked(seen, tests, published=False):
+    """The only test with what was repeated taken out, and notes."""
+    return check_pictures(tests[0], seen.rows, seen.dataset, published)
 
 
 @pytest.fixture
@@ -59,11 +60,12 @@ def test_folder_of_tests(folder):
     images, seen, (test,) = looked_at(folder_tests(folder))
     assert test.name == "flowers" and [len(rows) for rows in test.rows] == [3, 2, 2, 3]
     assert len(images) == 10 and images.image_size == (20, 24)
-    assert seen.dataset.notes == () and suspicions(seen, [test]) == []
+    assert seen.dataset.notes == () and checked(seen, [test])[1] == ()
     name = seen.dataset.image_names[test.rows[1][0]]
     assert name == "flowers/y/0.png"  # wherever the folder lies
     assert seen.dataset.read_bytes(int(test.rows[1][0])) == (folder / name).read_bytes()
     assert [t.name for t in folder_tests(folder / "flowers")] == ["flowers"]
+    assert not folder_tests(folder)[0].published
 
 
 @pytest.mark.parametrize(
@@ -104,18 +106,45 @@ def test_names_of_published_tests():
     )  # fmt: skip
 
 
-def test_repeated_pictures_are_found_by_their_pixels(folder):
-    picture(folder / "flowers/b/again.webp", 0)  # the pixels of x/0.png in another file format
+def test_pictures_repeated_in_a_set_count_once(folder):
     picture(folder / "flowers/y/twice.png", 10)
-    picture(folder / "flowers/y/also x.png", 1)
+    picture(folder / "flowers/b/again.webp", 31)  # the pixels of b/1.png in another file format
     images, seen, tests = looked_at(folder_tests(folder))
-    notes = "\n".join(suspicions(seen, tests))
-    assert "1 pictures are target and attribute images at once (x and b)" in notes
-    assert "1 pictures are more than once in y" in notes and "1 pictures are in both sets (x and y)" in notes
-    assert "e.g. flowers/x/0.png" in notes  # the first image that shows the picture
-    assert len(suspicions(seen, tests)) == 3 and len(images) == 10
-    assert len(tests[0].rows[1]) == 4  # a duplicate still counts, as it does in the published tests
-    assert len(set(seen.rows[tests[0].rows[1]])) == 3
+    (x, y, a, b), notes = checked(seen, tests)[0].rows, checked(seen, tests)[1]
+    assert [len(rows) for rows in tests[0].rows] == [3, 3, 2, 4] and len(images) == 10
+    assert [len(rows) for rows in (x, y, a, b)] == [3, 2, 2, 3]
+    assert len(set(seen.rows[b])) == 3 and set(seen.rows[b]) == set(seen.rows[tests[0].rows[3]])
+    assert [note.split(": ")[1] for note in notes] == [
+        "1 pictures are more than once in y, e.g. flowers/y/twice.png; each counts once",
+        "1 pictures are more than once in b, e.g. flowers/b/again.webp; each counts once",
+    ]
+
+
+@pytest.mark.parametrize(("name", "seed", "message"), [
+    ("b/again.webp", 0, r"target and attribute images at once \(x and b\), 'flowers/x/0.png' is the same as 'flo"),
+    ("y/also x.png", 1, r"in both sets \(x and y\), 'flowers/x/1.png' is the same as 'flowers/y/also x.png'"),
+    ("a/also b.png", 30, r"in both sets \(a and b\), 'flowers/a/also b.png' is the same as 'flowers/b/0.png'"),
+])  # fmt: skip
+def test_pictures_in_two_sets_are_refused(folder, name, seed, message):
+    picture(folder / "flowers" / name, seed)
+    _, seen, tests = looked_at(folder_tests(folder))
+    with pytest.raises(InputError, match=f"1 pictures are {message}.*delete them"):
+        checked(seen, tests)
+
+
+def test_published_tests_stay_as_they_are(tmp_path):
+    """With notes alone: their published numbers hold for these images."""
+    for i, name in enumerate(PUBLISHED_TESTS["Weight"]):
+        for k in range(2):
+            picture(tmp_path / f"{name}/{k}.jpg", 10 * i + k)
+    picture(tmp_path / "weight/thin/twice.jpg", 1)
+    picture(tmp_path / "valence/pleasant/thin.jpg", 0)
+    (request,) = folder_tests(tmp_path)
+    _, seen, tests = looked_at([request])
+    test, notes = checked(seen, tests, request.published)
+    assert request.published and test is tests[0]
+    assert "1 pictures are more than once in weight/thin, e.g. weight/thin/twice.jpg; as published, all" in notes[0]
+    assert "1 pictures are target and attribute images at once (weight/thin and valence/pleasant), e.g." in notes[1]
 
 
 def test_unreadable_image_is_named_or_skipped(folder):
@@ -165,6 +194,12 @@ def test_groups_of_a_labelled_data_set(folder):
     attributes = folder_images(folder / "flowers/a", "a"), folder_images(folder / "flowers/b", "b")
     _, _, (test,) = looked_at([StimulusRequest("groups", ("g", "h", "a", "b"), (first, second, *attributes))])
     assert [len(rows) for rows in test.rows] == [4, 2, 2, 3]
+    known = replace(dataset, people=np.array([0, 0, 1, 1, 2, 2, 3, 3, 4]))
+    chosen = [[image.name for image in group_images(known, *group)] for group in (
+        ("first 0",), ("first 1", 2), ("first 1", None, "first 0"))]  # fmt: skip
+    assert chosen == [[f"faces/image {i}" for i in rows] for rows in ((0, 2, 4), (5, 6), (6, 8))]
+    with pytest.raises(InputError, match="'first 1' has no image of other persons than 'first 0'"):
+        group_images(replace(dataset, people=np.array([0, 1, 2, 3, 4, 0, 1, 2, 3])), "first 1", without="first 0")
     for group, message in (
         ("third 0", "'third 0' is no category"),
         ("first 0 / first 1", "'first 1' is a second first"),

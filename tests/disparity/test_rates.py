@@ -251,3 +251,43 @@ def test_associations_among_the_best():
     scores = np.array([[3.0, 2.0, 1.0, 0.0], [0.0, 1.0, 2.0, 3.0]])
     assert top_associations(scores, np.array([1]), 2).tolist() == [True, False]
     assert top_associations(scores, np.array([1]), 4, least=1.5).tolist() == [True, False]
+
+
+def test_rates_of_persons_with_several_images():
+    """Nothing to find in 150 draws of 60 persons with 2 to 5 images each: intervals cover, p-values of spreads hold."""
+    rng, names = np.random.default_rng(3), ["x", "y", "z"]
+    people = np.repeat(np.arange(60), np.arange(60) % 4 + 2)
+    groups, labels = (np.arange(60) % 3)[people], np.ones((len(people), 1))
+    images = np.bincount(groups)
+    found = {"persons": [], "images": []}
+    for repeat in range(150):
+        decided = ((rng.random(60) < 0.5)[people] ^ (rng.random(len(people)) < 0.05))[None, :, None]
+        events = image_events(decided, labels, ["x"], [0], {})
+        for name, given in (("persons", people), ("images", None)):
+            weights = resampling(groups, 200, jax.random.key(repeat), given)
+            rates = group_rates(events, decided * 1.0, labels, ["x"], [0], groups, 3, weights, given)
+            row = next(r for r in group_rows(rates, names, images) if (r["metric"], r["label"]) == ("recall", "x"))
+            spread = next(r for r in spread_rows(rates, names, 100, repeat) if r["metric"] == "recall")
+            assert row["trials"] == images[0]
+            found[name].append((
+                row["low"] <= 0.5 <= row["high"], row["difference_low"] <= 0.0 <= row["difference_high"],
+                spread["p_value"] <= 0.1,
+            ))  # fmt: skip
+    persons, alone = (np.mean(rows, axis=0) for rows in found.values())
+    assert (persons[:2] >= 0.89).all() and persons[2] <= 0.18, persons
+    assert (alone[:2] < 0.82).all() and alone[2] > 0.25, alone
+
+
+def test_rates_of_persons_with_one_image_each_are_those_of_images(rng):
+    _, labels, scores, decided, groups = rates_of(rng)
+    families = {"harm": top_associations(scores, np.array([2]), 1)}
+    events = image_events(decided, labels, CLASSES, [0, 2], families)
+    found = []
+    for people in (None, np.arange(60)):
+        weights = resampling(groups, 100, jax.random.key(0), people)
+        rates = group_rates(events, scores, labels, CLASSES, [0, 2], groups, 3, weights, people)
+        found.append(list(group_rows(rates, ["x", "y", "z"], np.bincount(groups))))
+        np.testing.assert_allclose(rates.effective, rates.trials, rtol=1e-6)
+    for one, other in zip(*found, strict=True):
+        for name, value in one.items():
+            assert value == other[name] or np.isnan(value) or value == pytest.approx(other[name], rel=1e-5), name

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import warnings
 from dataclasses import dataclass
 from typing import Literal
 
@@ -99,3 +100,16 @@ def test_failures_are_named_with_their_place(capsys):
     first, second = capsys.readouterr().err.splitlines()
     assert first == "error: probes: is bad. Way out: mend it"
     assert "maps failed (while drawing x.png): RuntimeError: broke at" in second and "test_commands.py" in second
+
+
+def test_troubles_of_the_cache_are_told_once(capsys):
+    def program():
+        for name in ("jit_f", "jit_g"):
+            warnings.warn(f"Error writing persistent compilation cache entry for '{name}': OSError", stacklevel=1)
+        return 0
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        assert run(program) == 0
+    shown = capsys.readouterr()
+    assert shown.out.count("not kept on disk") == 1 and "jit_f" in shown.out and "jit" not in shown.err

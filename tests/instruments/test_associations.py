@@ -148,11 +148,11 @@ def write(folder, files):
 
 @pytest.fixture
 def noise(tmp_path):
-    """A folder of one test, sets of different sizes; one picture of X is there twice, and one of Y is in A as well."""
+    """A folder of one test, sets of different sizes; one picture of X is there twice, and counts once."""
     files = pictures(14)
-    sets = {"x": [*files[:4], files[0]], "y": files[4:7], "a": [*files[7:10], files[4]], "b": files[10:14]}
+    sets = {"x": files[:5], "y": files[5:7], "a": files[7:10], "b": files[10:14]}
     for name, own in sets.items():
-        write(tmp_path / "stimuli/noise" / name, own)
+        write(tmp_path / "stimuli/noise" / name, [*own, own[0]] if name == "x" else own)
     return tmp_path / "stimuli", sets
 
 
@@ -179,15 +179,17 @@ def test_numbers_are_those_of_the_formula(toy, noise, beside):
         for source in ("network", "untrained network"):
             np.testing.assert_allclose(table.loc[(source, layer, "raw"), "effect_size"], raw, rtol=1e-9)
             np.testing.assert_allclose(table.loc[(source, layer, "centred"), "effect_size"], centred, rtol=1e-9)
-    assert (table["images_x"] == 5).all() and (table["images_a"] == 4).all()
+    assert (table["images_x"] == 5).all() and (table["images_a"] == 3).all()
     assert "effect size d of network" in found.findings
 
 
-def test_shared_and_repeated_pictures_are_told(toy, noise, caplog):
+def test_repeated_pictures_are_told_and_shared_ones_refused(toy, noise, caplog):
     caplog.set_level("INFO", "bias_jax")
     run(noise[0])
-    assert "noise: 1 pictures are more than once in x, e.g. noise/x/0.png" in caplog.text
-    assert "noise: 1 pictures are target and attribute images at once (y and a), e.g. noise/y/0.png" in caplog.text
+    assert "noise: 1 pictures are more than once in x, e.g. noise/x/5.png; each counts once" in caplog.text
+    shutil.copy(noise[0] / "noise/y/0.png", noise[0] / "noise/a/9.png")
+    with pytest.raises(InputError, match=r"at once \(y and a\), 'noise/y/0.png' is the same as 'noise/a/9.png'"):
+        run(noise[0])
 
 
 def times(folder):
@@ -201,7 +203,7 @@ def test_content_of_the_folder_counts_and_not_its_place(toy, noise, tmp_path):
     before, moved = times(out), folder.rename(tmp_path / "elsewhere")
     run(moved, out=out)
     assert times(out) == before
-    shutil.copy(moved / "noise/b/0.png", moved / "noise/x/0.png")
+    write(moved / "noise/x", pictures(1, first=40))
     run(moved, out=out)
     assert all(t != before[path] for path, t in times(out).items())
 

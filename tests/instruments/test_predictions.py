@@ -410,3 +410,15 @@ def test_an_audit_from_pictures_to_findings(tiny, tmp_path):
     with pytest.raises(InputError, match=r"names 4 classes, but the network has 3 outputs"):
         audit(tiny, [Predictions(str(names))], faces=faces, config=config, out=tmp_path / "other")
     assert not (tmp_path / "other/run.json").exists()
+
+
+def test_intervals_of_confidence_end_where_it_does(tmp_path):
+    """Two images a group, sure of one and unsure of the other: Student's t alone would go far beyond."""
+    dataset = toy_dataset([[2, 2]])
+    logits = np.array([[20.0, 0.0, 0.0], [0.1, 0.0, 0.0]] * 2, np.float32)
+    rows = planted(dataset, tmp_path, logits, Predictions(permutations=99))[1]["confidence"]
+    ends = {"confidence": 1.0, "entropy": np.log2(3)}
+    for row in (row for row in rows if row["view"] == "second"):
+        most = ends[row["measure"]]
+        assert (row["low"], row["high"]) == (0.0, most)
+        assert (row["difference_low"], row["difference_high"]) == (-most, most)

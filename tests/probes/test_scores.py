@@ -1,10 +1,21 @@
 """Scores and tables of mistakes against scikit-learn, fairlearn and counting by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, cohen_kappa_score
 
-from bias_jax.probes import OutOfFold, class_recalls, frequent_mistakes, mistake_types, score_probes
+from bias_jax.probes import (
+    OutOfFold,
+    class_recalls,
+    compare_probes,
+    frequent_mistakes,
+    layer_pairs,
+    mistake_types,
+    probe_values,
+    score_probes,
+)
 from bias_jax.randomness import key_for
 
 SHAPES = {"race": (("race", 3),), "age": (("age", 4),), "race x age": (("race", 3), ("age", 4))}
@@ -114,3 +125,43 @@ def test_group_metrics_agree_with_fairlearn(result):
     own = {"probe": "race", "target": "race", "split": "held out", "control": "none"}
     assert pick(scores, metric="accuracy", **own).value == pytest.approx(frame.overall)
     assert pick(scores, metric="balanced_accuracy", **own).value == pytest.approx(frame.by_group.mean())
+
+
+@pytest.mark.parametrize("share", [0.99, 0.01])
+def test_intervals_end_where_the_metric_does(result, share):
+    """Nearly perfect and nearly always wrong probes whose images change each other's values a lot."""
+    rng = np.random.default_rng(1)
+    truth = np.stack([result.truth[0], result.truth[0][:, rng.permutation(300)]])
+    right = rng.random(truth.shape) < share
+    guess = np.where(right, truth, (truth + 1) % np.array([3, 4, 12])[:, None])
+    log_p = np.where(right, -1e-3, -2.0).astype(np.float32)
+    wild = 1e3 * rng.standard_normal(result.learned.shape)
+    given = replace(result, truth=truth, predicted=guess, log_probability=log_p, learned=wild, taught=wild)
+    scores = score_probes(given, SHAPES, given.truth[0, 2], ordinal=["age"], draws=300, key=key_for(0, "x"))
+    ends = {"accuracy": (0, 1), "balanced_accuracy": (0, 1), "adjacent_accuracy": (0, 1), "kappa": (-1, 1)}
+    sizes, met = {"race": 3, "age": 4, "race x age": 12}, set()
+    for score in scores:
+        size = sizes[score.target]
+        counts = np.bincount(given.truth[0, list(SHAPES).index(score.target)]) / 300
+        least, most = ends.get(score.metric, (-1 / (size - 1), 1))
+        if score.metric.endswith("bits"):
+            entropy = -(counts * np.log2(counts)).sum()
+            least, most = (0, np.inf) if score.metric == "log_loss_bits" else (-np.inf, entropy + 1e-9)
+        if score.control == "selectivity":
+            least, most = least - most, most - least
+        assert least <= score.low <= score.high <= most, score
+        met |= {(score.metric, end) for end, at in (("low", score.low == least), ("high", score.high == most)) if at}
+    end = "high" if share > 0.5 else "low"
+    assert {("balanced_accuracy", end), ("adjusted_balanced_accuracy", end)} <= met
+
+
+def test_differences_end_where_the_metrics_do(result):
+    rng = np.random.default_rng(2)
+    wild = 1e3 * rng.standard_normal(result.learned.shape)
+    guess = [np.where(rng.random(result.truth.shape) < 0.99, result.truth + shift, 0) % 3 for shift in (0, 1)]
+    results = {name: replace(result, predicted=own, learned=wild * (1 - 2 * shift), taught=wild * (1 - 2 * shift))
+               for shift, (name, own) in enumerate(zip("ab", guess, strict=True))}  # fmt: skip
+    values = probe_values("m", results, {"race": SHAPES["race"]}, "adjusted_balanced_accuracy")
+    (row,) = compare_probes("adjusted_balanced_accuracy", values, layer_pairs(list(values)), result.truth[0, 0],
+                            draws=300, key=key_for(0, "x"))  # fmt: skip
+    assert row.value > 1.4 and row.low < row.value and row.high == 1.5

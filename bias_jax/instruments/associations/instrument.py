@@ -14,12 +14,12 @@ from bias_jax.audit import BASELINE, NETWORK, UNTRAINED, Arrays, Choice, Context
 from bias_jax.data import (
     FaceDataset,
     StimulusRequest,
+    check_pictures,
     folder_images,
     folder_tests,
     group_images,
     locate_tests,
     stimulus_pictures,
-    suspicious_pictures,
 )
 from bias_jax.errors import InputError
 from bias_jax.instruments.associations.checks import check_options, check_sizes
@@ -69,10 +69,13 @@ class Associations:
     def prepare(
         self, seen: Seen, faces: FaceDataset | None, layers: Mapping[str, tuple[Layer, ...]], context: Context
     ) -> Task:
-        names = seen.dataset.image_names
-        tests = locate_tests(self._requests(faces), names)
+        requests = self._requests(faces)
+        located = zip(locate_tests(requests, seen.dataset.image_names), requests, strict=True)
+        checked = [check_pictures(test, seen.rows, seen.dataset, request.published) for test, request in located]
+        tests, notes = tuple(test for test, _ in checked), tuple(note for _, own in checked for note in own)
         check_sizes(tests, self.method)
-        notes = tuple(note for test in tests for note in suspicious_pictures(test, seen.rows, names))
+        if self.x and faces is not None and faces.persons is not None:
+            notes = (*notes, "associations: one image of each person; who is in x is not in y")
         return Task(seen.rows, seen.sha256, facts_of(tests), arrays_of(tests), notes)
 
     def measure(
@@ -110,7 +113,7 @@ class Associations:
         known = require_faces(self.name, faces)
         sets = (
             group_images(known, self.x, self.per_set),
-            group_images(known, self.y, self.per_set),
+            group_images(known, self.y, self.per_set, without=self.x),
             folder_images(self.a, "a"),
             folder_images(self.b, "b"),
         )

@@ -47,7 +47,7 @@ class Heads(HeadsConfig):
     def prepare(
         self, seen: Seen, faces: FaceDataset | None, layers: Mapping[str, tuple[Layer, ...]], context: Context
     ) -> Task:
-        problem, notes = problem_and_notes(self, seen, faces, context.seed)
+        problem, notes = problem_and_notes(self, seen, faces, context)
         check_problem(self, problem, [layer.name for layer in next(iter(layers.values()))])
         split = problem.splits[0]
         sizes = f"{len(split.training)} training, {len(split.tuning)} tuning and {len(split.test)} test images"

@@ -5,12 +5,20 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.sparse import csr_array, vstack
 
-from bias_jax.audit import Seen
-from bias_jax.data import FaceDataset, LabelSet, align_labels, attribute_labels, stratified_folds
+from bias_jax.audit import Context, Seen
+from bias_jax.data import (
+    FaceDataset,
+    LabelSet,
+    align_labels,
+    attribute_labels,
+    distinct_images,
+    numbered,
+    stratified_folds,
+)
 from bias_jax.data.planted_labels import PlantedConfig
 from bias_jax.disparity import Split
 from bias_jax.errors import InputError
-from bias_jax.instruments.faces import require_faces
+from bias_jax.instruments.faces import check_folds, persons_notes, require_faces
 from bias_jax.instruments.heads.config import HeadsConfig
 from bias_jax.instruments.heads.material import EVALUATED, TRAINING, LabelledImages, labels_of
 from bias_jax.instruments.heads.problem import Problem
@@ -20,7 +28,7 @@ SHARE = 0.2  # of separate training images that choose learning rates and thresh
 
 
 def problem_and_notes(
-    config: HeadsConfig, seen: Seen, faces: FaceDataset | None, seed: int
+    config: HeadsConfig, seen: Seen, faces: FaceDataset | None, context: Context
 ) -> tuple[Problem, tuple[str, ...]]:
     """What to train and evaluate, and what a reader must know about it.
 
@@ -28,19 +36,19 @@ def problem_and_notes(
         config: see `HeadsConfig`.
         seen: its pictures (`material.pictures_of`), readable ones only.
         faces: of the run, as given.
-        seed: of folds and of the images that are set aside for tuning.
+        context: of the run; its seed decides folds and the images that are set aside for tuning.
 
     Raises:
         InputError: naming file, row and way out.
     """
-    dataset = seen.dataset
+    dataset, seed = seen.dataset, context.seed
     if config.planted:
         assert isinstance(dataset, LabelledImages)
         rows, first = np.arange(len(dataset)), PlantedConfig().training
         split = tuning_split(rows[:first], rows[first:], seed)
         return _problem(dataset.take(split.test), dataset.known.values, dataset.known.classes, (split,)), ()
     if config.images:
-        return _separate(config, seen, require_faces("heads", faces), seed)
+        return _separate(config, seen, require_faces("heads", faces), context)
     if config.labels:
         found = labels_of(config)
         values = align_labels(found, found.classes, dataset.image_names)
@@ -49,34 +57,37 @@ def problem_and_notes(
     else:
         found = attribute_labels(dataset, config.label_attributes or [a.name for a in dataset.attributes])
         values, notes = found.values, ()
-    splits = fold_splits(dataset, config.folds, seed)
+    splits, notes = fold_splits(dataset, config.folds, seed), (*notes, *persons_notes(dataset))
     order = np.concatenate([split.test for split in splits])
     return _problem(dataset.take(order), values, found.classes, splits), notes
 
 
 def _problem(evaluated: FaceDataset, values: csr_array, classes: tuple[str, ...], splits: tuple[Split, ...]) -> Problem:
     categories = {attribute.name: evaluated.labels[attribute.name] for attribute in evaluated.attributes}
-    return Problem(evaluated.name, values, classes, splits, evaluated.attributes, categories)
+    return Problem(evaluated.name, values, classes, splits, evaluated.attributes, categories, evaluated.persons)
 
 
-def _separate(config: HeadsConfig, seen: Seen, faces: FaceDataset, seed: int) -> tuple[Problem, tuple[str, ...]]:
+def _separate(config: HeadsConfig, seen: Seen, faces: FaceDataset, context: Context) -> tuple[Problem, tuple[str, ...]]:
     """Training images with labels of their own; evaluated images with labels by their categories."""
     assert isinstance(seen.dataset, LabelledImages)
     names, known = seen.dataset.image_names, seen.dataset.known
     trained = [name.removeprefix(TRAINING) for name in names if name.startswith(TRAINING)]
-    if len(trained) < 2:
-        raise InputError("fewer than two training images", file=config.images, remedy="add images")
-    readable = set(names)
+    readable, first = set(names), len(trained)
     evaluated = faces.take(np.array([i for i, n in enumerate(faces.image_names) if EVALUATED + n in readable], int))
     if not len(evaluated):
         raise InputError("not one evaluated image can be decoded", file=faces.source, remedy="check the download")
     values = vstack([align_labels(known, known.classes, trained), category_truth(config, evaluated, known)], "csr")
-    rows = np.arange(len(names))
-    split = tuning_split(rows[: len(trained)], rows[len(trained) :], seed)
-    notes = [*known.notes, *faces.notes]
-    if shared := int(np.isin(seen.rows[len(trained) :], seen.rows[: len(trained)]).sum()):
-        notes.append(f"{shared} evaluated images are among the training images, too")
-    return _problem(evaluated, csr_array(values), known.classes, (split,)), tuple(notes)
+    kept, notes = distinct_images(evaluated, seen.rows[first:], context.drop_contradictory)
+    training = np.flatnonzero(~np.isin(seen.rows[:first], seen.rows[first + kept]))
+    if shared := first - len(training):
+        notes = (*notes, f"{shared} training images were left out because they are evaluated")
+    if len(np.unique(seen.rows[training])) < 2:
+        problem = "fewer than two training images" + (" that are not evaluated" if shared else "")
+        raise InputError(problem, file=config.images, remedy="add images")
+    split = tuning_split(training, first + kept, context.seed, seen.rows)
+    chosen = evaluated.take(kept)
+    found = _problem(chosen, csr_array(values), known.classes, (split,))
+    return found, (*known.notes, *faces.notes, *notes, *persons_notes(chosen))
 
 
 def category_truth(config: HeadsConfig, evaluated: FaceDataset, labels: LabelSet) -> csr_array:
@@ -116,11 +127,9 @@ def fold_splits(dataset: FaceDataset, folds: int, seed: int) -> tuple[Split, ...
     """Every fold once for testing, with the next one for tuning and all others for training.
 
     Raises:
-        InputError: fewer images than folds.
+        InputError: fewer images or persons than folds.
     """
-    if len(dataset) < folds:
-        problem = f"has {len(dataset)} images, fewer than the {folds} folds"
-        raise InputError(problem, file=dataset.source, remedy="add images")
+    check_folds(dataset, folds)
     number = stratified_folds(dataset, folds, seed)
     members = [np.flatnonzero(number == f) for f in range(folds)]
     splits = []
@@ -131,8 +140,15 @@ def fold_splits(dataset: FaceDataset, folds: int, seed: int) -> tuple[Split, ...
     return tuple(splits)
 
 
-def tuning_split(training: np.ndarray, test: np.ndarray, seed: int) -> Split:
-    """Part of the training images, by seed, is set aside for tuning."""
-    order = np.random.default_rng(stable_hash(seed, "tuning images")).permutation(training)
-    number = max(1, round(SHARE * len(order)))
-    return Split(np.sort(order[number:]), np.sort(order[:number]), test)
+def tuning_split(training: np.ndarray, test: np.ndarray, seed: int, pictures: np.ndarray | None = None) -> Split:
+    """Part of the training images, by seed, is set aside for tuning; equal pictures stay together.
+
+    Args:
+        training, test: rows of images.
+        seed: of the draw.
+        pictures: number of each image's picture, int [N]; default: all differ.
+    """
+    of = numbered(training if pictures is None else pictures[training])
+    order = np.random.default_rng(stable_hash(seed, "tuning images")).permutation(of.max() + 1)
+    tuned = np.isin(of, order[: max(1, round(SHARE * len(order)))])
+    return Split(training[~tuned], training[tuned], test)

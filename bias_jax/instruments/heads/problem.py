@@ -13,6 +13,7 @@ from bias_jax.data import Attribute, Target
 from bias_jax.disparity import FittedHeads, Split, dense
 from bias_jax.disparity.heads import Unverified
 from bias_jax.errors import InputError
+from bias_jax.instruments.faces import PEOPLE
 
 EVERYONE = "all images"
 COMMON_LABELS = 30  # that are reported on their own by default
@@ -29,6 +30,7 @@ class Problem:
     splits: tuple[Split, ...]  # each with ascending rows
     attributes: tuple[Attribute, ...]  # of the evaluated images
     categories: Mapping[str, np.ndarray]  # attribute -> category of each evaluated image, int [E]
+    people: np.ndarray | None = None  # person of each evaluated image, 0 to K - 1, int [E]; None: all differ
 
     @cached_property
     def rows(self) -> np.ndarray:
@@ -100,6 +102,7 @@ class Problem:
             "label indices": self.labels.indices.astype(np.int64),
             "label indptr": self.labels.indptr.astype(np.int64),
             **{f"categories of {name}": labels for name, labels in self.categories.items()},
+            **({} if self.people is None else {PEOPLE: self.people}),
         }
 
 
@@ -116,6 +119,7 @@ def problem_of(facts: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Pr
         tuple(splits),
         attributes,
         {attribute.name: arrays[f"categories of {attribute.name}"] for attribute in attributes},
+        arrays.get(PEOPLE),
     )
 
 

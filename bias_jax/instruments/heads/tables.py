@@ -99,13 +99,15 @@ def rates_by_view(
         found = {name: top_associations(scores, members, config.family_top) for name, members in families.items()}
         judged[loss] = image_events(decided, truth, problem.classes, reported, found), scores
     for name, (groups, names) in track(problem.views().items(), "rates by group", unit="view"):
-        weights = resampling(groups, config.draws, key_for(seed, "bootstrap", name))
+        weights = resampling(groups, config.draws, key_for(seed, "bootstrap", name), problem.people)
         yield (
             name,
             groups,
             names,
             {
-                loss: group_rates(events, scores, truth, problem.classes, reported, groups, len(names), weights)
+                loss: group_rates(
+                    events, scores, truth, problem.classes, reported, groups, len(names), weights, problem.people
+                )
                 for loss, (events, scores) in judged.items()
             },
         )

@@ -13,11 +13,12 @@ from matplotlib.figure import Figure
 from bias_jax.audit import OUTPUT, Arrays, Choice, Context, Layer, Rows, Seen, Stored, Task
 from bias_jax.data import FaceDataset
 from bias_jax.errors import InputError
-from bias_jax.instruments.faces import OfFaces
+from bias_jax.instruments.faces import OfFaces, people_of
 from bias_jax.instruments.predictions.classes import check_families, read_families, read_names
 from bias_jax.instruments.predictions.figures import prediction_figures
 from bias_jax.instruments.predictions.findings import prediction_findings
 from bias_jax.instruments.predictions.tables import prediction_tables
+from bias_jax.instruments.predictions.views import DRAWN, drawn_images
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,12 @@ class Predictions(OfFaces):
             raise InputError("a network with one output predicts no classes", remedy="leave predictions out")
         attributes = [[a.name, a.categories] for a in dataset.attributes]
         facts = {"attributes": attributes, "classes": names, "families": families}
-        return Task(seen.rows, seen.sha256, facts, {a.name: dataset.labels[a.name] for a in dataset.attributes})
+        arrays = {a.name: dataset.labels[a.name] for a in dataset.attributes}
+        if dataset.persons is None:
+            return Task(seen.rows, seen.sha256, facts, arrays)
+        arrays |= {**people_of(dataset), DRAWN: drawn_images(dataset, context.seed)}
+        note = f"predictions: rates of {dataset.persons.max() + 1} persons, who are on {len(dataset)} images"
+        return Task(seen.rows, seen.sha256, facts, arrays, (note,))
 
     def measure(
         self, task: Task, layers: Sequence[Layer], features: Mapping[str, jax.Array], wanted: Sequence[str],

@@ -6,9 +6,12 @@ from typing import NamedTuple
 import numpy as np
 
 from bias_jax.audit import Stored
-from bias_jax.data import Attribute, Target
+from bias_jax.data import Attribute, FaceDataset, Target
+from bias_jax.instruments.faces import PEOPLE
 from bias_jax.instruments.predictions.classes import class_names, family_members
+from bias_jax.randomness import stable_hash
 
+DRAWN = "drawn image of each person"  # array of the task: its row, int [K]
 EVERYONE = "all images"  # the view that does not part them
 CLASS, FAMILY = "class", "family"
 
@@ -19,6 +22,19 @@ class View(NamedTuple):
     name: str
     groups: np.ndarray  # group of each image, int [n]
     names: tuple[str, ...]  # of the groups G; empty ones are left out
+    people: np.ndarray | None = None  # person of each image, 0 to K - 1, int [n]; None: all differ
+    drawn: np.ndarray | None = None  # a row of each person, int [K]
+
+    def units(self) -> tuple[np.ndarray, np.ndarray]:
+        """What is counted in each group: images, or persons with images there.
+
+        Returns:
+            Unit of each image int [n], group of each unit int [U].
+        """
+        if self.people is None:
+            return np.arange(len(self.groups)), self.groups
+        pairs, unit = np.unique(np.stack([self.groups, self.people]), axis=1, return_inverse=True)
+        return unit.reshape(-1), pairs[0]
 
 
 class Event(NamedTuple):
@@ -51,14 +67,27 @@ def views_of(stored: Stored) -> list[View]:
     """All images, each attribute, and their intersection."""
     attributes = [Attribute(name, tuple(categories)) for name, categories in stored.facts["attributes"]]
     images = len(next(iter(stored.arrays.values())))
-    found = [View(EVERYONE, np.zeros(images, int), (EVERYONE,))]
+    persons = stored.arrays.get(PEOPLE), stored.arrays.get(DRAWN)
+    found = [View(EVERYONE, np.zeros(images, int), (EVERYONE,), *persons)]
     targets = [Target((a,)) for a in attributes]
     if len(attributes) > 1:
         targets.append(Target(tuple(attributes)))
     for target in targets:
         occurring, groups = np.unique(target.encode(stored.arrays), return_inverse=True)
-        found.append(View(target.name, groups, tuple(target.classes[g] for g in occurring)))
+        found.append(View(target.name, groups, tuple(target.classes[g] for g in occurring), *persons))
     return found
+
+
+def drawn_images(dataset: FaceDataset, seed: int) -> np.ndarray:
+    """A row of each person, int [K]: the image with the first of the hashes of seed and name."""
+    assert dataset.persons is not None
+    order = sorted(range(len(dataset)), key=lambda i: stable_hash(seed, "one image a person", dataset.image_names[i]))
+    return np.array(order)[np.unique(dataset.persons[order], return_index=True)[1]]
+
+
+def mean_of_units(values: np.ndarray, units: np.ndarray) -> np.ndarray:
+    """Means [U] of the images of each unit; units int [n], none empty."""
+    return np.asarray(np.bincount(units, values) / np.bincount(units))
 
 
 def reported_classes(first: np.ndarray, min_images: int, max_classes: int) -> list[int]:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from bias_jax.audit import Arrays, Context, Layer, Rows, Seen, Stored, Task
 from bias_jax.data import FaceDataset, stratified_folds
 from bias_jax.errors import InputError
-from bias_jax.instruments.faces import OfFaces
+from bias_jax.instruments.faces import PEOPLE, OfFaces, check_folds, people_of, persons_notes
 from bias_jax.instruments.probes.figures import probe_figures
 from bias_jax.instruments.probes.findings import probe_findings
 from bias_jax.instruments.probes.tables import probe_tables
@@ -37,9 +37,7 @@ class Probes(OfFaces, ProbeConfig):
         self, seen: Seen, faces: FaceDataset | None, layers: Mapping[str, tuple[Layer, ...]], context: Context
     ) -> Task:
         dataset = seen.dataset
-        if len(dataset) < self.folds:
-            problem = f"has {len(dataset)} images, fewer than the {self.folds} folds"
-            raise InputError(problem, file=dataset.source, remedy="add images")
+        check_folds(dataset, self.folds)
         facts = {
             "categories": {a.name: a.categories for a in (*dataset.attributes, *dataset.solo_attributes)},
             "ordinal": [a.name for a in (*dataset.attributes, *dataset.solo_attributes) if a.ordinal],
@@ -48,7 +46,8 @@ class Probes(OfFaces, ProbeConfig):
         }
         labels = {f"labels of {t.name}": t.encode(dataset.labels) for t in dataset.targets}
         folds = stratified_folds(dataset, self.folds, context.seed)
-        return Task(seen.rows, seen.sha256, facts, {**labels, "folds": folds}, fold_notes(dataset, self.folds))
+        arrays = {**labels, "folds": folds, **people_of(dataset)}
+        return Task(seen.rows, seen.sha256, facts, arrays, fold_notes(dataset, self.folds))
 
     def measure(
         self, task: Task, layers: Sequence[Layer], features: Mapping[str, jax.Array], wanted: Sequence[str],
@@ -58,9 +57,10 @@ class Probes(OfFaces, ProbeConfig):
         labels = {target: task.arrays[f"labels of {target}"] for target in targets}
         classes = {target: int(np.prod([sizes[name] for name in parts])) for target, parts in targets.items()}
         groups, seed = labels[task.facts["groups"]], stable_hash(context.seed, "shuffled labels") % 2**63
+        folds, people = task.arrays["folds"], task.arrays.get(PEOPLE)
         for layer in wanted:
             try:
-                found = cross_validate(features[layer], labels, classes, task.arrays["folds"], groups, self, seed)
+                found = cross_validate(features[layer], labels, classes, folds, groups, self, seed, people)
             except ValueError as error:  # features that no probe can be trained on, such as NaN
                 remedy = "check the weights, or use --precision float32"
                 raise InputError(f"layer {layer}: {error}", remedy=remedy) from None
@@ -78,13 +78,17 @@ class Probes(OfFaces, ProbeConfig):
 
 def fold_notes(dataset: FaceDataset, folds: int) -> tuple[str, ...]:
     """What a reader must know about groups that are empty or smaller than the number of folds."""
-    counts = np.bincount(dataset.group_labels, minlength=dataset.groups.size)
-    notes = []
-    for what, chosen in (
-        ("have no images", counts == 0),
-        (f"have fewer images than the {folds} folds, so some folds lack them", (counts > 0) & (counts < folds)),
-    ):
+    groups, what = dataset.group_labels, "images"
+    if dataset.persons is not None:
+        groups, what = np.unique(np.stack([groups, dataset.persons]), axis=1)[0], "persons"
+    counts = np.bincount(groups, minlength=dataset.groups.size)
+    reasons = {"have no images": counts == 0}
+    if what == "persons":
+        reasons["have images of one person alone, so their intervals are too short"] = counts == 1
+    reasons[f"have fewer {what} than the {folds} folds, so some folds lack them"] = (counts > 0) & (counts < folds)
+    notes = persons_notes(dataset)
+    for reason, chosen in reasons.items():
         if chosen.any():
             first = dataset.groups.classes[int(np.flatnonzero(chosen)[0])]
-            notes.append(f"{chosen.sum()} of {len(counts)} groups {what}, the first {first!r}")
+            notes.append(f"{chosen.sum()} of {len(counts)} groups {reason}, the first {first!r}")
     return tuple(notes)

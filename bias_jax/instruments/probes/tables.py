@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from bias_jax.audit import Rows, Stored
+from bias_jax.instruments.faces import PEOPLE
 from bias_jax.instruments.probes.stored import Shapes, classes_of, probe_results, shapes_of
 from bias_jax.probes import (
     COMPARED,
@@ -28,20 +29,27 @@ def probe_tables(stored: Stored, config: ProbeConfig, seed: int) -> Iterator[tup
     shapes, classes = shapes_of(stored.facts), classes_of(stored.facts)
     results, common = probe_results(stored), stored.layer_columns()
     groups, key = stored.arrays[f"labels of {stored.facts['groups']}"], key_for(seed, "bootstrap")
+    people = stored.arrays.get(PEOPLE)
     scores: list[dict[str, Any]] = []
     for layer, result in results.items():
         strengths = _strengths(result, list(shapes), config)
-        for s in score_probes(result, shapes, groups, ordinal=stored.facts["ordinal"], draws=config.draws, key=key):
+        for s in score_probes(
+            result, shapes, groups, ordinal=stored.facts["ordinal"], draws=config.draws, key=key, people=people
+        ):
             scores.append({**common[layer], **s._asdict(), **strengths[s.probe]})
     yield "probes", scores
     yield (
         "recalls",
-        [{**common[n], **r._asdict()} for n, result in results.items() for r in class_recalls(result, classes)],
+        [{**common[n], **r._asdict()} for n, result in results.items() for r in class_recalls(result, classes, people)],
     )
     if any(len(parts) > 1 for parts in shapes.values()):
         yield (
             "mistake_types",
-            [{**common[n], **m._asdict()} for n, result in results.items() for m in mistake_types(result, shapes)],
+            [
+                {**common[n], **m._asdict()}
+                for n, result in results.items()
+                for m in mistake_types(result, shapes, people)
+            ],
         )
         yield (
             "frequent_mistakes",
@@ -51,11 +59,17 @@ def probe_tables(stored: Stored, config: ProbeConfig, seed: int) -> Iterator[tup
                 for m in frequent_mistakes(result, shapes, classes)
             ],
         )
-    yield "differences", _differences(stored.run["model"], results, shapes, groups, config, seed)
+    yield "differences", _differences(stored.run["model"], results, shapes, groups, people, config, seed)
 
 
 def _differences(
-    model: str, results: Mapping[str, OutOfFold], shapes: Shapes, groups: np.ndarray, config: ProbeConfig, seed: int
+    model: str,
+    results: Mapping[str, OutOfFold],
+    shapes: Shapes,
+    groups: np.ndarray,
+    people: np.ndarray | None,
+    config: ProbeConfig,
+    seed: int,
 ) -> list[dict[str, Any]]:
     """Between every two layers for every target, and between every two attributes in every layer."""
     singles = [target for target, attributes in shapes.items() if len(attributes) == 1]
@@ -66,7 +80,7 @@ def _differences(
         if metric == COMPARED[0]:  # bits of attributes with unequal entropies are not comparable
             kinds["attributes"] = attribute_pairs(list(values), singles)
         for kind, pairs in kinds.items():
-            rows = compare_probes(metric, values, pairs, groups, draws=config.draws, key=key)
+            rows = compare_probes(metric, values, pairs, groups, draws=config.draws, key=key, people=people)
             found += [{"compared": kind, **row._asdict()} for row in rows]
     return found
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from bias_jax.audit import Arrays, Context, Layer, Rows, Seen, Stored, Task
 from bias_jax.data import FaceDataset
 from bias_jax.errors import InputError
-from bias_jax.instruments.faces import OfFaces
+from bias_jax.instruments.faces import OfFaces, persons_notes
 from bias_jax.instruments.recipe.figures import recipe_by_layer
 from bias_jax.instruments.recipe.findings import recipe_findings
 from bias_jax.instruments.recipe.tables import recipe_rows
@@ -39,12 +39,13 @@ class Recipe(OfFaces, RecipeConfig):
     ) -> Task:
         dataset = seen.dataset
         labels = {target.name: target.encode(dataset.labels) for target in dataset.targets}
-        held_out = draw_held_out(np.stack(list(labels.values()), axis=1), self, context.seed)
+        held_out = draw_held_out(np.stack(list(labels.values()), axis=1), self, context.seed, dataset.persons)
         if not 0 < held_out.sum() < len(held_out):
             problem = f"recipe: held_out {self.held_out} leaves nothing of {len(held_out)} images on one side"
             raise InputError(problem, file=dataset.source, remedy="add images, or choose another share")
         arrays = {f"labels of {target}": values for target, values in labels.items()}
-        return Task(seen.rows, seen.sha256, {"targets": list(labels)}, {**arrays, "held out": held_out})
+        notes = tuple(persons_notes(dataset))
+        return Task(seen.rows, seen.sha256, {"targets": list(labels)}, {**arrays, "held out": held_out}, notes)
 
     def measure(
         self, task: Task, layers: Sequence[Layer], features: Mapping[str, jax.Array], wanted: Sequence[str],

@@ -6,12 +6,19 @@ from typing import Any
 import numpy as np
 
 from bias_jax.audit import Stored
+from bias_jax.instruments.faces import PEOPLE
 from bias_jax.statistics import ALL_GROUPS, LEVELS, VariancePartition, max_t
 
 
-def variance_rows(stored: Stored, images: int) -> list[dict[str, Any]]:
-    """One row per layer, level and term; p-values are also corrected for all layers and terms of a level."""
-    common = stored.layer_columns()
+def variance_rows(stored: Stored) -> list[dict[str, Any]]:
+    """One row per layer, level and term; p-values are also corrected for all layers and terms of a level.
+
+    With persons of several images, the level of images is that of the persons' means.
+    """
+    common, people = stored.layer_columns(), stored.arrays.get(PEOPLE)
+    number = {"images": len(next(iter(stored.arrays.values())))}
+    if people is not None:
+        number = {"images": int((people >= 0).sum()), "persons": int(people.max()) + 1}
     found = {layer: VariancePartition(**stored.load(layer)) for layer in common}
     ratios = np.stack([result.ratio for result in found.values()])  # [L, 2, T]
     null = np.stack([result.null_ratio for result in found.values()], axis=1)  # [P, L, 2, T]
@@ -31,7 +38,7 @@ def variance_rows(stored: Stored, images: int) -> list[dict[str, Any]]:
                 **values,
                 "omega_squared_per_degree": values["omega_squared"] / max(values["degrees_of_freedom"], 1),
                 "p_max_t": p_max_t[level, term].item(),
-                "images": images,
+                **number,
                 "groups": result.degrees_of_freedom[level, -1].item() + 1,
             })  # fmt: skip
     return rows

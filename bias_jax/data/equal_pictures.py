@@ -1,0 +1,68 @@
+"""Pictures that are in a labelled data set more than once: each counts once, whatever its copies are called."""
+
+import numpy as np
+
+from bias_jax.data.dataset import FaceDataset
+from bias_jax.errors import InputError
+
+
+def distinct_images(
+    dataset: FaceDataset, pictures: np.ndarray, drop_contradictory: bool = False
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Of equal pictures the one whose name comes first.
+
+    Args:
+        dataset: n labelled images.
+        pictures: number of each image's picture, int [n]; the same number, the same pixels.
+        drop_contradictory: leave out all copies of a picture whose labels differ.
+
+    Returns:
+        Rows that are kept, int, ascending; and a sentence for each reason to leave out others.
+
+    Raises:
+        InputError: copies with different labels, unless `drop_contradictory`; nothing is left.
+    """
+    copies: dict[int, list[int]] = {}
+    for i in sorted(range(len(dataset)), key=lambda i: dataset.image_names[i]):
+        copies.setdefault(int(pictures[i]), []).append(i)
+    several = [own for own in copies.values() if len(own) > 1]
+    contrary = {own[0]: i for own in several for i in reversed(own) if _difference(dataset, own[0], i)}
+    if contrary and not drop_contradictory:
+        first, other = next(iter(contrary.items()))
+        problem = (f"image {dataset.image_names[other]!r} is the same picture as {dataset.image_names[first]!r} of row "
+                   f"{dataset.rows[first]}, but {_difference(dataset, first, other)}")  # fmt: skip
+        remedy = "correct or delete one of the two rows, or pass --drop-contradictory"
+        if len(contrary) > 1:
+            remedy += f"; there are {len(contrary)} such pictures"
+        raise InputError(problem, file=dataset.source, row=dataset.rows[other], remedy=remedy)
+    kept = sorted(own[0] for own in copies.values() if own[0] not in contrary)
+    if not kept:
+        problem = "every picture is there more than once, with different labels"
+        raise InputError(problem, file=dataset.source, remedy="check where the labels come from")
+    notes = []
+    if repeated := [own for own in several if own[0] not in contrary]:
+        here, there = (dataset.image_names[i] for i in repeated[0][:2])
+        number = sum(len(own) - 1 for own in repeated)
+        notes.append(f"{number} images were left out because an equal picture counts, e.g. {there!r} beside {here!r}")
+    if contrary:
+        number = sum(len(own) for own in several if own[0] in contrary)
+        example = dataset.image_names[next(iter(contrary))]
+        notes.append(f"{number} images were left out because an equal picture has other labels, e.g. {example!r}")
+    return np.array(kept), tuple(notes)
+
+
+def _difference(dataset: FaceDataset, first: int, second: int) -> str:
+    """Where the labels of two images differ, in words; empty where they do not."""
+    words = []
+    for attribute in (*dataset.attributes, *dataset.solo_attributes):
+        own, other = (int(dataset.labels[attribute.name][i]) for i in (first, second))
+        if own != other:
+            words.append(f"{attribute.name} is {_category(attribute.categories, other)}, not "
+                         f"{_category(attribute.categories, own)}")  # fmt: skip
+    if dataset.people is not None and dataset.people[first] != dataset.people[second]:
+        words.append("it shows another person")
+    return " and ".join(words)
+
+
+def _category(categories: tuple[str, ...], number: int) -> str:
+    return repr(categories[number]) if number >= 0 else "missing"

@@ -1,0 +1,69 @@
+"""torchvision's names and shapes of the arrays of our networks, and timm's names where they differ."""
+
+import math
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+import jax
+
+from bias_jax.networks import abstract_params
+from converters.contents import NoNumbers, shape_of
+
+# Batch-norm counters and InceptionV3's auxiliary head serve training only, and some files lack them: dropped by name.
+DROPPED_SUFFIX = ".num_batches_tracked"
+DROPPED_PREFIX = {"inception_v3": "AuxLogits."}
+# timm's VGG16 holds the same matrices under these names, as convolutions over the grid.
+TIMM_NAMES = {"vgg16": {"pre_logits.fc1": "classifier.0", "pre_logits.fc2": "classifier.3", "head.fc": "classifier.6"}}
+
+_BATCH_NORM = {"scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
+
+
+def source_key(path: tuple) -> str:
+    """torchvision's name of the parameter at a path of our tree, e.g. ``layer1.0.bn2.running_var``."""
+    *module, leaf = (str(entry.key) for entry in path)
+    is_norm = module[-1].startswith("bn") or (module[-2:] == ["downsample", "1"])
+    torch_leaf = _BATCH_NORM[leaf] if is_norm else {"kernel": "weight", "bias": "bias"}[leaf]
+    return ".".join((*module, torch_leaf))
+
+
+@cache
+def shapes(name: str) -> dict[str, tuple[int, ...]]:
+    """Every array that inference needs, in torch's layouts."""
+    leaves = jax.tree_util.tree_leaves_with_path(abstract_params(name))
+    shape = {source_key(path): leaf.shape for path, leaf in leaves}
+    return {key: (s[3], s[2], s[0], s[1]) if len(s) == 4 else s[::-1] for key, s in shape.items()}
+
+
+@cache
+def linear_layers(name: str) -> tuple[str, ...]:
+    """The linear layers behind the pooled features, in depth order; the last one is the classifier."""
+    return tuple(key.removesuffix(".weight") for key, shape in shapes(name).items() if len(shape) == 2)
+
+
+@cache
+def body(name: str) -> dict[str, tuple[int, ...]]:
+    """The arrays up to the pooled features."""
+    return {key: shape for key, shape in shapes(name).items() if key.rpartition(".")[0] not in linear_layers(name)}
+
+
+def training_only(name: str, key: str) -> bool:
+    """Whether an array of this name serves training only."""
+    dropped = DROPPED_PREFIX.get(name)
+    return key.endswith(DROPPED_SUFFIX) or (dropped is not None and key.startswith(dropped))
+
+
+def torchvision_names(name: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
+    """The same arrays under torchvision's names and with its shapes.
+
+    timm's names are replaced, except where torchvision's name is there too: neither may overwrite the other, so timm's
+    stays and is refused as no part of the network.
+    """
+    found = dict(arrays)
+    for old, new in TIMM_NAMES.get(name, {}).items():
+        for leaf in ("weight", "bias"):
+            if f"{old}.{leaf}" in found and f"{new}.{leaf}" not in found:
+                array = found.pop(f"{old}.{leaf}")
+                grid = len(shape_of(array)) == 4 and not isinstance(array, NoNumbers)
+                found[f"{new}.{leaf}"] = array.reshape(len(array), math.prod(array.shape[1:])) if grid else array
+    return found

@@ -1,0 +1,181 @@
+"""Which arrays of a file are the network.
+
+Training scripts save a network in a mapping of their own (``state_dict``, ``model``, ``teacher``, ``state_dict_ema``,
+...), under a prefix (``module.``, ``_orig_mod.``, ``model.``, ``backbone.``, ``module.encoder_q.``, ...), beside
+averages of it, queues, losses and optimizers. None of these words is looked for: a mapping is a prefix like any other,
+and whatever stands before the names of the network's own arrays is their prefix.
+"""
+
+import shlex
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bias_jax.errors import InputError, printable
+from bias_jax.networks import NETWORKS
+from converters.classifier import complete
+from converters.contents import SAVE, Leaf, flatten, listed, shape_of
+from converters.names import TIMM_NAMES, body, shapes, torchvision_names, training_only
+
+THIS_NETWORK = "use weights of torchvision's or timm's network of this very name"
+Leaves = Mapping[str, Leaf]
+
+
+@dataclass(frozen=True)
+class Recognised:
+    """One network of a file."""
+
+    arrays: dict[str, Any]  # by torchvision's names, values as in the file, of those that it needs
+    strange: tuple[str, ...]  # arrays inside its modules that it does not have: another architecture
+    extra: tuple[str, ...]  # arrays that are no part of it, unless they are ignored
+    missing: tuple[str, ...]  # linear layers at the end that the file does not hold; NaN stands for them
+    changes: tuple[str, ...]  # what was done to get here, for the reader
+
+
+def recognise(name: str, content: Any, *, take: str | None = None, ignore_extra: bool = False) -> Recognised:
+    """Find a network in what a file holds.
+
+    Args:
+        name: a network.
+        content: mapping of names to arrays in torch's layouts, or to further mappings.
+        take: which network, where there are several: its prefix, or a part of it that no other has; ``.``: no prefix.
+        ignore_extra: leave out arrays that are no part of the network.
+
+    Raises:
+        InputError: there is no such network, or several and `take` does not choose one.
+    """
+    leaves = flatten(content)
+    prefixes = _prefixes(name, leaves)
+    chosen = _chosen(name, leaves, prefixes, take)
+    if len(chosen) > 1:
+        first = recognise(name, content, take=chosen[0] or ".")
+        raise _several(name, chosen, first.extra)
+    prefix = chosen[0]
+    passed = [other for other in prefixes if other != prefix] if take is not None else []
+    changes = [f"taken off every name: {prefix!r}"] if prefix else []
+    if passed:
+        changes.append(f"taken: {_shown(prefix)}, and not {', '.join(map(_shown, passed))}")
+
+    own, others = _split(name, leaves, prefix, passed)
+    arrays = torchvision_names(name, {key: leaf.value for key, leaf in own.items()})
+    timm = TIMM_NAMES.get(name, {})
+    if renamed := [old for old in timm if f"{old}.weight" in own and f"{old}.weight" not in arrays]:
+        changes.append(f"{', '.join(renamed)} taken for {', '.join(timm[old] for old in renamed)}, as timm names them")
+    arrays, missing, said = complete(name, arrays)
+    changes += said
+
+    unused = {key: own[key] for key in arrays if key not in shapes(name) and not training_only(name, key)}
+    modules = {key.partition(".")[0] for key in shapes(name)}
+    heads = tuple(f"{layer}." for layer in missing)
+    strange = [key for key in unused if key.partition(".")[0] in modules and not key.startswith(heads)]
+    strange = [key for key in strange if unused[key].is_array and not unused[key].is_counter]
+    rest = {prefix + key: leaf for key, leaf in unused.items() if key not in strange} | others
+    near = {leaf.mapping for leaf in others.values() if leaf.is_matrix} | {_home(leaves, prefix)}
+    beside = {key: leaf for key, leaf in rest.items() if leaf.is_array and (key not in others or leaf.mapping in near)}
+    counters = [key for key, leaf in beside.items() if leaf.is_counter]
+    extra = sorted(set(beside) - set(counters))
+    unread = {leaf.top for key, leaf in rest.items() if key not in beside}
+    if counters:
+        changes.append(f"counters of training left out: {listed(counters)}")
+    if extra and ignore_extra:
+        changes.append(f"ignored: {listed(extra)}")
+    if unread := unread - {leaf.top for leaf in own.values() if leaf.is_array}:
+        changes.append(f"not read: {listed(unread)}")
+    kept = {key: array for key, array in arrays.items() if key in shapes(name)}
+    told = tuple(printable(change) for change in changes)
+    return Recognised(kept, tuple(strange), () if ignore_extra else tuple(extra), missing, told)
+
+
+def _prefixes(name: str, leaves: Leaves) -> list[str]:
+    """What stands before the names of at least half of the arrays up to the classifier."""
+    names = body(name)
+    longest = max(key.count(".") for key in names) + 1
+    found: Counter[str] = Counter()
+    for key in leaves:
+        parts = key.split(".")
+        for start in range(max(0, len(parts) - longest), len(parts)):
+            if ".".join(parts[start:]) in names:
+                found[".".join((*parts[:start], ""))] += 1
+    return [prefix for prefix, count in found.items() if 2 * count >= len(names)]
+
+
+def _chosen(name: str, leaves: Leaves, prefixes: Sequence[str], take: str | None) -> list[str]:
+    """The prefix to take, or those among which the user must choose."""
+    if not prefixes:
+        raise _absent(name, leaves)
+    if take is not None:
+        found = _named(prefixes, take.strip("."))
+        if len(found) != 1:
+            problem = f"{take!r} names {len(found)} of the networks in it: {', '.join(map(_shown, prefixes))}"
+            raise InputError(problem, remedy=_ways(prefixes))
+        return found
+    if len(prefixes) == 1:
+        return list(prefixes)
+    return [prefix for prefix in prefixes if _fits(name, leaves, prefix)] or list(prefixes)
+
+
+def _named(prefixes: Sequence[str], wanted: str) -> list[str]:
+    """The prefixes that are this; else those of which it is a part between dots; else those of which it is any part."""
+    whole = [prefix for prefix in prefixes if prefix.strip(".") == wanted]
+    parts = [prefix for prefix in prefixes if wanted and f".{wanted}." in f".{prefix}"]
+    return whole or parts or [prefix for prefix in prefixes if wanted and wanted in prefix]
+
+
+def _fits(name: str, leaves: Leaves, prefix: str) -> bool:
+    """Whether everything up to the classifier is there, in the right shapes, and nothing else in its modules."""
+    names = body(name)
+    if any(key not in leaves or shape_of(leaves[key].value) != names[short]
+           for short in names if (key := prefix + short)):  # fmt: skip
+        return False
+    modules = {short.partition(".")[0] for short in names}
+    inside = (key.removeprefix(prefix) for key in leaves if key.startswith(prefix))
+    return all(short in names or training_only(name, short) for short in inside if short.partition(".")[0] in modules)
+
+
+def _split(name: str, leaves: Leaves, prefix: str, passed: Sequence[str]) -> tuple[dict[str, Leaf], dict[str, Leaf]]:
+    """What is under the prefix, by its names there; and what else there is, but for networks that were passed."""
+    own, others = {}, {}
+    elsewhere = {_home(leaves, other) for other in passed} - {_home(leaves, prefix)}
+    for key, leaf in leaves.items():
+        owner = max((p for p in (prefix, *passed) if key.startswith(p)), key=len, default=None)
+        if owner == prefix:
+            own[key.removeprefix(prefix)] = leaf
+        elif not (
+            owner or leaf.mapping in elsewhere or (owner == "" and (key in shapes(name) or training_only(name, key)))
+        ):
+            others[key] = leaf
+    return own, others
+
+
+def _home(leaves: Leaves, prefix: str) -> str:
+    """The mapping in which a network lies."""
+    return max((leaf.mapping for leaf in leaves.values() if prefix.startswith(leaf.mapping)), key=len, default="")
+
+
+def _absent(name: str, leaves: Leaves) -> InputError:
+    problem = f"does not fit {name}: it holds less than half of the {len(body(name))} arrays up to the classifier"
+    if other := [one for one in NETWORKS if one != name and _prefixes(one, leaves)]:
+        return InputError(f"{problem}, but those of {other[0]}", remedy=f"convert it as {other[0]}")
+    problem += f"; its keys are: {_first(leaves) or 'none'}"
+    return InputError(problem, remedy=THIS_NETWORK if any(leaf.is_array for leaf in leaves.values()) else SAVE)
+
+
+def _first(leaves: Leaves) -> str:
+    keys = list(leaves)
+    return ", ".join(keys[:8]) + (f" and {len(keys) - 8} more" if len(keys) > 8 else "")
+
+
+def _several(name: str, prefixes: Sequence[str], extra: Sequence[str]) -> InputError:
+    problem = f"holds {len(prefixes)} networks that fit {name}: {', '.join(map(_shown, prefixes))}"
+    if not extra:
+        return InputError(problem, remedy=_ways(prefixes))
+    return InputError(f"{problem}; and beside them {listed(extra)}", remedy=f"{_ways(prefixes)}; and --ignore-extra")
+
+
+def _shown(prefix: str) -> str:
+    return repr(prefix) if prefix else "the one without a prefix"
+
+
+def _ways(prefixes: Sequence[str]) -> str:
+    return " or ".join(f"--take {shlex.quote(prefix.rstrip('.') or '.')}" for prefix in prefixes[:4])

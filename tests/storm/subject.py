@@ -1,0 +1,67 @@
+"""What the storm passes over: a short sweep of all instruments, of a small network on small drawn faces."""
+
+from pathlib import Path
+
+import matplotlib as mpl
+from flax import nnx
+from PIL import Image
+
+from bias_jax.data import CalibrationConfig, calibration_faces
+from bias_jax.data.decoding import decode
+from bias_jax.instruments import INSTRUMENTS
+from bias_jax.networks import NETWORKS, Network
+from bias_jax.networks.layers import Activations, conv, convolve, linear
+from experiments.sweep import main as main
+
+# fmt: off
+OPTIONS = [
+    "--per-group", "9", "--batch-size", "16", "--probes.l2", "1,10", "--probes.draws", "100", "--probes.folds", "3",
+    "--recipe.epochs", "2", "--recipe.l1", "1e-3", "--recipe.batch-size", "24",
+    "--heads.losses", "target_softmax,binary_cross_entropy", "--heads.epochs", "1", "--heads.seeds", "1",
+    "--heads.folds", "3", "--heads.draws", "100", "--heads.examples", "2", "--heads.attention", "1",
+    "--heads.occlusion", "2", "--associations.draws", "1000", "--associations.bootstrap", "100",
+    "--maps.permutations", "19", "--variance.permutations", "99", "--predictions.permutations", "99",
+]
+# fmt: on
+mpl.rcParams["savefig.dpi"] = 15  # figures are most of the time of a short run
+
+
+class Small(nnx.Module):
+    """Two convolutions and a classifier."""
+
+    def __init__(self, classes, rngs):
+        self.first = conv(3, 8, 3, stride=2, bias=True, rngs=rngs)
+        self.second = conv(8, 16, 3, stride=2, bias=True, rngs=rngs)
+        self.fc = nnx.Linear(16, classes, rngs=rngs)
+
+    def __call__(self, x, offsets=None):
+        activations = Activations(offsets)
+        x = activations.keep("first", nnx.relu(convolve(self.first, x)))
+        x = activations.keep("second", nnx.relu(convolve(self.second, x)))
+        logits = activations.keep("fc", linear(self.fc, x.mean(axis=(1, 2))))
+        return logits, dict(activations)
+
+
+NETWORKS["small"] = Network(
+    build=Small, image_size=24, smallest=1, resize=28, classifier=("fc",), layers=("first", "second")
+)
+
+
+def draw(folder: Path) -> list[str]:
+    """Draw faces with one attribute and one association test; the arguments of a sweep over them."""
+    faces = calibration_faces(CalibrationConfig(per_group=2), 0)
+    stimuli, lines = folder / "stimuli/palettes", ["file,race"]
+    for name in "xyab":
+        (stimuli / name).mkdir(parents=True)
+    for i in range(len(faces)):
+        small = Image.fromarray(decode(faces.read_bytes(i))).resize((30, 30))
+        race = int(faces.labels["race"][i])
+        small.save(folder / f"{i}.png")
+        lines.append(f"{i}.png,palette {race}")
+        if race in (0, 3):
+            name = ("xa" if race == 0 else "yb")[i % 2]
+            small.save(stimuli / f"{name}/{i}.png")
+    (folder / "labels.csv").write_text("\n".join(lines) + "\n")
+    data = ["--data", "table", "--table", str(folder / "labels.csv"), "--attributes", "race"]
+    return ["--instruments", ",".join(INSTRUMENTS), *data, "--models", "small", *OPTIONS,
+            "--associations.stimuli", str(folder / "stimuli"), "--cache", str(folder / "cache")]  # fmt: skip
