@@ -13,11 +13,11 @@ from bias_jax.data import (
     Attribute,
     CalibrationConfig,
     FaceDataset,
-    FolderImages,
     LabelRules,
     Table,
     balanced_subset,
     calibration_faces,
+    open_images,
     read_fairface,
     read_table,
     read_utkface,
@@ -136,7 +136,7 @@ def _user_table(config: DataConfig, rules: LabelRules, skip_unreadable: bool) ->
         raise InputError(f"{twice[0]!r} has both --categories and --bins", remedy="leave one of them out")
     faces = read_table(
         [Table.file(path, config.encoding, config.skip_lines)],
-        FolderImages(Path(config.data_dir or path.parent)),
+        open_images(config.data_dir or path.parent),
         [given.get(name, name) for name in dict.fromkeys(config.attributes)],
         name="table",
         image_column=config.image_column,

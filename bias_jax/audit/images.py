@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from bias_jax.data import FaceDataset, distinct_images
-from bias_jax.data.decoding import THREADS, decode
+from bias_jax.data.decoding import THREADS, decode, one_colour
 from bias_jax.data.look_alikes import joined, look_alikes, miniature, perceptual_hashes
 from bias_jax.errors import InputError
 from bias_jax.progress import track
@@ -48,6 +48,7 @@ class _Look(NamedTuple):
 
     size: tuple[int, int]
     digest: bytes  # of the pixels
+    one_colour: bool
     miniature: bytes  # what look-alikes are found by; empty if they are not looked for
 
     @property
@@ -88,19 +89,24 @@ def look(
     for dataset in datasets:
         if id(dataset) in seen:
             continue
-        looks, readable, unreadable = [], [], []
+        looks, readable, unreadable, blank = [], [], [], []
         for i, found in enumerate(_looks(dataset, by_bytes, skip_unreadable, near_duplicates != "ignore")):
             if isinstance(found, str):
                 unreadable.append(dataset.image_names[i])
             else:
                 looks.append(found)
                 readable.append(i)
+                if found.one_colour:
+                    blank.append(dataset.image_names[i])
         if not readable:
             raise InputError("not one image can be decoded", file=dataset.source, remedy="check the download")
         mine = dataset
         if unreadable:
             note = f"{len(unreadable)} images cannot be decoded and were skipped, the first {unreadable[0]!r}"
             mine = replace(dataset.take(np.array(readable)), notes=(*dataset.notes, note))
+        if blank:
+            note = f"{len(blank)} images are of one colour, the first {blank[0]!r}"
+            mine = replace(mine, notes=(*mine.notes, note))
         alike = None
         if mine.attributes or mine.solo_attributes:
             number: dict[tuple, int] = {}
@@ -177,7 +183,7 @@ def _looks(
             return key, str(error)
         height, width, _ = pixels.shape
         digest = hashlib.sha256(np.ascontiguousarray(pixels).data).digest()
-        return key, _Look((height, width), digest, miniature(pixels) if hashed else b"")
+        return key, _Look((height, width), digest, one_colour(pixels), miniature(pixels) if hashed else b"")
 
     found = []
     with ThreadPoolExecutor(THREADS) as pool:

@@ -31,6 +31,7 @@ from bias_jax.data.stimulus_sources import folder_tests as folder_tests
 from bias_jax.data.stimulus_sources import group_categories as group_categories
 from bias_jax.data.stimulus_sources import group_images as group_images
 from bias_jax.data.stores import FolderImages as FolderImages
+from bias_jax.data.stores import open_images as open_images
 from bias_jax.data.table import read_table as read_table
 from bias_jax.data.text_files import Table as Table
 from bias_jax.data.utkface import read_utkface as read_utkface

@@ -8,9 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
+from bias_jax.data.contents import contents
 from bias_jax.data.dataset import FaceDataset
+from bias_jax.data.deep_pictures import check_upper_bits, eight_bits, has_sixteen_bits
 from bias_jax.errors import InputError
 
 THREADS = 4
@@ -20,10 +22,11 @@ LARGEST_IMAGE = Image.MAX_IMAGE_PIXELS or 2**26  # pixels; PIL's limit against d
 def decode(encoded: bytes) -> np.ndarray:
     """Encoded image -> RGB uint8 [H, W, 3], as torchvision's loader does it (``convert("RGB")``, no EXIF rotation).
 
-    One exception: grey images of 16 bits are scaled to 8, where that loader would clip nearly all of them to white.
+    Of an animated picture that is the first one; what is behind transparent pixels is shown. One exception: grey images
+    of more than 8 bits are scaled (`deep_pictures`), where that loader would clip them to white or black.
 
     Raises:
-        OSError: not an image, damaged, cut short, or so large that it looks like an attack.
+        OSError: not an image, damaged, cut short, so large that it looks like an attack, or of unknown range.
     """
     if encoded[:2] == b"\xff\xd8" and (fast := fast_decoder()) is not None:
         pixels = fast(encoded)
@@ -68,20 +71,26 @@ def decode_with_pil(encoded: bytes) -> np.ndarray:
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
             with Image.open(io.BytesIO(encoded)) as image:
-                return np.asarray(_eight_bits(image).convert("RGB"))
+                deep = has_sixteen_bits(image)
+                if image.mode == "P" and "transparency" in image.info:
+                    pixels = np.asarray(image.convert("RGBA").convert("RGB"))  # at once, PIL would warn
+                else:
+                    pixels = np.asarray(eight_bits(image).convert("RGB"))
+                if deep and image.mode.startswith(("RGB", "LA")):
+                    check_upper_bits(pixels)
+                return pixels
+        except UnidentifiedImageError:  # PIL's message names an address in memory
+            what = contents(encoded)
+            raise OSError(f"it is {what}" if what else "it is no picture that Pillow can read") from None
         except OSError:
             raise
         except Exception as error:  # decoders raise SyntaxError, ValueError, struct.error, ... on damaged input
             raise OSError(str(error)) from error
 
 
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """Modes that ``convert("RGB")`` would clip or warn about."""
-    if image.mode.startswith("I;16"):
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    if image.mode == "P" and "transparency" in image.info:
-        return image.convert("RGBA")
-    return image
+def one_colour(pixels: np.ndarray) -> bool:
+    """Whether a picture, uint8 [H, W, 3], shows nothing: all its pixels are equal."""
+    return bool((pixels[0] == pixels[0, 0]).all() and (pixels == pixels[0, 0]).all())  # most differ in the first row
 
 
 def image_batches(

@@ -5,14 +5,28 @@ The labels are the perception of annotators, not self-identification.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from bias_jax.data.attributes import Attribute
 from bias_jax.data.dataset import FaceDataset
+from bias_jax.data.fairface_places import (
+    Place,
+    SplitImages,
+    Survey,
+    choose,
+    choose_labels,
+    image_folders,
+    label_files,
+    padding_note,
+    padding_of,
+    survey,
+)
 from bias_jax.data.labels import LabelRules
-from bias_jax.data.stores import FolderImages, ImageStore, ZipImages
+from bias_jax.data.listings import Folder
+from bias_jax.data.shards import choose_shards, split_of
+from bias_jax.data.stores import FolderImages, ImageStore, open_images
 from bias_jax.data.table import read_table
 from bias_jax.data.text_files import Table
 from bias_jax.errors import InputError
@@ -46,11 +60,12 @@ def read_fairface(
     """Read labels and check that every listed image exists; images are decoded later.
 
     Args:
-        path: a folder with the label CSVs and ``train/``, ``val/`` or the official zip; that zip itself, with the
-            CSVs inside or beside it; a folder of parquet files (or of the two paddings, with such files); or a
-            folder prepared by `fairface_tfds`.
+        path: a folder with label CSVs, ``train/`` and ``val/``, unpacked or in official zips (one padding or both);
+            such a zip itself, with the CSVs inside or beside it; a folder of parquet files (one padding or both), also
+            in the Hugging Face hub's cache; or a folder prepared by `fairface_tfds`. All may lie some folders deeper.
         splits: ``train``, ``val`` or ``both``.
-        padding: ``0.25`` or ``1.25``, where the path holds both.
+        padding: ``0.25`` or ``1.25``. If names tell only the other one, it is refused. If they tell none, the images
+            are taken as they are, with a note unless it is the default.
         rules: for labels that are no clean categories.
         group_column: column of the CSVs that tells who is on each image, if there is one.
         encoding: of CSVs without a byte order mark (default: utf-8).
@@ -66,56 +81,90 @@ def read_fairface(
     if not root.exists():
         remedy = "give the folder that holds fairface_label_train.csv"
         raise InputError("no such file or directory", file=root, remedy=remedy)
-    prepared, parquet = (root / "dataset_info.json").exists(), _parquet_folder(root, padding)
-    if group_column and (prepared or parquet):
+    found = survey(open_images(root), padding)
+    prepared = _prepared(found.folders)
+    if group_column and (prepared or _is_parquet(found)):
         problem = f"holds no label CSV, in which a column {group_column!r} could stand"
         raise InputError(problem, file=root, remedy="leave --group-column out, or give FairFace's folders and CSVs")
-    if prepared:  # prepared by TensorFlow Datasets, whose import takes a second
+    if prepared:  # by TensorFlow Datasets, whose import takes a second
         from bias_jax.data.fairface_tfds import read_prepared
 
-        return read_prepared(root, splits=splits)
-    if parquet:
+        place = choose(prepared, padding, root, "prepared data")
+        dataset, places = read_prepared(root / place.path, splits=splits), [place]
+    elif _is_parquet(found):
         from bias_jax.data.fairface_parquet import read_parquet
 
-        return read_parquet(parquet, splits=splits, rules=rules)
-    tables, images = _official_form(root, SPLITS[splits])
-    return read_table(
-        [replace(table, encoding=encoding, skip_lines=skip_lines) for table in tables],
-        images,
-        ATTRIBUTES,
-        name="fairface",
-        group_column=group_column,
-        rules=rules,
-        restore=lambda attribute, label: unmangle_age(label) if attribute is AGE else None,
-        repair_labels=repair_labels,
-        skip_unreadable=skip_unreadable,
-        on_problem=on_problem,
-    )
+        shards, places = choose_shards(found, SPLITS[splits], padding)
+        dataset = read_parquet(shards, ATTRIBUTES, root, rules)
+    else:
+        tables, images, places = _official_form(found, SPLITS[splits], padding)
+        dataset = read_table(
+            [replace(table, encoding=encoding, skip_lines=skip_lines) for table in tables],
+            images,
+            ATTRIBUTES,
+            name="fairface",
+            group_column=group_column,
+            rules=rules,
+            restore=lambda attribute, label: unmangle_age(label) if attribute is AGE else None,
+            repair_labels=repair_labels,
+            skip_unreadable=skip_unreadable,
+            on_problem=on_problem,
+        )
+    return replace(dataset, notes=(*dataset.notes, *padding_note(places, padding)))
 
 
-def _parquet_folder(root: Path, padding: str) -> Path | None:
-    for folder in (root, root / padding):
-        if folder.is_dir() and any(folder.glob("train-*.parquet")):
-            return folder
-    return None
-
-
-def _official_form(root: Path, splits: tuple[str, ...]) -> tuple[list[Table], ImageStore]:
-    """Label tables and images of a folder, or of a zip with its labels inside or beside it."""
-    names = [f"fairface_label_{split}.csv" for split in splits]
-    if root.is_dir():
-        archives = sorted(root.glob("*.zip"))
-        unpacked = any((root / split).is_dir() for split in splits)
-        images: ImageStore = ZipImages(archives[0]) if len(archives) == 1 and not unpacked else FolderImages(root)
-        return [Table.file(root / name) for name in names], images
-    archive = ZipImages(root)
-    tables = [
-        Table(f"{root}/{name}", lambda name=name: archive.read(name))  # type: ignore[misc]
-        if archive.contains(name)
-        else Table.file(root.parent / name)
-        for name in names
+def _prepared(folders: Sequence[Folder]) -> list[Place]:
+    return [
+        Place(folder.path, padding_of(folder.path))
+        for folder in folders
+        if "dataset_info.json" in folder.files and (not folder.path or "features.json" in folder.files)
     ]
-    return tables, archive
+
+
+def _is_parquet(found: Survey) -> bool:
+    """Whether there are parquet files of a split, and not labels and images beside them."""
+    shards = any(split_of(folder.path, name) for folder in found.folders for name in (*folder.files, *folder.outside))
+    official = any(label_files(found.folders, split) and image_folders(found, split) for split in SPLITS["both"])
+    return shards and not official
+
+
+def _official_form(found: Survey, splits: tuple[str, ...], padding: str) -> tuple[list[Table], ImageStore, list[Place]]:
+    """Label tables, images, and where these lie."""
+    tables: list[Table] = []
+    places: list[Place] = []
+    folders: dict[str, str] = {}
+    root = found.store.source
+    for split in splits:
+        images = [*image_folders(found, split), *found.unopened]
+        if found.damaged and all(place.padding not in (None, padding) for place in images):
+            raise found.damaged[0]
+        if images:
+            places.append(choose(images, padding, root, "images"))
+            folders[split] = places[-1].path
+        tables.append(_labels(found, split, folders.get(split, split)))
+    return tables, SplitImages(found.store, folders), places
+
+
+def _labels(found: Survey, split: str, images: str) -> Table:
+    """The label file of a split: in the given folder or archive, or beside the archive."""
+    root, store = found.store.source, found.store
+    files = label_files(found.folders, split)
+    if not files and root.is_file():
+        store = FolderImages(root.parent)
+        files = label_files([next(store.walk(depth=0))], split)
+    if files:
+        name = choose_labels(files, images, store)
+        return Table(f"{store.source}/{name}", lambda: store.read(name))
+    if linked := label_files(found.folders, split, linked=True):
+        raise InputError(
+            f"{linked[0]} is a link that leaves the data directory", file=root, remedy="copy the file there"
+        )
+    if found.damaged:
+        raise found.damaged[0]
+    others = [other for other in SPLITS["both"] if label_files(found.folders, other)]
+    remedy = f"put the label file there{f', or pass --splits {others[0]}' if others else ''}"
+    problem = f"no such file, nor in the folders and archives there (found: {found.store.summary()})"
+    raise InputError(problem, file=f"{root}/fairface_label_{split}.csv", remedy=remedy)
 
 
 def unmangle_age(text: str) -> str | None:

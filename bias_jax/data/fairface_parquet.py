@@ -1,9 +1,10 @@
-"""FairFace as parquet files with embedded images (the layout of HuggingFaceM4/FairFace).
+"""FairFace as parquet files with embedded images (the layout of HuggingFaceM4/FairFace, and copies of it).
 
-Labels are integers in an order of their own; their names are taken from the schema's metadata, never assumed.
+Labels are text, or integers in an order of their own: their names are taken from the schema's metadata, never assumed.
 """
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -11,96 +12,200 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from bias_jax.data.attributes import Attribute
+from bias_jax.data.contents import contents
 from bias_jax.data.dataset import FaceDataset
 from bias_jax.data.label_columns import LabelColumn, complete_rows
-from bias_jax.data.labels import LabelRules
+from bias_jax.data.labels import LabelRules, trimmed
 from bias_jax.errors import InputError
 
-_FILE_PREFIX = {"train": "train", "val": "validation"}
+IMAGE_COLUMNS = ("image", "img", "picture", "photo", "file", "jpg", "png")
+FILE_COLUMNS = ("file", "file_name", "filename", "path")  # official names of the images
+OTHER_NAMES = {"gender": ("sex",)}  # of attributes
 
 
-def read_parquet(folder: Path, *, splits: str, rules: LabelRules) -> FaceDataset:
-    """Read ``train-*.parquet`` and ``validation-*.parquet``; the encoded images are held in memory."""
-    from bias_jax.data.fairface import ATTRIBUTES, SPLITS
+def read_parquet(
+    shards: Mapping[str, Sequence[Path]],
+    attributes: Sequence[Attribute],
+    source: Path,
+    rules: LabelRules = LabelRules(),  # noqa: B008 - frozen
+) -> FaceDataset:
+    """Read labels and the encoded images, which are held in memory.
 
-    columns = [LabelColumn(attribute, rules) for attribute in ATTRIBUTES]
+    Args:
+        shards: split -> its files in their order.
+        attributes: what the labels are.
+        source: the folder that was given, for messages.
+        rules: for labels that are no clean categories.
+
+    Raises:
+        InputError: naming file and row.
+    """
+    columns = [LabelColumn(attribute, rules) for attribute in attributes]
     numbers: list[list[int]] = [[] for _ in columns]
-    names: list[str] = []
+    names: dict[str, None] = {}
     encoded: list[bytes] = []
     rows: list[int] = []
-    for split in SPLITS[splits]:
-        files = sorted(folder.glob(f"{_FILE_PREFIX[split]}-*.parquet"))
-        if not files:
-            raise InputError(f"no {_FILE_PREFIX[split]}-*.parquet", file=folder, remedy="download that split")
+    for split, files in shards.items():
         before = len(names)
         for file in files:
-            table = _load(file, [a.name for a in ATTRIBUTES])
+            table = _Shard(file, attributes)
             for column, mine in zip(columns, numbers, strict=True):
-                mine += _numbers(table, column, file)
-            for row, image in enumerate(table.column("image").to_pylist(), start=1):
-                if not isinstance(image, dict) or not image.get("bytes"):
-                    raise InputError("holds no image bytes", file=file, row=row, remedy="download the file again")
-                number = len(names) - before + 1  # rows are in the order of the official file numbers, without gaps
-                names.append(_official_name(image.get("path"), split, number))
-                encoded.append(image["bytes"])
+                mine += table.labels(column)
+            for row, (path, data) in enumerate(table.images(), start=1):
+                # Rows without a name are in the order of the official file numbers, which have no gaps.
+                name = f"{split}/{path or f'{len(names) - before + 1}.jpg'}"
+                if name in names:
+                    problem = f"image {name!r} is there twice"
+                    raise InputError(problem, file=file, row=row, remedy="remove files that overlap")
+                names[name] = None
+                encoded.append(data)
                 rows.append(row)
-    if len(set(names)) < len(names):
-        raise InputError("an image is listed twice", file=folder, remedy="remove files that overlap")
-    texts = np.array(numbers, np.int64)
-    kept, told = complete_rows(columns, texts, str(folder))
+    texts, listed = np.array(numbers, np.int64), list(names)
+    kept, told = complete_rows(columns, texts, str(source))
     finished = [column.finish(mine) for column, mine in zip(columns, texts[:, kept], strict=True)]
     return FaceDataset(
         name="fairface",
-        attributes=ATTRIBUTES,
+        attributes=tuple(attributes),
         labels={attribute.name: codes for attribute, codes, _ in finished},
-        image_names=tuple(names[i] for i in kept),
+        image_names=tuple(listed[i] for i in kept),
         rows=tuple(rows[i] for i in kept),
         read_bytes=lambda i: encoded[kept[i]],
-        source=str(folder),
+        source=str(source),
         notes=(*(note for *_, changed in finished for note in changed), *told),
     )
 
 
-def _load(file: Path, labels: list[str]) -> pa.Table:
-    try:
-        table = pq.read_table(file)
-    except (pa.ArrowException, OSError) as error:
+class _Shard:
+    """One file: which of its columns hold what, and their values."""
+
+    def __init__(self, file: Path, attributes: Sequence[Attribute]):
+        self.file = file
+        try:
+            with pq.ParquetFile(file) as opened:
+                schema, rows = opened.schema_arrow, opened.metadata.num_rows
+        except Exception as error:  # Arrow raises many kinds on damaged files
+            raise self._damaged(error) from None
+        if rows > file.stat().st_size:  # each row has a picture: a file of many more rows than bytes is an attack
+            raise InputError(f"says that it has {rows:,} rows", file=file, remedy="download it again")
+        self.names = list(schema.names)
+        self.metadata: Mapping[bytes, bytes] = schema.metadata or {}
+        self.image = self._image_column(schema)
+        self.label_columns = {a.name: self._label_columns(a.name) for a in attributes}
+        paths = [name for name in self.names if name.casefold() in FILE_COLUMNS and name != self.image]
+        self.path = paths[0] if paths else None
+        wanted = [self.image, *paths[:1], *(name for names in self.label_columns.values() for name in names)]
+        if twice := [name for name in wanted if self.names.count(name) > 1]:
+            raise InputError(f"column {twice[0]!r} is there twice", file=file, remedy="leave one of them")
+        try:
+            with pq.ParquetFile(file) as opened:
+                table = opened.read(columns=wanted)
+            self.values = {name: table.column(name).to_pylist() for name in wanted}
+        except Exception as error:  # as above; text that is no UTF-8, too
+            raise self._damaged(error) from None
+
+    def _damaged(self, error: Exception) -> InputError:
+        with self.file.open("rb") as stream:
+            what = contents(stream.read(262))
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(f"cannot be read as parquet ({reason})", file=file, remedy="download it again") from None
-    for column in ("image", *labels):
-        if column not in table.column_names:
-            raise InputError(f"column {column!r} is missing", file=file, remedy="use the files of the hub's data set")
-    return table
+        if what and what != "a parquet file":
+            reason = f"it is {what}"
+        return InputError(f"cannot be read as parquet ({reason})", file=self.file, remedy="download it again")
+
+    def _image_column(self, schema: pa.Schema) -> str:
+        """The column of encoded images: bytes, or the hub's pair of bytes and path."""
+        found = [
+            field.name
+            for field in schema
+            if (pa.types.is_struct(field.type) and field.type.get_field_index("bytes") >= 0)
+            or (_is_bytes(field.type) and field.name.casefold() in IMAGE_COLUMNS)
+        ]
+        usual = [name for name in found if name.casefold() == "image"]
+        if len(usual or found) == 1:
+            return (usual or found)[0]
+        problem = f"columns {' and '.join(map(repr, found))} hold images" if found else "no column holds images"
+        remedy = "leave one, and call it image" if found else "use files with the images inside, in a column image"
+        raise InputError(f"{problem} (found: {', '.join(self.names)})", file=self.file, remedy=remedy)
+
+    def _label_columns(self, attribute: str) -> list[str]:
+        """Columns called as an attribute, in any case, with or without a word that says that it is one."""
+        called = {
+            name
+            for word in (attribute, *OTHER_NAMES.get(attribute, ()))
+            for name in (word, f"{word}_label", f"{word}_labels", f"label_{word}", f"{word}_group", f"{word}_class")
+        }
+        found = [name for name in self.names if name.casefold() in called and name != self.image]
+        if not found:
+            problem = f"column {attribute!r} is missing (found: {', '.join(self.names)})"
+            raise InputError(problem, file=self.file, remedy=f"rename the column of the labels to {attribute}")
+        return found
+
+    def labels(self, column: LabelColumn) -> list[int]:
+        """Numbers of the texts in a column of labels; columns that say the same thing twice must agree."""
+        columns = self.label_columns[column.name]
+        told = [name for name in columns if not self._unnamed_numbers(name)]
+        if not told:
+            remedy = "use a file whose metadata name the classes; their order cannot be guessed"
+            problem = f"does not say what the integers of {columns[0]!r} mean"
+            raise InputError(problem, file=self.file, remedy=remedy)
+        first, *others = [self._numbers(name, column) for name in told]
+        for name, other in zip(told[1:], others, strict=True):
+            for row, (one, two) in enumerate(zip(first, other, strict=True), start=1):
+                if column.category(one) != column.category(two):
+                    problem = f"columns {told[0]!r} and {name!r} disagree"
+                    raise InputError(problem, file=self.file, row=row, remedy="remove the wrong column")
+        return first
+
+    def _unnamed_numbers(self, column: str) -> bool:
+        values = self.values[column]
+        return _class_names(self.metadata, column) is None and any(isinstance(v, int | float) for v in values)
+
+    def _numbers(self, name: str, column: LabelColumn) -> list[int]:
+        names = _class_names(self.metadata, name) or []
+        return [
+            column.number(_label(value, names), (str(self.file), row))
+            for row, value in enumerate(self.values[name], start=1)
+        ]
+
+    def images(self) -> list[tuple[str, bytes]]:
+        """File name (empty if unknown) and encoded image of every row."""
+        found = []
+        for i, value in enumerate(self.values[self.image]):
+            data, path = (value.get("bytes"), value.get("path")) if isinstance(value, dict) else (value, None)
+            if not isinstance(data, bytes) or not data:
+                raise InputError("holds no image bytes", file=self.file, row=i + 1, remedy="download the file again")
+            if not isinstance(path, str) and self.path is not None:
+                path = self.values[self.path][i]
+            found.append((PurePosixPath(path.replace("\\", "/")).name if isinstance(path, str) else "", data))
+        return found
 
 
-def _numbers(table: pa.Table, column: LabelColumn, file: Path) -> list[int]:
-    """What each row has in a column of labels: text, or integers whose names the metadata tell."""
-    values = table.column(column.name).to_pylist()
-    texts = [text for text in values if isinstance(text, str)]
-    stored = [] if texts else _class_names(table.schema.metadata or {}, column.name)
-    if stored is None:
-        remedy = "use a file whose metadata name the classes; their order cannot be guessed"
-        raise InputError(f"does not say what the integers of {column.name!r} mean", file=file, remedy=remedy)
-    return [column.number(_text(value, stored), (str(file), row)) for row, value in enumerate(values, start=1)]
+def _is_bytes(kind: pa.DataType) -> bool:
+    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind)
 
 
-def _text(value: object, names: list[str]) -> str:
-    """The label that a value is; -1 is how the hub's data sets say that there is none."""
-    if value is None or value == -1 or value != value:
-        return ""
-    if isinstance(value, int | float) and value in range(len(names)):  # whole floats are integers that had gaps
-        return names[int(value)]
-    return str(value)
-
-
-def _class_names(metadata: dict[bytes, bytes], column: str) -> list[str] | None:
+def _class_names(metadata: Mapping[bytes, bytes], column: str) -> list[str] | None:
     try:
         features: Any = json.loads(metadata[b"huggingface"])["info"]["features"]
         names = features[column]["names"]
     except (KeyError, ValueError, TypeError):
         return None
-    return [str(name) for name in names]
+    return [str(name) for name in names] if isinstance(names, list) else None
 
 
-def _official_name(path: str | None, split: str, number: int) -> str:
-    return f"{split}/{PurePosixPath(path).name if path else f'{number}.jpg'}"
+def _label(value: object, names: Sequence[str]) -> str:
+    """The label that a value is; -1 is how the hub's data sets say that there is none."""
+    text = value.decode(errors="replace") if isinstance(value, bytes) else value
+    number = _whole(text)
+    if number is not None and 0 <= number < len(names):
+        return names[number]
+    return "" if value is None or number == -1 else str(text)
+
+
+def _whole(value: object) -> int | None:
+    """The whole number that a label is, also as a float (``3.0``) or as text; None if it is none."""
+    if isinstance(value, str) and trimmed(value).replace(".", "", 1).isdecimal():
+        value = float(trimmed(value))
+    if isinstance(value, int | float) and not isinstance(value, bool) and value == value and value % 1 == 0:
+        return int(value)
+    return None

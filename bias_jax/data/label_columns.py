@@ -53,6 +53,10 @@ class LabelColumn:
             self.known[text] = len(self.known)
         return self.known[text]
 
+    def category(self, number: int) -> str | None:
+        """What the text of a number means; None if it is missing."""
+        return self._found[number][1]
+
     def _category(self, label: str, place: Place) -> str | None:
         categories = self._attribute.categories if self._attribute else ()
         if label in categories and self._edges is None:  # whoever names NA among the categories means it

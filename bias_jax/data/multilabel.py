@@ -102,16 +102,23 @@ def locate_images(labels: LabelSet, folder: FolderImages, name: str) -> tuple[Fa
     The label set that is returned calls the images by their files.
 
     Raises:
-        InputError: an id that leaves the folder, or not one image.
+        InputError: an id that leaves the folder or means several files, two of one file, or not one image.
     """
     files: dict[int, str] = {}
+    listed: dict[str, str] = {}  # file -> image
     for i, image in enumerate(labels.images):
         if not folder.inside(image):
             problem, remedy = f"path {image!r} leaves the folder", f"list only images inside {folder.source}"
             raise InputError(problem, file=labels.source, row=labels.rows[i], remedy=remedy)
-        found = next((image + suffix for suffix in SUFFIXES if folder.contains(image + suffix)), None)
-        if found is not None:
-            files[i] = found
+        found = next((same for suffix in SUFFIXES if (same := folder.find(image + suffix))), ())
+        if len(found) > 1 or (found and found[0] in listed):
+            problem = f"image {image!r} may be {' or '.join(map(repr, found))}"
+            if len(found) == 1:
+                problem = f"images {listed[found[0]]!r} and {image!r} are the same file {found[0]!r}"
+            raise InputError(problem, file=labels.source, row=labels.rows[i], remedy="list images as files are called")
+        if found:
+            files[i] = found[0]
+            listed[found[0]] = image
     if not files:
         remedy = f"put <image id>.jpg below {folder.source}"
         raise InputError(f"not one of {len(labels.images)} listed images exists", file=labels.source, remedy=remedy)

@@ -1,88 +1,126 @@
-"""Where encoded images lie: a folder or a zip archive, never outside of it."""
+"""Where images lie: a folder or a zip archive, never outside of it. An archive in a folder is a folder, too."""
 
-import zipfile
-import zlib
-from pathlib import Path, PurePosixPath
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Protocol
 
+from bias_jax.data.archives import ZipImages
+from bias_jax.data.listings import ARCHIVE, FILE, FOLDER, LARGEST_FILE, LINKED_FOLDER, OUTSIDE, Store, plain
 from bias_jax.errors import InputError
-
-LARGEST_FILE = 2**28  # bytes; an image that unpacks to more is an attack or a mistake
 
 
 class ImageStore(Protocol):
-    """Images by relative name."""
+    """What readers of lists need."""
 
-    source: Path
+    @property
+    def source(self) -> Path:
+        """The folder or archive, for messages."""
 
     def inside(self, name: str) -> bool:
         """Whether the name stays inside the store."""
 
-    def contains(self, name: str) -> bool:
-        """Whether there is a file of this name."""
+    def find(self, name: str) -> tuple[str, ...]:
+        """The files that a list may mean by this name, as the store calls them; several differ in case alone."""
 
     def read(self, name: str) -> bytes:
-        """The encoded image; OSError if it cannot be read."""
+        """The encoded image, by the store's name; OSError if it cannot be read."""
+
+    def summary(self) -> str:
+        """What lies at the top, for messages."""
 
 
-class FolderImages:
-    """Images below a folder."""
+class FolderImages(Store):
+    """Files below a folder; symbolic links are followed unless they lead out of it."""
 
     def __init__(self, root: Path):
+        super().__init__()
         self.source = root
-        self._resolved = root.resolve()
+        resolved = root.resolve()
+        self._roots = (resolved, *_hub_files(resolved))
+        self._prefixes = tuple(f"{folder}{os.sep}" for folder in (root.absolute(), resolved))
+        self._listings: dict[str, dict[str, str]] = {}
+        self._archives: dict[str, ZipImages] = {}
 
-    def inside(self, name: str) -> bool:
-        """Symbolic links are followed: a link out of the folder is outside."""
+    def parts(self, name: str) -> tuple[str, ...] | None:
+        """As `plain`; an absolute path inside the folder is a name, too, and a file's own name may hold backslashes."""
+        for prefix in self._prefixes:
+            if name.startswith(prefix):
+                return plain(name.removeprefix(prefix))
+        if "\\" in name and name in self.listing(""):
+            return (name,)
+        return plain(name)
+
+    def listing(self, folder: str) -> Mapping[str, str]:
+        if folder not in self._listings:
+            self._listings[folder] = dict(self._list(folder))
+        return self._listings[folder]
+
+    def _list(self, folder: str) -> Iterable[tuple[str, str]]:
+        if (inner := self._in_archive(folder)) is not None:
+            return inner[0].listing(inner[1]).items()
         try:
-            return bool(name) and (self.source / name).resolve().is_relative_to(self._resolved)
-        except (OSError, ValueError, RuntimeError):  # null bytes, link loops, names too long
-            return False
+            with os.scandir(self.source / folder) as entries:
+                kinds = [(entry.name, self._kind(entry)) for entry in entries]
+        except PermissionError:
+            self.closed.append(folder)
+            return ()
+        except OSError:  # no such folder
+            return ()
+        return [(name, kind) for name, kind in kinds if kind is not None]
 
-    def contains(self, name: str) -> bool:
-        return (self.source / name).is_file()
+    def _kind(self, entry: os.DirEntry) -> str | None:
+        linked = entry.is_symlink()
+        if linked and not self._stays(Path(entry.path)):
+            return OUTSIDE
+        if entry.is_dir():
+            return LINKED_FOLDER if linked else FOLDER
+        if not entry.is_file():  # a broken link, a device
+            return None
+        return ARCHIVE if entry.name.lower().endswith(".zip") else FILE
+
+    def _stays(self, link: Path) -> bool:
+        try:
+            target = link.resolve()
+        except (OSError, RuntimeError):  # a loop
+            return False
+        return any(target.is_relative_to(root) for root in self._roots)
+
+    def _in_archive(self, path: str) -> tuple[ZipImages, str] | None:
+        """The archive that a path leads into, and the path in it."""
+        parts = path.split("/")
+        for i, part in enumerate(parts):
+            archive = "/".join(parts[: i + 1])
+            if part.lower().endswith(".zip") and self.listing("/".join(parts[:i])).get(part) == ARCHIVE:
+                if archive not in self._archives:
+                    self._archives[archive] = ZipImages(self.source / archive)
+                return self._archives[archive], "/".join(parts[i + 1 :])
+        return None
 
     def read(self, name: str) -> bytes:
+        if ".zip/" in name.lower() and (inner := self._in_archive(name)) is not None:
+            return inner[0].read(inner[1])
         path = self.source / name
         if path.stat().st_size > LARGEST_FILE:
             raise OSError(f"file is larger than {LARGEST_FILE >> 20} MiB")
         return path.read_bytes()
 
 
-class ZipImages:
-    """Images in a zip archive; names may lie below one common folder of the archive."""
+def open_images(path: str | Path) -> FolderImages | ZipImages:
+    """The store of a folder or a zip archive.
 
-    def __init__(self, path: Path):
-        self.source = path
-        try:
-            self._archive = zipfile.ZipFile(path)
-            names = self._archive.namelist()
-        except (OSError, zipfile.BadZipFile) as error:
-            raise InputError(
-                f"is not a readable zip archive ({error})", file=path, remedy="download it again"
-            ) from None
-        for name in names:
-            if name.startswith(("/", "\\")) or ".." in PurePosixPath(name.replace("\\", "/")).parts or ":" in name[:2]:
-                remedy = "use an archive from a source you trust"
-                raise InputError(f"holds an entry outside of itself, {name!r}", file=path, remedy=remedy)
-        self._names = {name: name for name in names if not name.endswith("/")}
-        tops = {name.split("/", 1)[0] for name in names}
-        if len(tops) == 1 and all("/" in name for name in names) and tops.isdisjoint(("train", "val")):
-            prefix = tops.pop() + "/"
-            self._names = {name.removeprefix(prefix): name for name in self._names}
+    Raises:
+        InputError: no such file or directory, or a file that is no zip archive.
+    """
+    root = Path(path)
+    if root.is_dir():
+        return FolderImages(root)
+    if not root.is_file():
+        raise InputError("no such file or directory", file=root, remedy="give the folder or zip archive of the images")
+    return ZipImages(root)
 
-    def inside(self, name: str) -> bool:
-        """Entries outside were refused on opening; a name that tries to leave is refused as well."""
-        return bool(name) and not name.startswith("/") and ".." not in PurePosixPath(name).parts
 
-    def contains(self, name: str) -> bool:
-        return name in self._names
-
-    def read(self, name: str) -> bytes:
-        entry = self._archive.getinfo(self._names[name])
-        if entry.file_size > LARGEST_FILE:
-            raise OSError(f"unpacks to more than {LARGEST_FILE >> 20} MiB")
-        try:
-            return self._archive.read(entry)
-        except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError) as error:  # damaged or encrypted
-            raise OSError(str(error)) from error
+def _hub_files(root: Path) -> list[Path]:
+    """In the cache of the Hugging Face hub, the files of ``NAME/snapshots/REVISION`` are links to ``NAME/blobs``."""
+    repositories = [folder.parent.parent for folder in (root, *root.parents) if folder.parent.name == "snapshots"]
+    return [blobs for repository in repositories if (blobs := repository / "blobs").is_dir()]

@@ -14,6 +14,7 @@ from bias_jax.data.attributes import Attribute
 from bias_jax.data.dataset import FaceDataset
 from bias_jax.data.label_columns import LabelColumn, complete_rows
 from bias_jax.data.labels import LabelRules, trimmed
+from bias_jax.data.listings import plain
 from bias_jax.data.separated import table_rows
 from bias_jax.data.stores import ImageStore
 from bias_jax.data.text_files import Table
@@ -61,28 +62,39 @@ def read_table(
     known = [column.known for column in columns]
     found = array("q")  # image by image, of each column the number of its text
     names: list[str] = []
+    files: list[str] = []  # the same, as the store calls them
     rows: list[int] = []
     absent: list[str] = []
+    respelled: list[str] = []
     seen: set[str] = set()
 
-    def locate(image: str, table: Table, row: int) -> bool:
-        """Whether the image is there; absent ones are skipped or raised."""
+    def locate(image: str, table: Table, row: int) -> tuple[str, str] | None:
+        """The image's name, whatever its spelling, and its file; None if it is absent and skipped."""
         if not image:
             problem = f"column {image_column!r} names no image"
             raise InputError(problem, file=table.name, row=row, remedy="fill it in, or delete the row")
         if not images.inside(image):
             remedy = f"list only images inside {images.source}"
             raise InputError(f"path {image!r} leaves the data directory", file=table.name, row=row, remedy=remedy)
-        if image in seen:
+        found = images.find(image)
+        if len(found) > 1:
+            problem = f"image {image!r} may be {' or '.join(map(repr, found))}"
+            raise InputError(problem, file=table.name, row=row, remedy="list it as the file is called")
+        name = "/".join(plain(image) or found or (image,))
+        file = found[0] if found else name
+        if seen & {name, file}:
             raise InputError(f"image {image!r} is listed twice", file=table.name, row=row, remedy="delete one row")
-        seen.add(image)
-        if images.contains(image):
-            return True
+        seen.update((name, file))
+        if found:
+            if not f"/{file}".endswith(f"/{image}"):
+                respelled.append(image)
+            return name, file
         if not skip_unreadable:
+            problem = f"image {image!r} is listed but absent from {images.source} (found there: {images.summary()})"
             remedy = "restore the file, delete its row, or pass --skip-unreadable"
-            raise InputError(f"image {image!r} is listed but absent", file=table.name, row=row, remedy=remedy)
+            raise InputError(problem, file=table.name, row=row, remedy=remedy)
         absent.append(image)
-        return False
+        return None
 
     def take(image: str, labels: Sequence[str], table: Table, row: int) -> None:
         try:  # nearly every text came up before
@@ -90,8 +102,9 @@ def read_table(
         except KeyError:
             place = table.name, row
             numbers = [column.number(text, place) for column, text in zip(columns, labels, strict=True)]
-        if locate(image, table, row):
-            names.append(image)
+        if (place_found := locate(image, table, row)) is not None:
+            names.append(place_found[0])
+            files.append(place_found[1])
             rows.append(row)
             found.extend(numbers)
 
@@ -108,19 +121,22 @@ def read_table(
     texts = np.array(found).reshape(len(names), len(columns)).T
     kept, told = complete_rows(columns, texts, tables[0].name)
     if told:
-        texts, names, rows = texts[:, kept], [names[i] for i in kept], [rows[i] for i in kept]
+        texts = texts[:, kept]
+        names, files, rows = ([listed[i] for i in kept] for listed in (names, files, rows))
     finished = [column.finish(texts[i]) for i, column in enumerate(columns[: len(attributes)])]
     people = columns[-1].distinct(texts[-1]) if group_column else None
     notes = [note for *_, changed in finished for note in changed] + told
     if absent:
         notes.append(f"{len(absent)} listed images are absent and were skipped, the first {absent[0]!r}")
+    if respelled:
+        notes.append(f"{len(respelled)} images are spelled otherwise in the list, the first {respelled[0]!r}")
     dataset = FaceDataset(
         name=name,
         attributes=tuple(attribute for attribute, _, _ in finished),
         labels={attribute.name: codes for attribute, codes, _ in finished},
         image_names=tuple(names),
         rows=tuple(rows),
-        read_bytes=lambda i: images.read(names[i]),
+        read_bytes=lambda i: images.read(files[i]),
         source=str(images.source),
         notes=tuple(notes),
         people=people,
