@@ -24,7 +24,7 @@ class Tiny(nnx.Module):
         self.fc = nnx.Linear(4, classes, rngs=rngs)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def tiny():
     """A network of the registry that converts in no time, and its weights under torchvision's names."""
     with pytest.MonkeyPatch.context() as patch:
