@@ -144,6 +144,13 @@ def choose_labels(files: Sequence[str], images: str, store: Store) -> str:
         InputError: several are equally near, and differ.
     """
 
+    def content(file: str) -> bytes:
+        try:
+            return store.read(file)
+        except OSError as error:
+            problem = f"{file} cannot be read ({error})"
+            raise InputError(problem, file=store.source, remedy="download it again") from None
+
     def rank(file: str) -> tuple[bool, int]:
         folder = PurePosixPath(file).parent
         above = folder in PurePosixPath(images).parents
@@ -151,7 +158,7 @@ def choose_labels(files: Sequence[str], images: str, store: Store) -> str:
 
     first, *rest = sorted(files, key=lambda file: (rank(file), file))
     for other in rest:
-        if rank(other) == rank(first) and store.read(other) != store.read(first):
+        if rank(other) == rank(first) and content(other) != content(first):
             problem = f"holds label files that differ, {first} and {other}"
             raise InputError(problem, file=store.source, remedy="move one of them away")
     return first

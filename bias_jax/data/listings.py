@@ -13,7 +13,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 LARGEST_FILE = 2**28  # bytes; a file that unpacks to more is an attack or a mistake
-PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")  # how photographs are called
+PICTURES = (
+    ".jpg",
+    ".jpeg",
+    ".jpe",
+    ".jfif",
+    ".png",
+    ".bmp",
+    ".gif",
+    ".webp",
+    ".tif",
+    ".tiff",
+)  # how photographs are called
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")  # and archives
 FILE, FOLDER, LINKED_FOLDER, ARCHIVE, OUTSIDE = "file", "folder", "linked folder", "archive", "link out"
 
