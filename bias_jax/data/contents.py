@@ -1,22 +1,17 @@
 """What a file is by its first bytes, for messages about files that are not what their names say."""
 
-_STARTS = (
-    (b"version https://git-lfs", "a pointer of Git LFS; fetch the file itself with `git lfs pull`"),
-    (b"PK\x03\x04", "a zip archive"),
-    (b"\x1f\x8b", "packed by gzip"),
-    (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
-    (b"Rar!", "a RAR archive"),
-    (b"PAR1", "a parquet file"),
-    (b"%PDF", "a PDF"),
-    (b"8BPS", "a Photoshop file"),
-    (b"\x89HDF", "an HDF5 file"),
-    (b"\x93NUMPY", "an array of NumPy"),
-    (b"II*\0", "a TIFF of a kind that is not read; save it as PNG"),
-    (b"MM\0*", "a TIFF of a kind that is not read; save it as PNG"),
-    (b"<svg", "a vector graphic"),
-    (b"<!doctype html", "a web page; the download needs a sign-in, or its address is wrong"),
-    (b"<html", "a web page; the download needs a sign-in, or its address is wrong"),
-    (b"<?xml", "XML"),
+import re
+
+from bias_jax.data.file_kinds import CONVERT, KINDS, UNPACK
+
+PICTURE = "a picture"
+_OTHERS = (
+    (rb"PK\x03\x04", "a zip archive"),
+    (rb"\x1f\x8b", "packed by gzip"),
+    (rb"(?s).{4}ftyp(heic|heix|mif1)", "a HEIC picture; save it as JPEG"),
+    (rb"8BPS", "a Photoshop file; save it as PNG"),
+    (rb"(?i)\s*<svg", "a vector graphic; save it as PNG"),
+    (rb"II\*\0|MM\0\*", "a TIFF of a kind that is not read; save it as PNG"),
 )
 
 
@@ -33,9 +28,11 @@ def contents(data: bytes) -> str:
         return "empty"
     if not data.strip(b"\0"):
         return "nothing but zeros; the download was not finished"
-    if data[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1"):
-        return "a HEIC picture; save it as JPEG"
-    if data[257:262] == b"ustar":
-        return "a tar archive"
-    start = data[:64].lstrip(b"\xef\xbb\xbf \t\r\n")
-    return next((what for mark, what in _STARTS if start.lower().startswith(mark.lower())), "")
+    for pattern, what in _OTHERS:
+        if re.match(pattern, data):
+            return what
+    for pattern, what, remedy in KINDS:
+        if re.match(pattern, data):
+            of_tables = what == PICTURE or CONVERT in remedy or remedy == UNPACK
+            return what if of_tables else f"{what}; {remedy}"
+    return ""

@@ -10,7 +10,7 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from bias_jax.data.contents import contents
+from bias_jax.data.contents import PICTURE, contents
 from bias_jax.data.dataset import FaceDataset
 from bias_jax.data.deep_pictures import check_upper_bits, eight_bits, has_sixteen_bits
 from bias_jax.errors import InputError
@@ -81,7 +81,7 @@ def decode_with_pil(encoded: bytes) -> np.ndarray:
                 return pixels
         except UnidentifiedImageError:  # PIL's message names an address in memory
             what = contents(encoded)
-            raise OSError(f"it is {what}" if what else "it is no picture that Pillow can read") from None
+            raise OSError(f"it is {what if what not in ('', PICTURE) else 'no picture that Pillow can read'}") from None
         except OSError:
             raise
         except Exception as error:  # decoders raise SyntaxError, ValueError, struct.error, ... on damaged input

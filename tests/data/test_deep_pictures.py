@@ -132,11 +132,12 @@ def test_of_several_pictures_in_a_file_the_first_counts(kind, rng):
 
 NONE = {
     b"<!DOCTYPE html><html>404</html>": "it is a web page",
-    b"version https://git-lfs.github.com/spec/v1\n": "it is a pointer of Git LFS",
+    b"version https://git-lfs.github.com/spec/v1\n": "it is a Git LFS pointer, not the file itself; run `git lfs pull`",
     b"": "it is empty",
     bytes(500): "it is nothing but zeros",
     b"\0\0\0\x18ftypheic": "it is a HEIC picture; save it as JPEG",
     b"PK\x03\x04": "it is a zip archive",
+    b"\x89PNG\r\n\x1a\n": "it is no picture that Pillow can read",
     b"no picture": "it is no picture that Pillow can read",
 }
 

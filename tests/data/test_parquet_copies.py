@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bias_jax.data import read_fairface
+from bias_jax.data import LabelRules, read_fairface
 from bias_jax.data.decoding import decode
 from bias_jax.errors import InputError
 from tests.data.test_fairface_places import picture
@@ -281,11 +281,12 @@ WRONG = {
     "booleans without names": (
         lambda: labelled(LABELS | {"gender": [True] * 4}, None), "what the integers of 'gender'"
     ),
-    "a broken number": (lambda: labelled(as_floats() | {"age": [0, 1, 2.5, 3]}), "row 3: age '2.5' is"),
+    "a broken number": (lambda: labelled(as_floats() | {"age": [0, 1, 2.5, 3]}), "row 3: age '2.5' is not"),
     "no number": (lambda: labelled(as_floats() | {"age": [0, float("nan"), 2, 3]}), "row 2: age is missing"),
     "an infinite number": (lambda: labelled(as_floats() | {"age": [0, 1, 2, np.inf]}), "row 4: age"),
     "a number beyond": (lambda: labelled(numbers() | {"race": [0, 1, 2, 7]}), "row 4: race '7' is not"),
-    "a negative number": (lambda: labelled(numbers() | {"race": [-1, 1, 2, 6]}), "row 1: race is missing"),
+    "minus one": (lambda: labelled(numbers() | {"race": [-1, 1, 2, 6]}), "row 1: race is missing"),
+    "minus two": (lambda: labelled(numbers() | {"race": [-2, 1, 2, 6]}), "row 1: race '-2' is not"),
     "nothing": (lambda: changed("race", 1, None), "row 2: race is missing"),
     "another text": (lambda: changed("race", 2, "Asian"), "row 3: race 'Asian' is not one of White"),
     "labels that disagree": (
@@ -315,6 +316,17 @@ def test_defects_are_named(tmp_path, what):
     with pytest.raises(InputError, match=rf"train\.parquet: .*{message}") as caught:
         read_fairface(tmp_path)
     assert "Way out" in str(caught.value)
+
+
+def test_images_whose_label_is_missing_are_left_out_if_asked(tmp_path):
+    for number, value in enumerate((None, "", "NaN", " ")):
+        write(tmp_path / f"{number}/train.parquet", changed("race", 1, value))
+        with pytest.raises(InputError, match="row 2: race is missing"):
+            read_fairface(tmp_path / str(number))
+        faces = read_fairface(tmp_path / str(number), rules=LabelRules(missing="drop"))
+        assert faces.image_names == ("train/1.jpg", "train/3.jpg", "train/4.jpg") and faces.rows == (1, 3, 4)
+        assert faces.notes == ("1 images were left out because a label is missing (race 1)",)
+        assert decode(faces.read_bytes(1))[0, 0, 0] == 12
 
 
 @pytest.mark.parametrize(

@@ -205,7 +205,7 @@ FILES = {
     b"7z\xbc\xaf\x27\x1c": "a 7z archive",
     b"\x1f\x8b\x08": "packed by gzip",
     b"x" * 257 + b"ustar": "a tar archive",
-    b"PAR1": "a parquet file",
+    b"PAR1\x15\x04": "a parquet file",
     b"PK\x03\x04 cut off": "not a zip file",
     b"whatever": "not a zip file",
 }
