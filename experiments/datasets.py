@@ -134,7 +134,7 @@ def _user_table(config: DataConfig, rules: LabelRules, skip_unreadable: bool) ->
             raise InputError(f"--{option} names {unknown[0]!r}, which is no attribute", remedy=remedy)
     if twice := sorted(set(given) & set(rules.bins)):
         raise InputError(f"{twice[0]!r} has both --categories and --bins", remedy="leave one of them out")
-    faces = read_table(
+    return read_table(
         [Table.file(path, config.encoding, config.skip_lines)],
         open_images(config.data_dir or path.parent),
         [given.get(name, name) for name in dict.fromkeys(config.attributes)],
@@ -144,11 +144,6 @@ def _user_table(config: DataConfig, rules: LabelRules, skip_unreadable: bool) ->
         rules=rules,
         skip_unreadable=skip_unreadable,
     )
-    for attribute in faces.attributes:
-        if len(attribute.categories) < 2:
-            problem = f"attribute {attribute.name!r} has only the category {', '.join(attribute.categories)!r}"
-            raise InputError(problem, file=path, remedy="choose attributes that vary")
-    return faces
 
 
 def given_categories(entries: Sequence[str]) -> dict[str, Attribute]:
