@@ -66,6 +66,8 @@ def describe(found: SplitCheck) -> None:
         return
     for note in found.dataset.notes:
         print(f"  note: {note}")
+    if found.blank:
+        print(f"  note: {len(found.blank)} images are of one colour, the first {found.blank[0]!r}")
     counts = np.bincount(found.dataset.group_labels, minlength=found.dataset.groups.size)
     empty = [name for name, n in zip(found.dataset.groups.classes, counts, strict=True) if n == 0]
     print(f"  groups: {len(counts)}, {len(empty)} empty, smallest {counts[counts > 0].min()}, largest {counts.max():,}")
@@ -128,7 +130,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("directory", type=Path, help="folder or zip of the data set")
     parser.add_argument("--data", choices=["fairface", "utkface"], default="fairface", help="whose layout it has")
     parser.add_argument("--splits", choices=list(SPLITS), default="both", help="FairFace splits to check")
-    parser.add_argument("--padding", choices=["0.25", "1.25"], default="0.25", help="where the folder holds both")
+    parser.add_argument("--padding", choices=["0.25", "1.25"], default="0.25", help="FairFace crop")
     parser.add_argument("--repair-labels", action="store_true", help="accept ages that a spreadsheet mangled")
     parser.add_argument("--out", type=Path, help="folder for table and picture (default: runs/check-DIR)")
 

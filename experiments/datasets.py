@@ -57,7 +57,7 @@ class DataConfig:
     group_column: str = ""  # column of who is on each image, for several images of one person
     encoding: str = ""  # of a table without byte order mark, e.g. cp1252 (default: utf-8)
     skip_lines: int = 0  # lines above the header of a table
-    padding: Literal["0.25", "1.25"] = "0.25"  # FairFace crop, where --data-dir holds both
+    padding: Literal["0.25", "1.25"] = "0.25"  # FairFace crop; refused if names tell only the other
     splits: Literal["train", "val", "both"] = "train"  # FairFace splits to draw from
     per_group: int | None = None  # images per intersectional group at most (default: 128, calibration: 10)
     repair_labels: bool = False  # accept ages that a spreadsheet turned into dates (Oct-19 for 10-19)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bias_jax.data.dataset import FaceDataset
-from bias_jax.data.decoding import THREADS, decode
+from bias_jax.data.decoding import THREADS, decode, one_colour
 from bias_jax.errors import InputError
 from bias_jax.progress import track
 
@@ -36,6 +36,7 @@ class SplitCheck:
     problems: tuple[InputError, ...]
     unreadable: tuple[str, ...]  # images that cannot be decoded
     fingerprints: dict[str, str]  # image name -> SHA-256 of its bytes
+    blank: tuple[str, ...]  # images of one colour
 
 
 def check_split(split: str, read: Callable[..., FaceDataset]) -> SplitCheck:
@@ -49,20 +50,20 @@ def check_split(split: str, read: Callable[..., FaceDataset]) -> SplitCheck:
     try:
         dataset = read(on_problem=problems.append)
     except InputError as error:
-        return SplitCheck(split, None, (*problems, error), (), {})
+        return SplitCheck(split, None, (*problems, error), (), {}, ())
 
-    def look(i: int) -> tuple[str, str | None]:
+    def look(i: int) -> tuple[str, str | None, bool]:
         try:
             encoded = dataset.read_bytes(i)
-            decode(encoded)
+            blank = one_colour(decode(encoded))
         except OSError as error:
-            return str(error), None
-        return "", hashlib.sha256(encoded).hexdigest()
+            return str(error), None, False
+        return "", hashlib.sha256(encoded).hexdigest(), blank
 
-    unreadable, fingerprints = [], {}
+    unreadable, fingerprints, blank = [], {}, []
     with ThreadPoolExecutor(THREADS) as pool:
         looks = pool.map(look, range(len(dataset)))
-        for i, (reason, digest) in enumerate(track(looks, f"check {split}", len(dataset), unit="image")):
+        for i, (reason, digest, is_blank) in enumerate(track(looks, f"check {split}", len(dataset), unit="image")):
             name = dataset.image_names[i]
             if digest is None:
                 unreadable.append(name)
@@ -72,7 +73,9 @@ def check_split(split: str, read: Callable[..., FaceDataset]) -> SplitCheck:
                 )
             else:
                 fingerprints[name] = digest
-    return SplitCheck(split, dataset, tuple(problems), tuple(unreadable), fingerprints)
+                if is_blank:
+                    blank.append(name)
+    return SplitCheck(split, dataset, tuple(problems), tuple(unreadable), fingerprints, tuple(blank))
 
 
 def duplicates(checks: list[SplitCheck]) -> list[tuple[str, ...]]:

@@ -78,7 +78,7 @@ class Store:
         found = [""]
         for part in parts:
             found = [below(folder, same) for folder in found for same in self._alike(folder).get(_fold(part), ())]
-        return tuple(path for path in found if self._kinds(tuple(path.split("/")))[-1:] in ([FILE], [ARCHIVE]))
+        return tuple(path for path in sorted(found) if self._kinds(tuple(path.split("/")))[-1:] in ([FILE], [ARCHIVE]))
 
     def _kinds(self, parts: tuple[str, ...]) -> list[str]:
         """Of each folder on the way and of the file, as far as they exist and do not lead out."""

@@ -9,7 +9,7 @@ from scipy.sparse import csr_array
 
 from bias_jax.data.attributes import Attribute
 from bias_jax.data.dataset import FaceDataset
-from bias_jax.data.stores import FolderImages
+from bias_jax.data.stores import ImageStore
 from bias_jax.errors import InputError
 
 SUFFIXES = ("", ".jpg", ".jpeg", ".png")  # tried after an image's id
@@ -96,7 +96,7 @@ def align_labels(labels: LabelSet, classes: Sequence[str], images: Sequence[str]
     return csr_array(picked[:, [columns.get(name, shape[1]) for name in classes]])
 
 
-def locate_images(labels: LabelSet, folder: FolderImages, name: str) -> tuple[FaceDataset, LabelSet]:
+def locate_images(labels: LabelSet, folder: ImageStore, name: str) -> tuple[FaceDataset, LabelSet]:
     """The images that exist, as a data set without attributes, and their labels; absent ones are skipped and counted.
 
     The label set that is returned calls the images by their files.

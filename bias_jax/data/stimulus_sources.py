@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from bias_jax.data.dataset import FaceDataset
+from bias_jax.data.listings import PICTURES, is_junk, is_picture
 from bias_jax.data.published_tests import PUBLISHED_TESTS
 from bias_jax.errors import InputError
 
 SETS = ("x", "y", "a", "b")
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 
 
 @dataclass(frozen=True)
@@ -97,9 +97,9 @@ def folder_images(folder: str | Path, name: str) -> tuple[Source, ...]:
     root = Path(folder)
     if not root.is_dir():
         raise InputError("no such directory", file=root, remedy="give a folder of images")
-    paths = sorted(p for p in root.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
+    paths = sorted(p for p in root.iterdir() if is_picture(p.name) and not is_junk(p.name) and p.is_file())
     if not paths:
-        raise InputError("holds no image", file=root, remedy=f"put files ending in {', '.join(SUFFIXES)} there")
+        raise InputError("holds no image", file=root, remedy=f"put files ending in {', '.join(PICTURES)} there")
     return tuple(Source(f"{name}/{path.name}", path.read_bytes) for path in paths)
 
 

@@ -1,6 +1,7 @@
 """Tables as people have them, from FAULTS_DIR and made here: read aright, or refused with a way out."""
 
 import gzip
+import zipfile
 
 import numpy as np
 import pytest
@@ -289,3 +290,47 @@ def test_too_many_groups(read):
     rows = [(a, f"z{i}", *more) for a, i, *more in rows]
     with pytest.raises(InputError, match=r"race x gender x more make 110,592 groups"):
         read(text(header=("file", "race", "gender", "more"), rows=rows).encode(), ("race", "gender", "more"))
+
+
+@pytest.mark.parametrize("below", ["", "faces/", "a/./b//"])
+def test_pictures_in_a_zip(pictures, tmp_path, below):
+    with zipfile.ZipFile(tmp_path / "faces.zip", "w") as archive:
+        archive.writestr("__MACOSX/._01.jpg", b"x")
+        archive.writestr("README.txt", b"x")
+        for path in sorted(pictures.iterdir()):
+            archive.write(path, below + path.name)
+    (tmp_path / "own.csv").write_text(text())
+    config = DataConfig(data="table", table=str(tmp_path / "own.csv"), data_dir=str(tmp_path / "faces.zip"),
+                        attributes=("race", "gender"))  # fmt: skip
+    faces = read_faces(config, RunConfig(), subset=False)
+    assert groups(faces) == SOUND and faces.notes == ()
+    assert faces.read_bytes(7) == (pictures / "08.jpg").read_bytes()
+
+
+def test_names_of_images_in_every_spelling(read, pictures):
+    spelled = ("./", "sub/../", ".\\", "", "./", f"{pictures}/", ".//")
+    rows = [(spelled[i] + (a.upper() if i == 3 else a), b, c) for i, (a, b, c) in enumerate(ROWS[:7])] + ROWS[7:]
+    faces = read(text(rows=rows).encode())
+    names = [name for name, *_ in ROWS]
+    assert faces.image_names == (*names[:3], "04.JPG", *names[4:])  # as listed, where a name can be had in two cases
+    assert groups(faces) == SOUND and faces.read_bytes(3) == (pictures / "04.jpg").read_bytes()
+    assert faces.notes == ("7 images are spelled otherwise in the list, the first './01.jpg'",)
+
+
+def test_where_images_are_absent_is_said(read, pictures):
+    rows = [(f"faces/{a}", b, c) for a, b, c in ROWS]
+    with pytest.raises(InputError) as caught:
+        read(text(rows=rows).encode())
+    told = (
+        f"row 2: image 'faces/01.jpg' is listed but absent from {pictures} (found there: 01.jpg, 02.jpg, 03.jpg, 04.jpg"
+    )
+    assert told in str(caught.value) and "and 42 more)" in str(caught.value)
+
+
+def test_a_folder_of_pictures_that_does_not_exist(tmp_path):
+    (tmp_path / "own.csv").write_text(text())
+    config = DataConfig(
+        data="table", table=str(tmp_path / "own.csv"), data_dir=str(tmp_path / "x"), attributes=("race",)
+    )
+    with pytest.raises(InputError, match="x: no such file or directory"):
+        read_faces(config, RunConfig())

@@ -1,8 +1,18 @@
+import shutil
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from bias_jax.data import FolderImages, LabelSet, align_labels, attribute_labels, locate_images, read_labels
+from bias_jax.data import (
+    FolderImages,
+    LabelSet,
+    align_labels,
+    attribute_labels,
+    locate_images,
+    open_images,
+    read_labels,
+)
 from bias_jax.errors import InputError
 from tests.conftest import toy_dataset
 
@@ -141,6 +151,25 @@ def test_listed_images_that_do_not_exist_are_counted(tmp_path):
     outside = read_labels(write(tmp_path / "bad.csv", "image,labels\n../secret,a\n"))
     with pytest.raises(InputError, match=r"row 2: path '\.\./secret' leaves"):
         locate_images(outside, FolderImages(folder), "training")
+
+
+def test_images_of_labels_are_found_in_every_spelling(tmp_path):
+    for name in ("a/one.JPG", "a/Two.jpeg", "three.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (4, 4)).save(tmp_path / name)
+    lists = "image,labels\n{},x\n{},y\n{},x\n"
+    labels = read_labels(write(tmp_path / "l.csv", lists.format("a\\one", "./a/two.JPEG", "three")))
+    for folder in (tmp_path, shutil.make_archive(str(tmp_path / "all"), "zip", tmp_path)):
+        dataset, kept = locate_images(labels, open_images(folder), "training")
+        assert dataset.image_names == kept.images == ("a/one.JPG", "a/Two.jpeg", "three.png")
+        assert table(kept) == table(labels) and dataset.read_bytes(2)[:4] == b"\x89PNG"
+    same = read_labels(write(tmp_path / "same.csv", lists.format("three", "THREE", "a/one")))
+    with pytest.raises(InputError, match=r"row 3: images 'three' and 'THREE' are the same file 'three.png'"):
+        locate_images(same, open_images(tmp_path), "training")
+    Image.new("RGB", (4, 4)).save(tmp_path / "THREE.png")
+    several = read_labels(write(tmp_path / "several.csv", lists.format("Three", "a/two", "a/one")))
+    with pytest.raises(InputError, match=r"row 2: image 'Three' may be 'THREE.png' or 'three.png'"):
+        locate_images(several, open_images(tmp_path), "training")
 
 
 def test_attributes_as_labels():

@@ -71,7 +71,7 @@ def test_folder_of_tests(folder):
 @pytest.mark.parametrize(
     ("suffix", "mode"),
     [("png", "L"), ("png", "RGBA"), ("png", "P"), ("png", "P transparent"), ("png", "I;16"), ("png", "1"),
-     ("jpg", "CMYK"), ("jpeg", "L"), ("webp", "RGBA"), ("PNG", "RGB")],
+     ("jpg", "CMYK"), ("jpeg", "L"), ("webp", "RGBA"), ("PNG", "RGB"), ("bmp", "RGB"), ("tif", "I;16")],
 )  # fmt: skip
 def test_every_mode_and_suffix_is_read(folder, suffix, mode):
     path = folder / f"flowers/x/odd.{suffix}"
@@ -80,6 +80,13 @@ def test_every_mode_and_suffix_is_read(folder, suffix, mode):
     assert len(test.rows[0]) == 4
     pixels = decode(path.read_bytes())
     assert pixels.shape == (20, 24, 3) and np.ptp(pixels) > 100  # not clipped to one value
+
+
+def test_what_a_mac_puts_beside_pictures_is_no_picture(folder):
+    for name in ("._0.png", ".DS_Store", "notes.txt"):
+        (folder / "flowers/x" / name).write_bytes(b"x")
+    _, seen, (test,) = looked_at(folder_tests(folder))
+    assert len(test.rows[0]) == 3 and seen.dataset.notes == ()
 
 
 def test_published_layout_by_name(tmp_path):

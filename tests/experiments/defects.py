@@ -86,6 +86,33 @@ def link_outside(root: Path) -> list[str]:
     return ["--data", "fairface", "--data-dir", str(root / "data")]
 
 
+def other_padding(root: Path) -> list[str]:
+    official(root / "data")
+    with zipfile.ZipFile(root / "data/fairface-img-margin025-trainval.zip", "w") as archive:
+        for path in sorted((root / "data/train").iterdir()):
+            archive.write(path, f"train/{path.name}")
+            path.unlink()
+    return ["--data", "fairface", "--data-dir", str(root / "data"), "--padding", "1.25"]
+
+
+def half_a_parquet(root: Path) -> list[str]:
+    (root / "data").mkdir()
+    (root / "data/train-00000-of-00002.parquet").write_bytes(b"PAR1")
+    return ["--data", "fairface", "--data-dir", str(root / "data")]
+
+
+def two_cases(root: Path) -> list[str]:
+    official(root / "data", ROW.format("1.Jpg"))
+    (root / "data/train/1.JPG").write_bytes((root / "data/train/1.jpg").read_bytes())
+    return ["--data", "fairface", "--data-dir", str(root / "data")]
+
+
+def encoded(pixels: np.ndarray, kind: str) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, kind)
+    return stream.getvalue()
+
+
 def long_table_bad_at_the_end(root: Path) -> list[str]:
     official(root / "data", "train/1.jpg,20-29,Male,White,True\n")
     path = root / "data/fairface_label_train.csv"
@@ -183,6 +210,19 @@ DEFECTS: dict[str, tuple[Callable[[Path], list[str]], str]] = {
     "image is cut short": (image(b"\xff\xd8\xff\xe0\x00\x10JFIF"), "image 'train/2.jpg' cannot be decoded"),
     "image is HTML": (image(b"<html>404</html>"), "image 'train/2.jpg' cannot be decoded"),
     "decompression bomb": (image(bomb()), "image 'train/2.jpg' cannot be decoded"),
+    "image is a Git LFS pointer": (image(b"version https://git-lfs.github.com/spec/v1\n"), "it is a Git LFS pointer"),
+    "image of 12 bits in 16": (
+        image(encoded(np.full((8, 8), 4095, np.uint16), "png")),
+        "no more than 12 of its 16 bits are used",
+    ),
+    "image of 32-bit integers": (image(encoded(np.full((8, 8), 9, np.int32), "tiff")), "signed or have 32 bits"),
+    "image of floats up to 4095": (image(encoded(np.full((8, 8), 4095, np.float32), "tiff")), "floats from 4095 to"),
+    "images that differ in case alone": (two_cases, "row 2: image 'train/1.Jpg' may be 'train/1.JPG' or 'train/1.jpg'"),
+    "another padding than asked for": (
+        other_padding,
+        "holds images of another padding than 1.25: 0.25 in fairface-img",
+    ),
+    "parquet of which a shard is missing": (half_a_parquet, "holds 1 of 2 shards; missing: train-00001-of-00002"),
     "zip that is none": (
         lambda r: [(r / "a.zip").write_bytes(b"PK no")] and ["--data", "fairface", "--data-dir", str(r / "a.zip")],
         "is not a readable zip archive",

@@ -2,9 +2,11 @@ import shutil
 
 import pandas as pd
 import pytest
+from PIL import Image
 
 from experiments.data import main
 from tests.data.test_fairface import HEADER, ROWS, folder, write  # noqa: F401
+from tests.data.test_utkface import pack
 
 
 def check(root, out, *more):
@@ -52,6 +54,20 @@ def test_every_defect_is_listed_with_its_row(folder, tmp_path_factory, capsys): 
     )
     for part in parts:
         assert part in text, part
+
+
+def test_images_of_one_colour_are_noted(folder, tmp_path_factory, capsys):  # noqa: F811
+    Image.new("RGB", (224, 224), (9, 9, 9)).save(folder / "train/2.jpg")
+    assert check(folder, tmp_path_factory.mktemp("out")) == 0
+    assert "note: 1 images are of one colour, the first 'train/2.jpg'" in capsys.readouterr().out
+
+
+def test_utkface_as_a_zip(tmp_path, capsys):
+    names = [f"{age}_0_0_20170109150557335.jpg" for age in (1, 20)]
+    pack(tmp_path / "UTKFace.zip", [*names, "x.jpg"])
+    assert main(["check", str(tmp_path / "UTKFace.zip"), "--data", "utkface", "--out", str(tmp_path / "out")]) == 1
+    text = capsys.readouterr().out
+    assert "all: 2 images with complete labels" in text and "note: 1 files without a complete name" in text
 
 
 def test_repaired_labels_are_no_defects(folder, tmp_path_factory, capsys):  # noqa: F811

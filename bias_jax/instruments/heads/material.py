@@ -1,9 +1,8 @@
 """Which pictures heads are trained and evaluated on, and the labels that are read from files."""
 
 from dataclasses import dataclass, field, fields
-from pathlib import Path
 
-from bias_jax.data import FaceDataset, FolderImages, LabelSet, locate_images, read_labels
+from bias_jax.data import FaceDataset, LabelSet, locate_images, open_images, read_labels
 from bias_jax.data.planted_labels import PlantedConfig, planted_faces
 from bias_jax.instruments.faces import require_faces
 from bias_jax.instruments.heads.config import HeadsConfig
@@ -30,7 +29,7 @@ def pictures_of(config: HeadsConfig, faces: FaceDataset | None, seed: int) -> Fa
     evaluated = require_faces("heads", faces)
     if not config.images:
         return evaluated
-    training, known = locate_images(labels_of(config), FolderImages(Path(config.images)), "training images")
+    training, known = locate_images(labels_of(config), open_images(config.images), "training images")
     return join(training, evaluated, known)
 
 
