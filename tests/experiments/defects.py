@@ -239,7 +239,10 @@ DEFECTS: dict[str, tuple[Callable[[Path], list[str]], str]] = {
         table(PAIR, "--attributes", "size", "--image-column", "path"),
         "column 'path' is missing",
     ),
-    "attribute that never varies": (table(PAIR.replace("large", "small"), "--attributes", "size"), "no attribute varies"),
+    "attribute that never varies": (
+        table(PAIR.replace("large", "small"), "--attributes", "size"),
+        "no attribute varies",
+    ),
     "label outside given categories": (
         table(PAIR, "--attributes", "size", "--categories", "size=small|huge"),
         "row 3: size 'large' is not one of small, huge",
