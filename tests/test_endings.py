@@ -13,8 +13,11 @@ from bias_jax.errors import InputError, WriteError, out_of_memory
 
 ROOT = Path(__file__).parents[1]
 START = "import os, sys, time\nfrom bias_jax.endings import run\n"
+# What is started in the background of a shell ignores interrupts, and so does all that it starts.
+HEEDS = "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
 WAITS = (
-    START
+    HEEDS
+    + START
     + """
 def program():
     open(sys.argv[1], "w").close()
