@@ -70,5 +70,5 @@ def test_age_is_far_above_race_and_gender_in_the_network_and_race_above_age_in_t
 def test_faces_are_taken_for_neutral_pictures(found):
     rows = found.tables["predictions"].to_pylist()
     everyone = next(r for r in rows if r["view"] == "all images" and r["label"] == "neutral" and r["top"] == 1)
-    assert everyone["value"] > 0.85 and everyone["images"] == 1999
+    assert everyone["value"] > 0.85 and everyone["images"] == 1998  # one photograph is in FairFace twice
     assert "neutral" in found.findings and found.figure("differences")
