@@ -63,8 +63,8 @@ def test_ieat_alone(stimuli, tmp_path, capsys):
     assert ieat(["--stimuli", str(stimuli), *few, "--out", str(tmp_path / "folders")]) == 0
     assert "palettes" in capsys.readouterr().out
     race = calibration_faces(CalibrationConfig(per_group=1), 0).attributes[0].categories
-    groups = ["--seed", "1", "--per-group", "2", "--x", race[0], "--y", race[3], "--a", str(stimuli / "palettes/a"), "--b",
-              str(stimuli / "palettes/b")]  # fmt: skip
+    groups = ["--seed", "1", "--per-group", "2", "--x", race[0], "--y", race[3],
+              "--a", str(stimuli / "palettes/a"), "--b", str(stimuli / "palettes/b")]  # fmt: skip
     assert ieat([*groups, *few, "--out", str(tmp_path / "groups")]) == 0
     table = pd.read_parquet(tmp_path / "groups/associations/associations.parquet")
     assert table["x"].unique().tolist() == [race[0]]
