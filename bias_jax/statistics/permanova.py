@@ -98,7 +98,7 @@ def permanova(
         raise ValueError(f"{len(points.values)} rows of features, {len(design.groups)} labels")
     found = jax.device_get(partition(points, on_device(design), relabelled))
     if not np.isfinite(found.mean_square):
-        raise ValueError("features must be finite")
+        raise ValueError("features and sums of their squares must be finite in float32: scale them")
     return effects(design, found)
 
 

@@ -24,6 +24,7 @@ from bias_jax.topomaps.nearest import nearest_nodes
 from bias_jax.topomaps.som_training import initial_weights, train_batch, train_online
 
 Table = jax.Array | np.ndarray
+LARGEST = 1e15  # magnitude of data, and its inverse the smallest of the largest: float32 holds sums of their squares
 
 
 @dataclass(frozen=True)
@@ -225,11 +226,15 @@ def checked(x: Table) -> np.ndarray:
     """A table [N, D] as it is trained on: on the host, float32.
 
     Raises:
-        ValueError: for no rows or columns, or values that are not finite: a NaN distance would win every search.
+        ValueError: for no rows or columns; values that are not finite, as a NaN distance would win every search, or so
+            large or small that float32 cannot hold sums of their squares.
     """
     found = np.asarray(jax.device_get(x), np.float32)
     if found.ndim != 2 or 0 in found.shape:
         raise ValueError(f"the data must be [N, D] with N and D positive, not {found.shape}")
     if not np.isfinite(found).all():
         raise ValueError("the data are not all finite")
+    largest = float(np.abs(found).max())
+    if largest > LARGEST or 0.0 < largest < 1.0 / LARGEST:
+        raise ValueError(f"the largest magnitude of the data is {largest:.1e}: scale them to one near 1")
     return found

@@ -64,6 +64,18 @@ def test_training_orders_a_plane(rng):
     assert (explained > 0.9).all()
 
 
+@pytest.mark.parametrize("scale", [1e30, 1e19, 1e-19, 1e-30])
+def test_data_whose_squares_float32_cannot_hold_are_refused(scale, data):
+    """One large row is enough; 1e13 is no trouble, nor are data of zeros only."""
+    large = np.float32(scale) * np.asarray(data, np.float32)
+    for x in (large, *([np.concatenate([np.asarray(data, np.float32), large])] if scale > 1 else [])):
+        with pytest.raises(ValueError, match=r"largest magnitude .* scale them"):
+            SelfOrganizingMap(3, 3).fit(x, seed=0)
+    whole = SelfOrganizingMap(3, 3).fit(np.float32(1e13) * np.asarray(data, np.float32), seed=0)
+    assert 0 < whole.quantization_error(np.float32(1e13) * np.asarray(data, np.float32)) < np.inf
+    assert SelfOrganizingMap(3, 3).fit(np.zeros((9, 4), np.float32), seed=0).quantization_error(np.zeros((9, 4))) == 0
+
+
 def test_bad_input_is_refused(data):
     settings = SelfOrganizingMap(3, 3)
     with pytest.raises(ValueError, match="either seed or weights"):
