@@ -25,6 +25,7 @@ MISSING = frozenset((
     "none", "<none>", "#n/a", "#n/a n/a", "#na", "#nv", "#n/d", "#null!", "#value!", "#ref!", "#div/0!", "#name?",
     "#num!", "1.#ind", "-1.#ind", "1.#qnan", "-1.#qnan", "\\n", "na_character_", "?", "-", "--", ".",
 ))  # fmt: skip
+MINUS = "\u2212\u2043"  # what looks like a dash, and is none to Unicode
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 WHOLE = re.compile(r"([+-]?\d+)\.0+", re.ASCII)
 
@@ -79,9 +80,16 @@ def folded(label: str) -> str:
     return unicodedata.normalize("NFC", label.casefold())
 
 
-def _seen(label: str) -> str:
-    """The same for labels that look the same, whatever their case: characters that one cannot see, kinds of space."""
-    return " ".join("".join(c for c in folded(label) if unicodedata.category(c) != "Cf").split())
+def seen(label: str) -> str:
+    """The same for labels that look the same, whatever their case: unseen characters, kinds of space, dash and letter.
+
+    >>> seen("20\u201329"), seen("\uff2dale "), seen("a\u200b  b")
+    ('20-29', 'male', 'a b')
+    """
+    if label.isascii():
+        return " ".join(label.lower().split())
+    kinds = [(c, unicodedata.category(c)) for c in folded(unicodedata.normalize("NFKC", label))]
+    return " ".join("".join("-" if kind == "Pd" or c in MINUS else c for c, kind in kinds if kind != "Cf").split())
 
 
 def _value(label: str) -> Decimal | str:
@@ -112,7 +120,7 @@ def one_spelling(
     spelling = {label: label for label in labels}
     kinds: tuple[tuple[Callable[[str], object], str, str], ...] = (
         (folded, "differ in case alone", f"spell them alike, {remedy}"),
-        (_seen, "look the same", "spell them alike"),
+        (seen, "look the same", "spell them alike"),
         (_value, "are the same number", "write it one way"),
     )
     for key, how, way_out in kinds:

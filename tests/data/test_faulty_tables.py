@@ -260,6 +260,12 @@ def test_people(read):
         read(text(header=header, rows=rows).encode(), group_column="who")
     left = read(text(header=header, rows=rows).encode(), group_column="who", missing="drop")
     assert len(left) == len(left.people) == 47 and left.people.min() == 0
+    rows = [(*row, f"{'Pp'[i % 2]}{i // 3}") for i, row in enumerate(ROWS)]
+    with pytest.raises(InputError, match=r"row 3: who 'p0' and 'P0' \(row 2\) differ in case alone.*--merge-case"):
+        read(text(header=header, rows=rows).encode(), group_column="who")
+    merged = read(text(header=header, rows=rows).encode(), group_column="who", merge_case=True)
+    assert (merged.people.reshape(16, 3) == merged.people.reshape(16, 3)[:, :1]).all()
+    assert np.unique(merged.people).size == 16 and merged.notes[0].startswith("16 spellings of who differ")
     assert left.notes == ("1 images were left out because a label is missing (who 1)",)
     with pytest.raises(InputError, match="column 'name' is missing"):
         read(text(header=header, rows=rows).encode(), group_column="name")

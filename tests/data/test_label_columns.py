@@ -232,3 +232,42 @@ def test_labels_in_an_archive(folder, tmp_path):  # noqa: F811
     with pytest.raises(InputError, match=r"fairface_label_train.csv: row 4: race 'white' differs"):
         read_fairface(archive)
     assert len(read_fairface(archive, rules=LabelRules(merge_case=True))) == 3
+
+
+PEOPLE = [("Ann", "ann", "differ in case alone"), ("x\u200by", "xy", "look the same"), ("a  b", "a b", "look the same"),
+          ("1", "01", "are the same number"), ("P\u20111", "P-1", "look the same")]  # fmt: skip
+
+
+def people(labels, **rules):
+    reader = LabelColumn("who", LabelRules(**rules), people=True)
+    return reader.distinct(np.array([reader.number(text, ("t.csv", row)) for row, text in enumerate(labels, 2)], int))
+
+
+@pytest.mark.parametrize(("one", "other", "how"), PEOPLE)
+def test_one_person_spelled_two_ways_is_not_two(one, other, how):
+    with pytest.raises(InputError, match=rf"^t.csv: row 4: who .* \(row 2\) {how}\. Way out: "):
+        people([one, "somebody", other])
+    if how == "differ in case alone":
+        codes, notes = people([one, "somebody", other, other], merge_case=True)
+        assert codes.dtype == np.int32 and codes.tolist() == [0, 1, 0, 0]
+        assert notes == [
+            "1 spellings of who differ from others in case alone and were merged, the first 'Ann' with 'ann'"
+        ]
+
+
+def test_people_may_be_many_and_have_no_categories_to_name():
+    codes, notes = people([f"Person {i // 2}" for i in range(30_000)])
+    assert len(np.unique(codes)) == 15_000 and (codes[::2] == codes[1::2]).all() and notes == []
+    with pytest.raises(InputError, match="who is missing") as caught:
+        people(["a", "NA"])
+    assert "spell it otherwise" in str(caught.value) and "--categories" not in str(caught.value)
+    assert "--categories" in refusal(["a", "NA"])
+
+
+@pytest.mark.parametrize("other", ["20\u201329", "20\u201129", "20\u221229", "20\u201429", "\uff120-29", "20\ufe6329"])
+def test_dashes_and_wide_letters_look_the_same(other):
+    assert "row 3: size" in (message := refusal(["20-29", other])) and "'20-29' (row 2) look the same" in message
+    ages = Attribute("age", ("10-19", "20-29"))
+    assert f"row 2: age '{other}' looks like '20-29'" in (message := refusal([other], ages))
+    assert message.endswith("Way out: write 20-29")
+    assert "look the same" in refusal(["Male", "\uff2dale"]) and "look the same" in refusal(["\uff2dale", "male"])
