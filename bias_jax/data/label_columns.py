@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from bias_jax.data.attributes import Attribute
-from bias_jax.data.labels import LabelRules, Place, folded, is_missing, one_spelling, read_label, seen
+from bias_jax.data.labels import LabelRules, Place, folded, is_missing, one_spelling, read_label, refuse_single, seen
 from bias_jax.data.numeric_labels import bin_names, bin_of, by_value, refuse_many
 from bias_jax.errors import InputError, quoted
 
@@ -109,7 +109,8 @@ class LabelColumn:
             numbers: of the text of each image, int [N]; none is missing.
 
         Raises:
-            InputError: found categories that differ in case alone or look the same, or a quantity without bins.
+            InputError: found categories that differ in case alone or look the same, a quantity without bins, or nearly
+                as many categories as images.
         """
         counts = np.bincount(numbers, minlength=len(self._found)).tolist()
         attribute, categories = self._attribute, [category for _, category, _ in self._found]
@@ -117,7 +118,11 @@ class LabelColumn:
             spelling, places = self._spelling(counts)
             refuse_many(places, self.name)
             categories = [label and spelling[label] for label in categories]
-            there = {category for category, count in zip(categories, counts, strict=True) if category and count}
+            there: Counter[str] = Counter()
+            for category, count in zip(categories, counts, strict=True):
+                if category and count:
+                    there[category] += count
+            refuse_single(there, self.name, self._found[0][2][0] if self._found else None)
             attribute = Attribute(self.name, tuple(sorted(there, key=by_value)))
         changed: Counter[tuple[str, str]] = Counter()
         for (label, _, _), category, count in zip(self._found, categories, counts, strict=True):

@@ -26,6 +26,7 @@ MISSING = frozenset((
     "#num!", "1.#ind", "-1.#ind", "1.#qnan", "-1.#qnan", "\\n", "na_character_", "?", "-", "--", ".",
 ))  # fmt: skip
 MINUS = "\u2212\u2043"  # what looks like a dash, and is none to Unicode
+MOST_SINGLE = 20  # categories that may be found though most of them are of one image: small tables have few
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 WHOLE = re.compile(r"([+-]?\d+)\.0+", re.ASCII)
 
@@ -137,3 +138,21 @@ def one_spelling(
                 problem = f"{what} {quoted(others[0])} and {quoted(first)}{first_row} {how}"
                 raise InputError(problem, file=file, row=row, remedy=way_out)
     return spelling
+
+
+def refuse_single(images: Mapping[str, int], what: str, file: str | None) -> None:
+    """Refuse a column that tells nearly every image from all others: identifiers, dates, free text.
+
+    Args:
+        images: number of each category, none of them 0.
+        what: the attribute or column, for messages.
+        file: of the labels, for messages.
+
+    Raises:
+        InputError: more than `MOST_SINGLE` categories, most of them of a single image.
+    """
+    single = [label for label, count in images.items() if count == 1]
+    if len(images) > MOST_SINGLE and 2 * len(single) > len(images):
+        problem = f"{what} holds {len(images)} different labels, {len(single)} of them on a single image"
+        remedy = f"name another column; bin numbers by --bins {what}=...; or name every category in --categories"
+        raise InputError(f"{problem}, such as {quoted(single[0])}", file=file, remedy=remedy)

@@ -116,7 +116,7 @@ def test_infinity_alone_is_a_word():
 
 
 def test_many_numbers_need_bins():
-    assert len(column([f"{i}.0" for i in range(20)] + ["x"])[0].categories) == 21
+    assert len(column(([f"{i}.0" for i in range(20)] + ["x"]) * 2)[0].categories) == 21
     message = refusal([f"{i}.5" for i in range(21)] + ["x"])
     assert message.startswith("t.csv: size holds 21 different numbers, from 0.5 to 20.5")
     assert "--bins size=0,18,40,65" in message
@@ -271,3 +271,48 @@ def test_dashes_and_wide_letters_look_the_same(other):
     assert f"row 2: age '{other}' looks like '20-29'" in (message := refusal([other], ages))
     assert message.endswith("Way out: write 20-29")
     assert "look the same" in refusal(["Male", "\uff2dale"]) and "look the same" in refusal(["\uff2dale", "male"])
+
+
+COMMAS = [f"0,{i:02}" for i in range(1, 49)]
+WRITTEN = {
+    "decimal commas": COMMAS,
+    "some decimal commas": [label.replace(",", ".") if i % 3 else label for i, label in enumerate(COMMAS)],
+    "percent": [f"{i} %" for i in range(48)],
+    "percent, no space": [f"{i / 2}%" for i in range(48)],
+    "thousands, commas": [f"{i},000" for i in range(1, 49)],
+    "thousands, spaces": [f"{i} 000" for i in range(1, 49)],
+    "thousands, narrow spaces": [f"1\u202f{i}00\u202f000" for i in range(1, 10)] * 2
+    + [f"{i}\xa0123" for i in range(30)],
+    "thousands, points": [f"1.{i:03}.000,50" for i in range(48)],
+    "minus of typesetters": [f"\u2212{i},5" for i in range(48)],
+}
+
+
+@pytest.mark.parametrize("kind", WRITTEN)
+def test_many_numbers_in_another_hand(kind):
+    labels = WRITTEN[kind]
+    message = refusal(labels)
+    assert message.startswith(f"t.csv: size holds {len(set(labels))} different numbers, such as '")
+    assert "write numbers with a point" in message and "--bins size=" in message and "--categories" in message
+    first = next(row for row, label in enumerate(labels, 2) if not label.replace(".", "").isdigit())
+    message = refusal(labels, bins={"size": (0, 20)})
+    assert message.startswith(f"t.csv: row {first}: size '")
+    assert "is not written as a number. Way out: write numbers with a point" in message
+    named = Attribute("size", tuple(dict.fromkeys(labels)))
+    assert column(labels, named)[0] == named  # whoever names them means it
+    few = column(labels[:3])[0].categories
+    assert sorted(few) == sorted(labels[:3])
+
+
+@pytest.mark.parametrize("name", ["2024-03-{:02}", "person {}", "{}/5/1990", "IMG_{:04}", "{} kg", "20{}-29", "€ {}"])
+def test_a_column_that_tells_images_apart_holds_no_categories(name):
+    labels = [name.format(i) for i in range(1, 49)]
+    message = refusal(labels)
+    assert message.startswith("t.csv: size holds 48 different labels, 48 of them on a single image, such as '")
+    assert all(way in message for way in ("another column", "--bins size=", "--categories"))
+    assert "47 different labels, 46 of" in refusal([*labels[1:], labels[1]])
+    assert len(column(labels, Attribute("size", tuple(labels)))[0].categories) == 48
+    assert len(column(labels[:20])[0].categories) == 20  # a small table
+    assert len(column(labels * 2)[0].categories) == 48
+    assert len(column([*labels, *labels[:24]])[0].categories) == 48  # half of them have more
+    assert len(column(["a", "a", "b", "b", "c", "c"])[0].categories) == 3
