@@ -165,6 +165,34 @@ def test_options_that_do_not_fit(options, problem):
         DataConfig(**options)
 
 
+ONLY = {
+    "table": {"table": "x.csv", "image_column": "path", "attributes": ("gender",), "categories": ("gender=m|f",),
+              "bins": ("age=0", "18")},
+    "table and --data fairface": {"missing": "drop", "merge_case": True, "group_column": "who", "encoding": "cp1252",
+                                  "skip_lines": 1},
+    "fairface": {"padding": "1.25", "splits": "val", "repair_labels": True},
+    "fairface and --data utkface and --data table": {"data_dir": "x"},
+}  # fmt: skip
+NEEDED = {
+    "table": {"table": "x.csv", "attributes": ("a",)},
+    "fairface": {"data_dir": "x"},
+    "utkface": {"data_dir": "x"},
+}
+
+
+@pytest.mark.parametrize("data", NEEDED)
+def test_options_of_other_data_sets_are_refused(data):
+    everywhere = NEEDED[data]
+    for takers, options in ONLY.items():
+        for name, value in options.items():
+            if data in takers:
+                assert getattr(DataConfig(data=data, **(everywhere | {name: value})), name) == value
+                continue
+            with pytest.raises(InputError, match=f"^--{name.replace('_', '-')} is for --data {takers}. Way out: see"):
+                DataConfig(data=data, **(everywhere | {name: value}))
+            DataConfig(data=data, **(everywhere | {name: getattr(DataConfig, name)}))  # the default is nobody's wish
+
+
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
