@@ -34,6 +34,13 @@ DESCRIPTIONS = {
     "utkface": "UTKFace ages are estimates, and its races are not those of FairFace.",
     "table": "Who assigned these labels, and how, belongs beside every number.",
 }
+# The options that not every data set takes.
+TAKERS = {
+    "data_dir": ("fairface", "utkface", "table"),
+    **dict.fromkeys(("table", "image_column", "attributes", "categories", "bins"), ("table",)),
+    **dict.fromkeys(("missing", "merge_case", "group_column", "encoding", "skip_lines"), ("table", "fairface")),
+    **dict.fromkeys(("padding", "splits", "repair_labels"), ("fairface",)),
+}
 
 
 def flat(kind: Any) -> Any:
@@ -69,14 +76,11 @@ class DataConfig:
             "--data table needs --table": self.data != "table" or bool(self.table),
             "--skip-lines must not be negative": self.skip_lines >= 0,
             **{
-                f"{option} is for --data table and --data fairface": self.data in ("table", "fairface") or not given
-                for option, given in (
-                    ("--group-column", self.group_column),
-                    ("--encoding", self.encoding),
-                    ("--skip-lines", self.skip_lines),
+                f"--{name.replace('_', '-')} is for {' and '.join(f'--data {data}' for data in takers)}": (
+                    self.data in takers or getattr(self, name) == getattr(DataConfig, name)
                 )
+                for name, takers in TAKERS.items()
             },
-            "--bins is for --data table": self.data == "table" or not self.bins,
             "--data table needs 1 to 6 --attributes": self.data != "table" or 1 <= len(set(self.attributes)) <= 6,
         })  # fmt: skip
 

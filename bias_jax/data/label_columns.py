@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from bias_jax.data.attributes import Attribute
-from bias_jax.data.labels import LabelRules, Place, folded, is_missing, one_spelling, read_label
+from bias_jax.data.labels import LabelRules, Place, folded, is_missing, one_spelling, read_label, refuse_single, seen
 from bias_jax.data.numeric_labels import bin_names, bin_of, by_value, refuse_many
 from bias_jax.errors import InputError, quoted
 
@@ -20,6 +20,7 @@ class LabelColumn:
         rules: LabelRules,
         restore: Callable[[Attribute, str], str | None] = lambda attribute, label: None,
         repair_labels: bool = False,
+        people: bool = False,
     ):
         """Begin a column.
 
@@ -28,13 +29,14 @@ class LabelColumn:
             rules: for labels that are no clean categories.
             restore: what a mangled label was before (or None); used if `repair_labels`, otherwise told.
             repair_labels: accept labels that `restore` understands.
+            people: it tells who is on each image, and has no categories that one could name.
 
         Raises:
             InputError: bins that are none.
         """
         self.name = attribute if isinstance(attribute, str) else attribute.name
         self.known: dict[str, int] = {}  # text -> its number
-        self._rules, self._restore, self._repair_labels = rules, restore, repair_labels
+        self._rules, self._restore, self._repair_labels, self._people = rules, restore, repair_labels, people
         self._found: list[tuple[str, str | None, Place]] = []  # of each text: label, category (None: missing), place
         self._edges = rules.bins.get(self.name)
         if self._edges is not None:
@@ -74,7 +76,9 @@ class LabelColumn:
         if label:
             problem += f" ({quoted(label)})"
         if label and self._attribute is None:
-            remedy += "; if it means something else, spell it otherwise, or name it in --categories"
+            remedy += "; if it means something else, spell it otherwise" + (
+                "" if self._people else ", or name it in --categories"
+            )
         return InputError(problem, file=place[0], row=place[1], remedy=remedy)
 
     def _known_category(self, attribute: Attribute, label: str, place: Place) -> str:
@@ -93,6 +97,9 @@ class LabelColumn:
             remedy = "use the original file, or pass --repair-labels"
         else:
             problem += f"is not one of {', '.join(attribute.categories)}"
+            if alike := [category for category in attribute.categories if seen(category) == seen(label)]:
+                problem = f"{self.name} {quoted(label)} looks like {quoted(alike[0])}, and is another text"
+                remedy = f"write {alike[0]}"
         raise InputError(problem, file=place[0], row=place[1], remedy=remedy)
 
     def finish(self, numbers: np.ndarray) -> tuple[Attribute, np.ndarray, list[str]]:
@@ -102,21 +109,20 @@ class LabelColumn:
             numbers: of the text of each image, int [N]; none is missing.
 
         Raises:
-            InputError: found categories that differ in case alone or look the same, or a quantity without bins.
+            InputError: found categories that differ in case alone or look the same, a quantity without bins, or nearly
+                as many categories as images.
         """
         counts = np.bincount(numbers, minlength=len(self._found)).tolist()
         attribute, categories = self._attribute, [category for _, category, _ in self._found]
         if attribute is None:
-            places: dict[str, Place] = {}
-            images: Counter[str] = Counter()
-            for (_, label, place), count in zip(self._found, counts, strict=True):
-                if label is not None:
-                    places.setdefault(label, place)
-                    images[label] += count
-            spelling = one_spelling(places, self.name, images if self._rules.merge_case else None)
+            spelling, places = self._spelling(counts)
             refuse_many(places, self.name)
             categories = [label and spelling[label] for label in categories]
-            there = {category for category, count in zip(categories, counts, strict=True) if category and count}
+            there: Counter[str] = Counter()
+            for category, count in zip(categories, counts, strict=True):
+                if category and count:
+                    there[category] += count
+            refuse_single(there, self.name, self._found[0][2][0] if self._found else None)
             attribute = Attribute(self.name, tuple(sorted(there, key=by_value)))
         changed: Counter[tuple[str, str]] = Counter()
         for (label, _, _), category, count in zip(self._found, categories, counts, strict=True):
@@ -129,10 +135,35 @@ class LabelColumn:
         """Whether each image lacks a label, bool [N]."""
         return np.array([category is None for _, category, _ in self._found], bool)[numbers]
 
-    def distinct(self, numbers: np.ndarray) -> np.ndarray:
-        """Codes int32 [N] of labels of which there may be any number, such as people; none is missing."""
-        labels = [label for _, label, _ in self._found]
-        return _codes(labels, sorted({label for label in labels if label is not None}))[numbers]
+    def distinct(self, numbers: np.ndarray) -> tuple[np.ndarray, list[str]]:
+        """Codes int32 [N] of labels of which there may be any number, such as people, and what was merged.
+
+        Args:
+            numbers: of the text of each image, int [N]; none is missing.
+
+        Raises:
+            InputError: labels that differ in case alone, look the same, or are the same number.
+        """
+        counts = np.bincount(numbers, minlength=len(self._found)).tolist()
+        spelling, _ = self._spelling(counts)
+        labels = [label and spelling[label] for _, label, _ in self._found]
+        merged = [(label, kept) for label, kept in spelling.items() if label != kept]
+        notes = []
+        if merged:
+            label, kept = merged[0]
+            more = f"{len(merged)} spellings of {self.name} differ from others in case alone and were merged"
+            notes.append(f"{more}, the first {quoted(label)} with {quoted(kept)}")
+        return _codes(labels, sorted({label for label in labels if label is not None}))[numbers], notes
+
+    def _spelling(self, counts: Sequence[int]) -> tuple[dict[str, str], dict[str, Place]]:
+        """Of each label that was found: the spelling under which it counts, and where it comes up first."""
+        places: dict[str, Place] = {}
+        images: Counter[str] = Counter()
+        for (_, label, place), count in zip(self._found, counts, strict=True):
+            if label is not None:
+                places.setdefault(label, place)
+                images[label] += count
+        return one_spelling(places, self.name, images if self._rules.merge_case else None), places
 
 
 def _codes(labels: Sequence[str | None], order: Sequence[str]) -> np.ndarray:

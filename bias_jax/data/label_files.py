@@ -4,6 +4,7 @@ Open Images verifies only some classes of each image: a class that is not listed
 have confidence 1 (present) or 0 (verified absent); a machine's confidence is a fraction, and never means absent.
 """
 
+import re
 from array import array
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,11 +17,14 @@ from bias_jax.data.labels import is_missing, one_spelling, read_label, trimmed
 from bias_jax.data.multilabel import LabelSet
 from bias_jax.data.separated import header_of, table_rows
 from bias_jax.data.text_files import Table
-from bias_jax.errors import InputError
+from bias_jax.errors import InputError, quoted
 
 SEPARATORS = ("|", ";", ",", " ")  # of several labels in one field: the first of them that occurs in the file
 IMAGE_COLUMNS = ("image", "image_id", "file")
 TUNING = ("image", "labels")  # columns of tuning labels, which have no header
+HEADERS = frozenset((*IMAGE_COLUMNS, "imageid", "filename", "file_name", "path", "image_path", "img"))  # never an image
+# A list as Python, pandas, NumPy or JSON write it: ['a', 'b'], ["a"], ('a',), {'a'}, [a, b], [].
+LITERAL = re.compile(r"""[\[({]\s*(['"]).*\1\s*,?\s*[\])}]|\[[^\[\]]*\]""")
 
 
 def read_labels(
@@ -30,7 +34,7 @@ def read_labels(
     descriptions: str | Path | None = None,
     machine_confidence: float = 0.5,
 ) -> LabelSet:
-    """Read labels in whichever of the three layouts the first row shows.
+    """Read labels in whichever of the three layouts the first row shows; case in the names of columns does not count.
 
     ``ImageID,Source,LabelName,Confidence``: Open Images, one row per image and label. ``image,labels`` (or
     ``image_id,labels``, ``file,labels``): one row per image, labels separated by ``|``, ``;``, ``,`` or spaces,
@@ -49,12 +53,14 @@ def read_labels(
     table = Table.file(Path(path))
     header = header_of(table)
     triples = _Triples(str(path))
-    if {"ImageID", "LabelName"} <= set(header):
+    names = {name.lower() for name in header}
+    if {"imageid", "labelname"} <= names:
         _read_open_images(table, header, triples, machine_confidence, by_machine=False)
-    elif "labels" in header:
-        column = next((name for name in IMAGE_COLUMNS if name in header), IMAGE_COLUMNS[0])
-        _read_lists(table, triples, table_rows(table, [column, "labels"]), None)
-    elif len(header) == 2:
+    elif "labels" in names:
+        image = next((name for name in IMAGE_COLUMNS if name in names), IMAGE_COLUMNS[0])
+        columns = [_spelled(column, header, table.name) for column in (image, "labels")]
+        _read_lists(table, triples, table_rows(table, columns), None)
+    elif len(header) == 2 and header[0].lower() not in HEADERS:
         _read_lists(table, triples, table_rows(table, TUNING, TUNING), " ")
     else:
         problem = f"has the columns {', '.join(header) or 'of no header'}"
@@ -77,6 +83,15 @@ def read_descriptions(path: str | Path) -> dict[str, str]:
         names[code] = name
     shared = {name for name, number in Counter(names.values()).items() if number > 1}
     return {code: f"{name} ({code})" if name in shared else name for code, name in names.items()}
+
+
+def _spelled(column: str, header: Sequence[str], file: str) -> str:
+    """A column as the header spells it, in whichever case."""
+    alike = list(dict.fromkeys(name for name in header if name.lower() == column.lower()))
+    if len(alike) > 1:
+        problem = f"columns {alike[0]!r} and {alike[1]!r} differ in case alone"
+        raise InputError(problem, file=file, row=1, remedy="rename or delete one of them")
+    return alike[0] if alike else column
 
 
 class _Triples:
@@ -136,7 +151,8 @@ class _Triples:
 def _read_open_images(
     table: Table, header: Sequence[str], triples: _Triples, least: float, *, by_machine: bool
 ) -> None:
-    columns = ["ImageID", "LabelName", "Confidence", *(["Source"] if "Source" in header else [])]
+    columns = [_spelled(column, header, table.name) for column in ("ImageID", "LabelName", "Confidence", "Source")]
+    columns = columns if columns[-1] in header else columns[:-1]
     for row, (image, code, said, *source) in table_rows(table, columns):
         try:
             confidence = float(said)
@@ -168,6 +184,10 @@ def _read_lists(
     table: Table, triples: _Triples, rows: Iterator[tuple[int, tuple[str, ...]]], separator: str | None
 ) -> None:
     records = [(row, trimmed(image), trimmed(labels)) for row, (image, labels) in rows]
+    for row, _, labels in records:
+        if LITERAL.fullmatch(labels):
+            problem, remedy = f"labels {quoted(labels)} are a list as programs write it", "join them by |, such as a|b"
+            raise InputError(problem, file=table.name, row=row, remedy=f"{remedy}, and leave the field of none empty")
     if separator is None:
         separator = next((s for s in SEPARATORS if any(s in labels for *_, labels in records)), " ")
     first: dict[str, tuple[str, int]] = {}

@@ -25,6 +25,8 @@ MISSING = frozenset((
     "none", "<none>", "#n/a", "#n/a n/a", "#na", "#nv", "#n/d", "#null!", "#value!", "#ref!", "#div/0!", "#name?",
     "#num!", "1.#ind", "-1.#ind", "1.#qnan", "-1.#qnan", "\\n", "na_character_", "?", "-", "--", ".",
 ))  # fmt: skip
+MINUS = "\u2212\u2043"  # what looks like a dash, and is none to Unicode
+MOST_SINGLE = 20  # categories that may be found though most of them are of one image: small tables have few
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 WHOLE = re.compile(r"([+-]?\d+)\.0+", re.ASCII)
 
@@ -79,9 +81,16 @@ def folded(label: str) -> str:
     return unicodedata.normalize("NFC", label.casefold())
 
 
-def _seen(label: str) -> str:
-    """The same for labels that look the same, whatever their case: characters that one cannot see, kinds of space."""
-    return " ".join("".join(c for c in folded(label) if unicodedata.category(c) != "Cf").split())
+def seen(label: str) -> str:
+    """The same for labels that look the same, whatever their case: unseen characters, kinds of space, dash and letter.
+
+    >>> seen("20\u201329"), seen("\uff2dale "), seen("a\u200b  b")
+    ('20-29', 'male', 'a b')
+    """
+    if label.isascii():
+        return " ".join(label.lower().split())
+    kinds = [(c, unicodedata.category(c)) for c in folded(unicodedata.normalize("NFKC", label))]
+    return " ".join("".join("-" if kind == "Pd" or c in MINUS else c for c, kind in kinds if kind != "Cf").split())
 
 
 def _value(label: str) -> Decimal | str:
@@ -112,7 +121,7 @@ def one_spelling(
     spelling = {label: label for label in labels}
     kinds: tuple[tuple[Callable[[str], object], str, str], ...] = (
         (folded, "differ in case alone", f"spell them alike, {remedy}"),
-        (_seen, "look the same", "spell them alike"),
+        (seen, "look the same", "spell them alike"),
         (_value, "are the same number", "write it one way"),
     )
     for key, how, way_out in kinds:
@@ -129,3 +138,21 @@ def one_spelling(
                 problem = f"{what} {quoted(others[0])} and {quoted(first)}{first_row} {how}"
                 raise InputError(problem, file=file, row=row, remedy=way_out)
     return spelling
+
+
+def refuse_single(images: Mapping[str, int], what: str, file: str | None) -> None:
+    """Refuse a column that tells nearly every image from all others: identifiers, dates, free text.
+
+    Args:
+        images: number of each category, none of them 0.
+        what: the attribute or column, for messages.
+        file: of the labels, for messages.
+
+    Raises:
+        InputError: more than `MOST_SINGLE` categories, most of them of a single image.
+    """
+    single = [label for label, count in images.items() if count == 1]
+    if len(images) > MOST_SINGLE and 2 * len(single) > len(images):
+        problem = f"{what} holds {len(images)} different labels, {len(single)} of them on a single image"
+        remedy = f"name another column; bin numbers by --bins {what}=...; or name every category in --categories"
+        raise InputError(f"{problem}, such as {quoted(single[0])}", file=file, remedy=remedy)

@@ -1,5 +1,6 @@
 """Labels that are numbers: few of them are categories, many need bins."""
 
+import re
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -9,6 +10,11 @@ from bias_jax.data.labels import NUMBER, Place
 from bias_jax.errors import InputError, quoted
 
 MOST_NUMBERS = 20  # different numbers that are still taken for categories
+# Numbers as people write them: decimal commas, signs between thousands, percent. "1,000" may be either.
+WRITTEN = re.compile(
+    "[-+\u2212]?([0-9]+|[0-9]{1,3}([ .,'\u2019\xa0\u2009\u202f][0-9]{3})+)([.,][0-9]+)?[ \xa0\u2009\u202f]?%?"
+)
+PLAINLY = "write numbers with a point, without percent or signs between thousands (0.5, 1000)"
 INFINITE = frozenset(sign + word for sign in ("", "+", "-") for word in ("inf", "infinity"))
 
 
@@ -39,7 +45,7 @@ def refuse_many(labels: Mapping[str, Place], what: str) -> None:
         what: the attribute, for messages.
 
     Raises:
-        InputError: infinity among numbers, or more than `MOST_NUMBERS` of them.
+        InputError: infinity among numbers, or more than `MOST_NUMBERS` of them, however written.
     """
     values = {label: value for label in labels if (value := number(label)) is not None}
     finite = [value for value in values.values() if isfinite(value)]
@@ -48,9 +54,12 @@ def refuse_many(labels: Mapping[str, Place], what: str) -> None:
             file, row = labels[label]
             problem = f"{what} {quoted(label)} is no finite number"
             raise InputError(problem, file=file, row=row, remedy="correct the label or delete the row")
-    if len(finite) > MOST_NUMBERS:
-        problem = f"{what} holds {len(finite)} different numbers, from {min(finite):g} to {max(finite):g}"
+    written = [label for label in labels if label not in values and WRITTEN.fullmatch(label)]
+    if (many := len(finite) + len(written)) > MOST_NUMBERS:
+        problem = f"{what} holds {many} different numbers"
+        problem += f", such as {quoted(written[0])}" if written else f", from {min(finite):g} to {max(finite):g}"
         remedy = f"make categories of them, such as --bins {what}=0,18,40,65, or name every one in --categories"
+        remedy = f"{PLAINLY}, then {remedy}" if written else remedy
         raise InputError(problem, file=next(iter(labels.values()))[0], remedy=remedy)
 
 
@@ -99,8 +108,11 @@ def bin_of(label: str, edges: Sequence[float], what: str, place: Place) -> int:
         problem = f"{what} {quoted(label)} lies below the first bin, which begins at {_shortest(edges[0])}"
     else:
         return bisect_right(edges, value) - 1
+    remedy = f"correct the label, delete the row, or change --bins {what}"
+    if value is None and WRITTEN.fullmatch(label):
+        problem, remedy = f"{what} {quoted(label)} is not written as a number", PLAINLY
     file, row = place
-    raise InputError(problem, file=file, row=row, remedy=f"correct the label, delete the row, or change --bins {what}")
+    raise InputError(problem, file=file, row=row, remedy=remedy)
 
 
 def _shortest(value: float) -> str:

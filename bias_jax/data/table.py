@@ -7,6 +7,7 @@ to see them all.
 import math
 from array import array
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -58,7 +59,7 @@ def read_table(
     """
     columns = [LabelColumn(attribute, rules, restore, repair_labels) for attribute in attributes]
     if group_column:
-        columns.append(LabelColumn(group_column, LabelRules(missing=rules.missing)))
+        columns.append(LabelColumn(group_column, replace(rules, bins={}), people=True))
     known = [column.known for column in columns]
     found = array("q")  # image by image, of each column the number of its text
     names: list[str] = []
@@ -124,8 +125,8 @@ def read_table(
         texts = texts[:, kept]
         names, files, rows = ([listed[i] for i in kept] for listed in (names, files, rows))
     finished = [column.finish(texts[i]) for i, column in enumerate(columns[: len(attributes)])]
-    people = columns[-1].distinct(texts[-1]) if group_column else None
-    notes = [note for *_, changed in finished for note in changed] + told
+    people, merged = columns[-1].distinct(texts[-1]) if group_column else (None, [])
+    notes = [*(note for *_, changed in finished for note in changed), *merged, *told]
     if absent:
         notes.append(f"{len(absent)} listed images are absent and were skipped, the first {absent[0]!r}")
     if respelled:

@@ -260,6 +260,12 @@ def test_people(read):
         read(text(header=header, rows=rows).encode(), group_column="who")
     left = read(text(header=header, rows=rows).encode(), group_column="who", missing="drop")
     assert len(left) == len(left.people) == 47 and left.people.min() == 0
+    rows = [(*row, f"{'Pp'[i % 2]}{i // 3}") for i, row in enumerate(ROWS)]
+    with pytest.raises(InputError, match=r"row 3: who 'p0' and 'P0' \(row 2\) differ in case alone.*--merge-case"):
+        read(text(header=header, rows=rows).encode(), group_column="who")
+    merged = read(text(header=header, rows=rows).encode(), group_column="who", merge_case=True)
+    assert (merged.people.reshape(16, 3) == merged.people.reshape(16, 3)[:, :1]).all()
+    assert np.unique(merged.people).size == 16 and merged.notes[0].startswith("16 spellings of who differ")
     assert left.notes == ("1 images were left out because a label is missing (who 1)",)
     with pytest.raises(InputError, match="column 'name' is missing"):
         read(text(header=header, rows=rows).encode(), group_column="name")
@@ -286,10 +292,23 @@ def test_no_image_is_left(read):
 
 
 def test_too_many_groups(read):
-    rows = [(a, str(i), f"x{i}", f"y{i}") for i, (a, *_) in enumerate(ROWS)]
-    rows = [(a, f"z{i}", *more) for a, i, *more in rows]
-    with pytest.raises(InputError, match=r"race x gender x more make 110,592 groups"):
-        read(text(header=("file", "race", "gender", "more"), rows=rows).encode(), ("race", "gender", "more"))
+    rows = [(a, *(f"{x}{i // 2}" for x in "wxyz")) for i, (a, *_) in enumerate(ROWS)]
+    with pytest.raises(InputError, match=r"race x gender x more x most make 331,776 groups"):
+        header = ("file", "race", "gender", "more", "most")
+        read(text(header=header, rows=rows).encode(), header[1:])
+
+
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_decimal_commas(read, separator):
+    rows = [(a, f"0,{i:02}", c) for i, (a, _, c) in enumerate(ROWS)]
+    table = text(separator, header=("file", "score", "gender"), rows=rows).encode()
+    with pytest.raises(InputError, match=r"own.csv: score holds 48 different numbers, such as '0,00'.*--bins score="):
+        read(table, ("score", "gender"))
+    with pytest.raises(InputError, match=r"row 2: score '0,00' is not written as a number.*with a point"):
+        read(table, ("score", "gender"), bins=("score=0", "0.2"))
+    faces = read(table.replace(b"0,", b"0."), ("score", "gender"), bins=("score=0", "0.24"))
+    assert len(faces) == 48 and faces.labels["score"].sum() == 24
+    assert len(read(table, ("score",), categories=("score=" + "|".join(row[1] for row in rows),))) == 48
 
 
 @pytest.mark.parametrize("below", ["", "faces/", "a/./b//"])

@@ -116,7 +116,7 @@ def test_infinity_alone_is_a_word():
 
 
 def test_many_numbers_need_bins():
-    assert len(column([f"{i}.0" for i in range(20)] + ["x"])[0].categories) == 21
+    assert len(column(([f"{i}.0" for i in range(20)] + ["x"]) * 2)[0].categories) == 21
     message = refusal([f"{i}.5" for i in range(21)] + ["x"])
     assert message.startswith("t.csv: size holds 21 different numbers, from 0.5 to 20.5")
     assert "--bins size=0,18,40,65" in message
@@ -163,6 +163,34 @@ def test_options_on_the_command_line():
 def test_options_that_do_not_fit(options, problem):
     with pytest.raises(InputError, match=problem):
         DataConfig(**options)
+
+
+ONLY = {
+    "table": {"table": "x.csv", "image_column": "path", "attributes": ("gender",), "categories": ("gender=m|f",),
+              "bins": ("age=0", "18")},
+    "table and --data fairface": {"missing": "drop", "merge_case": True, "group_column": "who", "encoding": "cp1252",
+                                  "skip_lines": 1},
+    "fairface": {"padding": "1.25", "splits": "val", "repair_labels": True},
+    "fairface and --data utkface and --data table": {"data_dir": "x"},
+}  # fmt: skip
+NEEDED = {
+    "table": {"table": "x.csv", "attributes": ("a",)},
+    "fairface": {"data_dir": "x"},
+    "utkface": {"data_dir": "x"},
+}
+
+
+@pytest.mark.parametrize("data", NEEDED)
+def test_options_of_other_data_sets_are_refused(data):
+    everywhere = NEEDED[data]
+    for takers, options in ONLY.items():
+        for name, value in options.items():
+            if data in takers:
+                assert getattr(DataConfig(data=data, **(everywhere | {name: value})), name) == value
+                continue
+            with pytest.raises(InputError, match=f"^--{name.replace('_', '-')} is for --data {takers}. Way out: see"):
+                DataConfig(data=data, **(everywhere | {name: value}))
+            DataConfig(data=data, **(everywhere | {name: getattr(DataConfig, name)}))  # the default is nobody's wish
 
 
 @pytest.mark.parametrize(
@@ -232,3 +260,87 @@ def test_labels_in_an_archive(folder, tmp_path):  # noqa: F811
     with pytest.raises(InputError, match=r"fairface_label_train.csv: row 4: race 'white' differs"):
         read_fairface(archive)
     assert len(read_fairface(archive, rules=LabelRules(merge_case=True))) == 3
+
+
+PEOPLE = [("Ann", "ann", "differ in case alone"), ("x\u200by", "xy", "look the same"), ("a  b", "a b", "look the same"),
+          ("1", "01", "are the same number"), ("P\u20111", "P-1", "look the same")]  # fmt: skip
+
+
+def people(labels, **rules):
+    reader = LabelColumn("who", LabelRules(**rules), people=True)
+    return reader.distinct(np.array([reader.number(text, ("t.csv", row)) for row, text in enumerate(labels, 2)], int))
+
+
+@pytest.mark.parametrize(("one", "other", "how"), PEOPLE)
+def test_one_person_spelled_two_ways_is_not_two(one, other, how):
+    with pytest.raises(InputError, match=rf"^t.csv: row 4: who .* \(row 2\) {how}\. Way out: "):
+        people([one, "somebody", other])
+    if how == "differ in case alone":
+        codes, notes = people([one, "somebody", other, other], merge_case=True)
+        assert codes.dtype == np.int32 and codes.tolist() == [0, 1, 0, 0]
+        assert notes == [
+            "1 spellings of who differ from others in case alone and were merged, the first 'Ann' with 'ann'"
+        ]
+
+
+def test_people_may_be_many_and_have_no_categories_to_name():
+    codes, notes = people([f"Person {i // 2}" for i in range(30_000)])
+    assert len(np.unique(codes)) == 15_000 and (codes[::2] == codes[1::2]).all() and notes == []
+    with pytest.raises(InputError, match="who is missing") as caught:
+        people(["a", "NA"])
+    assert "spell it otherwise" in str(caught.value) and "--categories" not in str(caught.value)
+    assert "--categories" in refusal(["a", "NA"])
+
+
+@pytest.mark.parametrize("other", ["20\u201329", "20\u201129", "20\u221229", "20\u201429", "\uff120-29", "20\ufe6329"])
+def test_dashes_and_wide_letters_look_the_same(other):
+    assert "row 3: size" in (message := refusal(["20-29", other])) and "'20-29' (row 2) look the same" in message
+    ages = Attribute("age", ("10-19", "20-29"))
+    assert f"row 2: age '{other}' looks like '20-29'" in (message := refusal([other], ages))
+    assert message.endswith("Way out: write 20-29")
+    assert "look the same" in refusal(["Male", "\uff2dale"]) and "look the same" in refusal(["\uff2dale", "male"])
+
+
+COMMAS = [f"0,{i:02}" for i in range(1, 49)]
+WRITTEN = {
+    "decimal commas": COMMAS,
+    "some decimal commas": [label.replace(",", ".") if i % 3 else label for i, label in enumerate(COMMAS)],
+    "percent": [f"{i} %" for i in range(48)],
+    "percent, no space": [f"{i / 2}%" for i in range(48)],
+    "thousands, commas": [f"{i},000" for i in range(1, 49)],
+    "thousands, spaces": [f"{i} 000" for i in range(1, 49)],
+    "thousands, narrow spaces": [f"1\u202f{i}00\u202f000" for i in range(1, 10)] * 2
+    + [f"{i}\xa0123" for i in range(30)],
+    "thousands, points": [f"1.{i:03}.000,50" for i in range(48)],
+    "minus of typesetters": [f"\u2212{i},5" for i in range(48)],
+}
+
+
+@pytest.mark.parametrize("kind", WRITTEN)
+def test_many_numbers_in_another_hand(kind):
+    labels = WRITTEN[kind]
+    message = refusal(labels)
+    assert message.startswith(f"t.csv: size holds {len(set(labels))} different numbers, such as '")
+    assert "write numbers with a point" in message and "--bins size=" in message and "--categories" in message
+    first = next(row for row, label in enumerate(labels, 2) if not label.replace(".", "").isdigit())
+    message = refusal(labels, bins={"size": (0, 20)})
+    assert message.startswith(f"t.csv: row {first}: size '")
+    assert "is not written as a number. Way out: write numbers with a point" in message
+    named = Attribute("size", tuple(dict.fromkeys(labels)))
+    assert column(labels, named)[0] == named  # whoever names them means it
+    few = column(labels[:3])[0].categories
+    assert sorted(few) == sorted(labels[:3])
+
+
+@pytest.mark.parametrize("name", ["2024-03-{:02}", "person {}", "{}/5/1990", "IMG_{:04}", "{} kg", "20{}-29", "€ {}"])
+def test_a_column_that_tells_images_apart_holds_no_categories(name):
+    labels = [name.format(i) for i in range(1, 49)]
+    message = refusal(labels)
+    assert message.startswith("t.csv: size holds 48 different labels, 48 of them on a single image, such as '")
+    assert all(way in message for way in ("another column", "--bins size=", "--categories"))
+    assert "47 different labels, 46 of" in refusal([*labels[1:], labels[1]])
+    assert len(column(labels, Attribute("size", tuple(labels)))[0].categories) == 48
+    assert len(column(labels[:20])[0].categories) == 20  # a small table
+    assert len(column(labels * 2)[0].categories) == 48
+    assert len(column([*labels, *labels[:24]])[0].categories) == 48  # half of them have more
+    assert len(column(["a", "a", "b", "b", "c", "c"])[0].categories) == 3

@@ -91,7 +91,42 @@ def test_quoted_lists_with_commas(tmp_path):
     assert labels.classes == ("Human face", "Person")
 
 
+@pytest.mark.parametrize("header", ["Image,Labels", "IMAGE_ID,LABELS", "File,labels", "note,Labels,FILE"])
+def test_case_in_the_header_does_not_count(header, tmp_path):
+    rows = "a.jpg,Face|Person\nb.jpg,Person\n"
+    if header.startswith("note"):
+        rows = "x,Face|Person,a.jpg\nx,Person,b.jpg\n"
+    labels = read_labels(write(tmp_path / "labels.csv", f"{header}\n{rows}"))
+    assert labels.images == ("a.jpg", "b.jpg") and labels.classes == ("Face", "Person") and labels.rows == (2, 3)
+    lower = read_labels(write(tmp_path / "human.csv", HUMAN.replace(HEADER, HEADER.lower())))
+    upper = read_labels(write(tmp_path / "HUMAN.csv", HUMAN.replace(HEADER, HEADER.upper())))
+    assert table(lower) == table(upper) == table(read_labels(write(tmp_path / "h.csv", HUMAN)))
+    machine = write(tmp_path / "m.csv", MACHINE.replace("ImageID,Source", "imageId,SOURCE"))
+    assert len(read_labels(tmp_path / "h.csv", machine=machine).images) == 5
+
+
+LISTS = ["['a', 'b']", '["a", "b"]', "[]", "['a']", "('a', 'b')", "('a',)", "{'a', 'b'}", "['a' 'b']", "[a, b]",
+         "['a [x]', 'b']", "[\"it's\", 'b']"]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", LISTS)
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_lists_of_programs_are_no_labels(text, separator, tmp_path):
+    doubled = text.replace('"', '""')
+    path = write(tmp_path / "labels.csv", f'image{separator}labels\nx{separator}c\ny{separator}"{doubled}"\n')
+    with pytest.raises(InputError, match=r"labels\.csv: row 3: labels .* are a list .*Way out: join them by \|"):
+        read_labels(path)
+
+
+def test_brackets_are_part_of_a_label(tmp_path):
+    labels = read_labels(write(tmp_path / "labels.csv", "image,labels\nx,[a]|(man)|b [c]\ny,(man)\n"))
+    assert labels.classes == ("[a]", "(man)", "b [c]")
+
+
 DEFECTS = {
+    "columns alike": ("image,labels,Labels\nx,a,b\n", "row 1: columns 'labels' and 'Labels' differ in case alone"),
+    "label instead of labels": ("Image,Label\nx,a\n", "row 1: has the columns Image, Label"),
+    "no known column of images": ("picture,Labels\nx,a\n", "row 1: column 'image' is missing (found: picture, Labels)"),
     "absent": (None, "no such file"),
     "empty": ("", "has the columns"),
     "header only": (HEADER, "lists no image"),
