@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from bias_jax.data import read_fairface, read_utkface
-from bias_jax.data.checking import SplitCheck, check_split, duplicates, official_differences
+from bias_jax.data.checking import SplitCheck, check_split, contradictions, duplicates, official_differences
 from bias_jax.data.fairface import SPLITS
 from bias_jax.data.separated import table_rows
 from bias_jax.data.text_files import Table
@@ -45,9 +45,14 @@ def check(directory: Path, data: str, splits: Sequence[str], padding: str, repai
             for note in [*official_differences(found), *service_test_notes(directory, found.split)]:
                 print(f"  note: {note}")
     for names in (twins := duplicates(checks))[:SHOWN]:
-        print(f"duplicate images (same bytes): {', '.join(names)}")
+        print(f"duplicate images (same pixels): {', '.join(names)}")
     if len(twins) > SHOWN:
         print(f"... and {len(twins) - SHOWN} more sets of duplicates")
+    defects += len(contrary := contradictions(checks))
+    if contrary:
+        print(f"{len(contrary)} x duplicate image with other labels")
+    for problem in contrary[:SHOWN]:
+        print(f"    {problem}")
     write_counts(readable, out)
     print(f"{defects} defects, {len(twins)} sets of duplicates; table and picture: {out}/counts.parquet, counts.png")
     return 1 if defects or twins else 0

@@ -49,11 +49,31 @@ def test_every_defect_is_listed_with_its_row(folder, tmp_path_factory, capsys): 
         "row 10: race 'Martian'",
         "row 11: path '../x.jpg' leaves",
         "1 x age mangled by a spreadsheet",
-        "duplicate images (same bytes): train/1.jpg, train/4.jpg",
-        "6 defects, 1 sets of duplicates",
+        "duplicate images (same pixels): train/1.jpg, train/4.jpg",
+        "row 5: image 'train/4.jpg' is the same picture as 'train/1.jpg' of row 2, but race is 'White'",
+        "7 defects, 1 sets of duplicates",
     )
     for part in parts:
         assert part in text, part
+
+
+@pytest.mark.parametrize("race", ["East Asian", "Black"])
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_equal_pixels_are_duplicates_however_they_are_encoded(folder, tmp_path_factory, capsys, split, race):  # noqa: F811
+    with Image.open(folder / "train/1.jpg") as image:
+        (folder / split).mkdir(exist_ok=True)
+        image.save(folder / split / "4.png")
+    row = f"{split}/4.png,3-9,Male,{race},True\n"
+    write(folder, [*ROWS, row] if split == "train" else ROWS)
+    (folder / "fairface_label_val.csv").write_text(HEADER + row)
+    assert main(["check", str(folder), "--splits", "both" if split == "val" else "train",
+                 "--out", str(tmp_path_factory.mktemp("out"))]) == 1  # fmt: skip
+    text = capsys.readouterr().out
+    assert f"duplicate images (same pixels): train/1.jpg, {split}/4.png" in text
+    other = race != "East Asian"
+    assert f"{int(other)} defects, 1 sets of duplicates" in text
+    contrary = f"image '{split}/4.png' is the same picture as 'train/1.jpg' of row 2, but race is 'Black', not 'East"
+    assert (f"row {5 if split == 'train' else 2}: {contrary}" in text) == other
 
 
 def test_images_of_one_colour_are_noted(folder, tmp_path_factory, capsys):  # noqa: F811
