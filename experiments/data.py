@@ -35,8 +35,8 @@ def check(directory: Path, data: str, splits: Sequence[str], padding: str, repai
         reader = partial(read_fairface, directory, padding=padding, repair_labels=repair)
         checks = [check_split(split, partial(reader, splits=split)) for split in splits]
     readable = [c for c in checks if c.dataset is not None]
-    if not readable:
-        raise checks[0].problems[-1]
+    if not readable and all(len(c.problems) == 1 for c in checks):  # nothing but why each split cannot be read
+        raise checks[0].problems[0]
     defects = 0
     for found in checks:
         defects += len(found.problems)
@@ -53,8 +53,12 @@ def check(directory: Path, data: str, splits: Sequence[str], padding: str, repai
         print(f"{len(contrary)} x duplicate image with other labels")
     for problem in contrary[:SHOWN]:
         print(f"    {problem}")
-    write_counts(readable, out)
-    print(f"{defects} defects, {len(twins)} sets of duplicates; table and picture: {out}/counts.parquet, counts.png")
+    told = f"{defects} defects, {len(twins)} sets of duplicates"
+    if readable:
+        write_counts(readable, out)
+        print(f"{told}; table and picture: {out}/counts.parquet, counts.png")
+    else:
+        print(f"{told}; no image is left to count")
     return 1 if defects or twins else 0
 
 
@@ -102,6 +106,8 @@ def service_test_notes(directory: Path, split: str) -> list[str]:
     try:
         rows = [fields for _, fields in table_rows(Table.file(path), ["service_test", "race", "gender"])]
     except InputError:
+        return []
+    if not rows:
         return []
     totals = Counter((race, gender) for _, race, gender in rows)
     true = Counter((race, gender) for said, race, gender in rows if said.lower() == "true")

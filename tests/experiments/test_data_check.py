@@ -104,6 +104,25 @@ def test_data_that_cannot_be_checked(tmp_path, capsys):
     assert main(["check", str(tmp_path), "--data", "utkface", "--out", str(tmp_path / "out")]) == 2
 
 
+ALL_DEFECTIVE = {
+    "lower case": (lambda row: row.replace("Male", "male").replace("Female", "female"), "3 x label in another case"),
+    "absent": (lambda row: row.replace("train/", "train/x"), "3 x image listed but absent"),
+}
+
+
+@pytest.mark.parametrize("what", ALL_DEFECTIVE)
+def test_where_every_row_is_defective_all_are_told(folder, tmp_path_factory, capsys, what):  # noqa: F811
+    change, kind = ALL_DEFECTIVE[what]
+    write(folder, [change(row) for row in ROWS])
+    out = tmp_path_factory.mktemp("out")
+    assert check(folder, out) == 1
+    text = capsys.readouterr().out
+    assert "train: 0 images with complete labels" in text and kind in text
+    assert all(f"row {row}: " in text for row in (2, 3, 4))
+    assert "Way out: see to the 3 defective rows" in text and "no image is left to count" in text
+    assert "--skip-unreadable" not in text and not list(out.iterdir())
+
+
 def test_real_photographs(fairface_dir, tmp_path, capsys):
     main(["check", str(fairface_dir), "--splits", "val", "--out", str(tmp_path)])
     text = capsys.readouterr().out
