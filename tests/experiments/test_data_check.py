@@ -123,6 +123,27 @@ def test_where_every_row_is_defective_all_are_told(folder, tmp_path_factory, cap
     assert "--skip-unreadable" not in text and not list(out.iterdir())
 
 
+def test_csvs_as_people_have_them(folder, tmp_path_factory, capsys):  # noqa: F811
+    rows = [ROWS[0].replace("Male", "male"), ROWS[1].replace("Female", "NA"), ROWS[2].replace("TRUE", "w\xe4hr")]
+    (folder / "fairface_label_train.csv").write_text("# a comment\n" + HEADER + "".join(rows), encoding="cp1252")
+    out = tmp_path_factory.mktemp("out")
+    assert check(folder, out, "--skip-lines", "1") == 2
+    assert "such as --encoding cp1252" in capsys.readouterr().err
+    read = ("--skip-lines", "1", "--encoding", "cp1252")
+    assert check(folder, out, *read) == 1
+    text = capsys.readouterr().out
+    assert "2 defects" in text and "--merge-case accepts it" in text and "--missing drop leaves the image out" in text
+    assert check(folder, out, *read, "--merge-case", "--missing", "drop") == 0
+    text = capsys.readouterr().out
+    assert "train: 2 images with complete labels" in text and "service_test is undocumented" in text
+
+
+@pytest.mark.parametrize("option", [("--encoding", "cp1252"), ("--skip-lines", "1")])
+def test_utkface_has_no_csvs(tmp_path, capsys, option):
+    assert main(["check", str(tmp_path), "--data", "utkface", *option, "--out", str(tmp_path / "out")]) == 2
+    assert f"{option[0]} is for --data table and --data fairface" in capsys.readouterr().err
+
+
 def test_real_photographs(fairface_dir, tmp_path, capsys):
     main(["check", str(fairface_dir), "--splits", "val", "--out", str(tmp_path)])
     text = capsys.readouterr().out
