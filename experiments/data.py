@@ -8,49 +8,72 @@ published counts; writes a table and a picture of the groups. Exit status 0 if n
 import argparse
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from bias_jax.data import read_fairface, read_utkface
-from bias_jax.data.checking import SplitCheck, check_split, duplicates, official_differences
+from bias_jax.data import FaceDataset, read_fairface, read_utkface
+from bias_jax.data.checking import SplitCheck, check_split, contradictions, duplicates, official_differences
 from bias_jax.data.fairface import SPLITS
+from bias_jax.data.labels import LabelRules
 from bias_jax.data.separated import table_rows
 from bias_jax.data.text_files import Table
 from bias_jax.errors import InputError
 from bias_jax.report import group_counts
 from bias_jax.results import Folder
 from experiments.commands import run
+from experiments.datasets import DataConfig
 
 SHOWN = 5  # examples of each kind of defect
 
 
-def check(directory: Path, data: str, splits: Sequence[str], padding: str, repair: bool, out: Path) -> int:
+def check(config: DataConfig, out: Path) -> int:
     """Check, print and write; the number of defects decides the status."""
-    if data == "utkface":
-        checks = [check_split("all", lambda on_problem: read_utkface(directory))]
+    if config.data == "utkface":
+        checks = [check_split("all", lambda on_problem: read_utkface(config.data_dir))]
     else:
-        reader = partial(read_fairface, directory, padding=padding, repair_labels=repair)
-        checks = [check_split(split, partial(reader, splits=split)) for split in splits]
+        checks = [check_split(split, partial(_read_split, config, split)) for split in SPLITS[config.splits]]
     readable = [c for c in checks if c.dataset is not None]
-    if not readable:
-        raise checks[0].problems[-1]
+    if not readable and all(len(c.problems) == 1 for c in checks):  # nothing but why each split cannot be read
+        raise checks[0].problems[0]
     defects = 0
     for found in checks:
         defects += len(found.problems)
         describe(found)
-        if data == "fairface":
-            for note in [*official_differences(found), *service_test_notes(directory, found.split)]:
+        if config.data == "fairface":
+            for note in [*official_differences(found), *service_test_notes(config, found.split)]:
                 print(f"  note: {note}")
     for names in (twins := duplicates(checks))[:SHOWN]:
-        print(f"duplicate images (same bytes): {', '.join(names)}")
+        print(f"duplicate images (same pixels): {', '.join(names)}")
     if len(twins) > SHOWN:
         print(f"... and {len(twins) - SHOWN} more sets of duplicates")
-    write_counts(readable, out)
-    print(f"{defects} defects, {len(twins)} sets of duplicates; table and picture: {out}/counts.parquet, counts.png")
+    defects += len(contrary := contradictions(checks))
+    if contrary:
+        print(f"{len(contrary)} x duplicate image with other labels")
+    for problem in contrary[:SHOWN]:
+        print(f"    {problem}")
+    told = f"{defects} defects, {len(twins)} sets of duplicates"
+    if readable:
+        write_counts(readable, out)
+        print(f"{told}; table and picture: {out}/counts.parquet, counts.png")
+    else:
+        print(f"{told}; no image is left to count")
     return 1 if defects or twins else 0
+
+
+def _read_split(config: DataConfig, split: str, on_problem: Callable[[InputError], None]) -> FaceDataset:
+    return read_fairface(
+        config.data_dir,
+        splits=split,
+        padding=config.padding,
+        rules=LabelRules(config.missing, config.merge_case),
+        encoding=config.encoding,
+        skip_lines=config.skip_lines,
+        repair_labels=config.repair_labels,
+        on_problem=on_problem,
+    )
 
 
 def describe(found: SplitCheck) -> None:
@@ -91,12 +114,19 @@ def _kind(message: str) -> str:
     return "other defect"
 
 
-def service_test_notes(directory: Path, split: str) -> list[str]:
+def service_test_notes(config: DataConfig, split: str) -> list[str]:
     """How unevenly the undocumented column falls on groups; nothing is ever filtered by it."""
-    path = directory / f"fairface_label_{split}.csv"
+    path = Path(config.data_dir) / f"fairface_label_{split}.csv"
     try:
-        rows = [fields for _, fields in table_rows(Table.file(path), ["service_test", "race", "gender"])]
+        rows = [
+            fields
+            for _, fields in table_rows(
+                Table.file(path, config.encoding, config.skip_lines), ["service_test", "race", "gender"]
+            )
+        ]
     except InputError:
+        return []
+    if not rows:
         return []
     totals = Counter((race, gender) for _, race, gender in rows)
     true = Counter((race, gender) for said, race, gender in rows if said.lower() == "true")
@@ -132,13 +162,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--splits", choices=list(SPLITS), default="both", help="FairFace splits to check")
     parser.add_argument("--padding", choices=["0.25", "1.25"], default="0.25", help="FairFace crop")
     parser.add_argument("--repair-labels", action="store_true", help="accept ages that a spreadsheet mangled")
+    parser.add_argument("--missing", choices=["refuse", "drop"], default="refuse",
+                        help="where a label is empty, nan, NA ...: a defect, or leave the image out")  # fmt: skip
+    parser.add_argument("--merge-case", action="store_true", help="labels that differ in case alone are one")
+    parser.add_argument("--encoding", default="", help="of CSVs without byte order mark, e.g. cp1252 (default: utf-8)")
+    parser.add_argument("--skip-lines", type=int, default=0, help="lines above the header of the CSVs")
     parser.add_argument("--out", type=Path, help="folder for table and picture (default: runs/check-DIR)")
 
     def program() -> int:
-        options = parser.parse_args(argv)
-        out = options.out or Path("runs") / f"check-{options.directory.resolve().name}"
-        splits = SPLITS[options.splits]
-        return check(options.directory, options.data, splits, options.padding, options.repair_labels, out)
+        options = vars(parser.parse_args(argv))
+        del options["command"]
+        directory, out = options.pop("directory"), options.pop("out")
+        out = out or Path("runs") / f"check-{directory.resolve().name}"
+        return check(DataConfig(data_dir=str(directory), **options), out)
 
     return run(program)
 

@@ -1,7 +1,7 @@
 """A look at a whole data set that stops at nothing: every defect listed, duplicates found, counts compared."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from bias_jax.data.dataset import FaceDataset
 from bias_jax.data.decoding import THREADS, decode, one_colour
+from bias_jax.data.equal_pictures import label_differences
 from bias_jax.errors import InputError
 from bias_jax.progress import track
 
@@ -35,7 +36,7 @@ class SplitCheck:
     dataset: FaceDataset | None  # rows without defects, None if the split cannot be read at all
     problems: tuple[InputError, ...]
     unreadable: tuple[str, ...]  # images that cannot be decoded
-    fingerprints: dict[str, str]  # image name -> SHA-256 of its bytes
+    fingerprints: dict[int, str]  # row of the data set -> what equal pictures share: SHA-256 of size and pixels
     blank: tuple[str, ...]  # images of one colour
 
 
@@ -54,11 +55,10 @@ def check_split(split: str, read: Callable[..., FaceDataset]) -> SplitCheck:
 
     def look(i: int) -> tuple[str, str | None, bool]:
         try:
-            encoded = dataset.read_bytes(i)
-            blank = one_colour(decode(encoded))
+            pixels = decode(dataset.read_bytes(i))
         except OSError as error:
             return str(error), None, False
-        return "", hashlib.sha256(encoded).hexdigest(), blank
+        return "", hashlib.sha256(f"{pixels.shape}".encode() + pixels.tobytes()).hexdigest(), one_colour(pixels)
 
     unreadable, fingerprints, blank = [], {}, []
     with ThreadPoolExecutor(THREADS) as pool:
@@ -72,19 +72,38 @@ def check_split(split: str, read: Callable[..., FaceDataset]) -> SplitCheck:
                     InputError(problem, file=dataset.source, row=dataset.rows[i], remedy="replace the file")
                 )
             else:
-                fingerprints[name] = digest
+                fingerprints[i] = digest
                 if is_blank:
                     blank.append(name)
     return SplitCheck(split, dataset, tuple(problems), tuple(unreadable), fingerprints, tuple(blank))
 
 
-def duplicates(checks: list[SplitCheck]) -> list[tuple[str, ...]]:
-    """Groups of images with the same bytes, across splits too."""
-    by_digest: dict[str, list[str]] = {}
+def duplicates(checks: Sequence[SplitCheck]) -> list[tuple[str, ...]]:
+    """Groups of images with the same pixels, however they are encoded, across splits too."""
+    return [tuple(dataset.image_names[i] for dataset, i in copies) for copies in _equal_pictures(checks)]
+
+
+def contradictions(checks: Sequence[SplitCheck]) -> list[InputError]:
+    """Images that are the same picture as one before them, with other labels, across splits too."""
+    found = []
+    for (first, i), *others in _equal_pictures(checks):
+        for dataset, j in others:
+            if words := label_differences(first, i, dataset, j):
+                problem = (f"image {dataset.image_names[j]!r} is the same picture as {first.image_names[i]!r} of row "
+                           f"{first.rows[i]}, but {' and '.join(words)}")  # fmt: skip
+                remedy = "correct or delete one of the two rows"
+                found.append(InputError(problem, file=dataset.source, row=dataset.rows[j], remedy=remedy))
+    return found
+
+
+def _equal_pictures(checks: Sequence[SplitCheck]) -> list[list[tuple[FaceDataset, int]]]:
+    """Pictures that are there more than once: data set and row of each copy."""
+    copies: dict[str, list[tuple[FaceDataset, int]]] = {}
     for check in checks:
-        for name, digest in check.fingerprints.items():
-            by_digest.setdefault(digest, []).append(name)
-    return [tuple(names) for names in by_digest.values() if len(names) > 1]
+        if check.dataset is not None:
+            for i, digest in check.fingerprints.items():
+                copies.setdefault(digest, []).append((check.dataset, i))
+    return [own for own in copies.values() if len(own) > 1]
 
 
 def official_differences(check: SplitCheck) -> list[str]:

@@ -51,13 +51,19 @@ def distinct_images(
     return np.array(kept), tuple(notes)
 
 
-def _difference(dataset: FaceDataset, first: int, second: int) -> str:
-    """Where the labels of two images differ, in words; empty where they do not."""
+def label_differences(first: FaceDataset, i: int, second: FaceDataset, j: int) -> list[str]:
+    """Where the labels of an image differ from those of another, whose data set has the same attributes, in words."""
     words = []
-    for attribute in (*dataset.attributes, *dataset.solo_attributes):
-        own, other = (int(dataset.labels[attribute.name][i]) for i in (first, second))
+    for attribute in (*first.attributes, *first.solo_attributes):
+        own, other = int(first.labels[attribute.name][i]), int(second.labels[attribute.name][j])
         if own != other:
             words.append(f"{attribute.name} is {attribute.categories[other]!r}, not {attribute.categories[own]!r}")
+    return words
+
+
+def _difference(dataset: FaceDataset, first: int, second: int) -> str:
+    """Where the labels of two images differ, in words; empty where they do not."""
+    words = label_differences(dataset, first, dataset, second)
     if dataset.people is not None and dataset.people[first] != dataset.people[second]:
         words.append("it shows another person")
     return " and ".join(words)

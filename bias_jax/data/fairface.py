@@ -25,7 +25,7 @@ from bias_jax.data.fairface_places import (
 )
 from bias_jax.data.labels import LabelRules
 from bias_jax.data.listings import Folder
-from bias_jax.data.shards import choose_shards, split_of
+from bias_jax.data.shards import choose_shards, fewer_notes, split_of
 from bias_jax.data.stores import FolderImages, ImageStore, open_images
 from bias_jax.data.table import read_table
 from bias_jax.data.text_files import Table
@@ -96,6 +96,7 @@ def read_fairface(
 
         shards, places = choose_shards(found, SPLITS[splits], padding)
         dataset = read_parquet(shards, ATTRIBUTES, root, rules)
+        dataset = replace(dataset, notes=(*dataset.notes, *fewer_notes(shards, dataset.image_names)))
     else:
         tables, images, places = _official_form(found, SPLITS[splits], padding)
         dataset = read_table(

@@ -3,6 +3,7 @@
 Nothing in a picture tells its padding; names do (``fairface-img-margin025-trainval.zip``, ``0.25``).
 """
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,9 +14,11 @@ from bias_jax.errors import InputError
 
 USUAL = "0.25"
 DEEPEST = 4  # folders below the given one that are looked into
+ABOVE = 3  # names at the end of the given path that may tell the padding
 _DOTTED = r"(?<!\d)(?<!\d\.)([01]\.25)(?!\.?\d)"
-_NAMED = r"(?:margin|padding|pad|crop|fairface)[-_ ]*([01]25)(?!\d)"
-_PADDING = re.compile(rf"{_DOTTED}|{_NAMED}|^([01]25)(?:\.zip)?$", re.IGNORECASE)
+_SPELLED = r"([01][._,-]?25)"  # too close to dates and numbers to tell anything by itself
+_NAMED = rf"(?:(?:margin|padding|pad|crop|fairface)[-_= ]*|img[-_= ]+){_SPELLED}(?!\.?\d)"
+_PADDING = re.compile(rf"{_DOTTED}|{_NAMED}|^{_SPELLED}(?:\.zip)?$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ def padding_of(path: str) -> str | None:
     ('1.25', '0.25', None)
     """
     for part in reversed(path.split("/")):
-        told = {"".join(found).replace(".", "") for found in _PADDING.findall(part)}
+        told = {re.sub(r"\D", "", "".join(found)) for found in _PADDING.findall(part)}
         if len(told) == 1:
             digits = told.pop()
             return f"{digits[0]}.{digits[1:]}"
@@ -74,14 +77,14 @@ def choose(places: Sequence[Place], padding: str, source: Path, what: str) -> Pl
     Args:
         places: at least one.
         padding: as asked.
-        source: the given folder or archive, whose own name tells a padding, too.
+        source: the given folder or archive; the end of its path tells a padding, too, as given and behind links.
         what: lies there, for messages.
 
     Raises:
-        InputError: only another padding is there, or several places fit equally well.
+        InputError: only another padding is there, or several places fit equally well; a link and what it leads to
+            tell different ones.
     """
-    own = padding_of(source.absolute().name)
-    told = [Place(place.path, place.padding or own) for place in places]
+    told = [Place(place.path, _told(place, source)) for place in places]
     fitting = [place for place in told if place.padding == padding]
     if not fitting and (others := [place for place in told if place.padding is not None]):
         named = ", ".join(f"{place.padding} in {place.path or source.name}" for place in others)
@@ -101,6 +104,17 @@ def choose(places: Sequence[Place], padding: str, source: Path, what: str) -> Pl
             problem = f"holds {what} more than once: in {first.path} and in {other.path}"
             raise InputError(problem, file=source, remedy="give one of them, or move one away")
     return first
+
+
+def _told(place: Place, source: Path) -> str | None:
+    """The padding that names tell: of the place, or else of the end of the path to it, with links and without."""
+    given = place.padding or padding_of("/".join(Path(os.path.abspath(source)).parts[-ABOVE:]))
+    real = (source / place.path).resolve()
+    behind = padding_of("/".join(real.parts[-ABOVE - len(PurePosixPath(place.path).parts) :]))
+    if given and behind and given != behind:
+        problem = f"is called padding {given}, but leads to padding {behind}, {real}"
+        raise InputError(problem, file=source / place.path, remedy="give the folder that it leads to")
+    return given or behind
 
 
 def padding_note(places: Sequence[Place], padding: str) -> tuple[str, ...]:

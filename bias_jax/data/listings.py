@@ -25,6 +25,8 @@ PICTURES = (
     ".tif",
     ".tiff",
 )  # how photographs are called
+# Files of data sets that are given by their folder, packed or not.
+LISTS = re.compile(r".*\.(csv|tsv|tab|txt|json|jsonl|parquet|arrow|array_record)(-\d+-of-\d+|\.gz)?", re.IGNORECASE)
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")  # and archives
 FILE, FOLDER, LINKED_FOLDER, ARCHIVE, OUTSIDE = "file", "folder", "linked folder", "archive", "link out"
 

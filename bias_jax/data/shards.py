@@ -1,9 +1,11 @@
 """The parquet files of a split: which they are, by their names, and whether all of them are there."""
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
+from bias_jax.data.checking import OFFICIAL
 from bias_jax.data.fairface_places import Place, Survey, choose, padding_of
 from bias_jax.data.listings import below
 from bias_jax.errors import InputError
@@ -89,6 +91,23 @@ def in_order(names: Sequence[str], folder: Path) -> list[str]:
         problem = f"holds {len(numbers)} of {total} shards; missing: {', '.join(named)}"
         raise InputError(problem, file=folder, remedy="download what is missing")
     return [numbers[number] for number in sorted(numbers)]
+
+
+def fewer_notes(shards: Mapping[str, Sequence[Path]], image_names: Sequence[str]) -> tuple[str, ...]:
+    """A sentence for each split of fewer images than published, if its files do not tell how many of them there are.
+
+    Args:
+        shards: split -> its files.
+        image_names: such as ``train/1.jpg``.
+    """
+    found = Counter(name.partition("/")[0] for name in image_names)
+    official = {split: sum(OFFICIAL[split]["gender"]) for split in shards}
+    return tuple(
+        f"{found[split]:,} of the official {official[split]:,} images of {split}: a subset, or files are missing after "
+        f"{files[-1].name}, since such names do not tell how many there are"
+        for split, files in shards.items()
+        if _NUMBER.fullmatch(files[-1].name.casefold()) and found[split] < official[split]
+    )
 
 
 def _none(found: Survey, split: str) -> InputError:

@@ -1,12 +1,24 @@
 """Where images lie: a folder or a zip archive, never outside of it. An archive in a folder is a folder, too."""
 
 import os
+import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Protocol
 
 from bias_jax.data.archives import ZipImages
-from bias_jax.data.listings import ARCHIVE, FILE, FOLDER, LARGEST_FILE, LINKED_FOLDER, OUTSIDE, Store, plain
+from bias_jax.data.listings import (
+    ARCHIVE,
+    FILE,
+    FOLDER,
+    LARGEST_FILE,
+    LINKED_FOLDER,
+    LISTS,
+    OUTSIDE,
+    Store,
+    is_picture,
+    plain,
+)
 from bias_jax.errors import InputError
 
 
@@ -110,13 +122,16 @@ def open_images(path: str | Path) -> FolderImages | ZipImages:
     """The store of a folder or a zip archive.
 
     Raises:
-        InputError: no such file or directory, or a file that is no zip archive.
+        InputError: no such file or directory, or a file that is no zip archive; one that lies in what should be given.
     """
     root = Path(path)
     if root.is_dir():
         return FolderImages(root)
     if not root.is_file():
         raise InputError("no such file or directory", file=root, remedy="give the folder or zip archive of the images")
+    if not zipfile.is_zipfile(root) and (is_picture(root.name) or LISTS.fullmatch(root.name)):
+        remedy = f"give the folder of the data set, such as {root.absolute().parent}"
+        raise InputError("is one file of a data set, neither a folder nor a zip archive", file=root, remedy=remedy)
     return ZipImages(root)
 
 

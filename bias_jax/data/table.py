@@ -93,6 +93,8 @@ def read_table(
         if not skip_unreadable:
             problem = f"image {image!r} is listed but absent from {images.source} (found there: {images.summary()})"
             remedy = "restore the file, delete its row, or pass --skip-unreadable"
+            if on_problem is not None:  # whoever lists defects skips none
+                remedy = "restore the file or delete its row"
             raise InputError(problem, file=table.name, row=row, remedy=remedy)
         absent.append(image)
         return None
@@ -109,6 +111,7 @@ def read_table(
             rows.append(row)
             found.extend(numbers)
 
+    defective = 0
     for table in tables:
         for row, (image, *labels) in table_rows(table, [image_column, *(column.name for column in columns)]):
             try:
@@ -117,8 +120,10 @@ def read_table(
                 if on_problem is None:
                     raise
                 on_problem(error)
+                defective += 1
     if not names:
-        raise InputError("no usable image is listed", file=tables[0].name, remedy="check that the download is complete")
+        remedy = f"see to the {defective} defective rows" if defective else "check that the download is complete"
+        raise InputError("no usable image is listed", file=tables[0].name, remedy=remedy)
     texts = np.array(found).reshape(len(names), len(columns)).T
     kept, told = complete_rows(columns, texts, tables[0].name)
     if told:

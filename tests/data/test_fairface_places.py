@@ -310,12 +310,42 @@ def test_where_no_name_tells_the_padding_a_note_does(tmp_path):
         assert note == "padding 1.25 was asked for, and no name tells which one the images have"
 
 
+@pytest.mark.parametrize("name", ["real-fairface-1.25", f"{OFFICIAL['1.25']}/data", "margin1_25/a/b"])
+@pytest.mark.parametrize("linked", [False, True])
+def test_the_end_of_the_path_tells_the_padding_also_behind_a_link(tmp_path, name, linked):
+    path = lay(tmp_path / name, pictures("1.25") | labels())
+    if linked:
+        path = tmp_path / "link"
+        path.symlink_to(tmp_path / name)
+    assert shades(path, padding="1.25") == expected("1.25") and read_fairface(path, padding="1.25").notes == ()
+    with pytest.raises(InputError, match=r"of another padding than 0\.25: 1\.25 in "):
+        read_fairface(path)
+
+
+def test_a_linked_split_tells_the_padding(tmp_path):
+    lay(lay(tmp_path / "x", labels()), pictures("1.25"), "a/b/c/d/1.25")
+    (tmp_path / "x/train").symlink_to(tmp_path / "x/a/b/c/d/1.25/train")
+    assert shades(tmp_path / "x", padding="1.25") == expected("1.25")
+    with pytest.raises(InputError, match=r"of another padding than 0\.25: 1\.25 in train"):
+        read_fairface(tmp_path / "x")
+
+
+def test_a_link_that_tells_another_padding_than_what_it_leads_to_is_refused(tmp_path):
+    lay(tmp_path / "margin125", pictures("1.25") | labels())
+    (tmp_path / "0.25").symlink_to(tmp_path / "margin125")
+    for padding in OFFICIAL:
+        with pytest.raises(InputError, match=r"is called padding 0\.25, but leads to padding 1\.25, .*margin125"):
+            read_fairface(tmp_path / "0.25", padding=padding)
+
+
 NAMES = {
     "fairface-img-margin025-trainval.zip": "0.25", "fairface-img-margin125-trainval (1).zip": "1.25", "0.25": "0.25",
     "padding_1.25": "1.25", "pad=0.25": "0.25", "1.25.zip": "1.25", "125": "1.25", "FAIRFACE-125": "1.25",
     "1.25/data/0.25": "0.25", "0.25/data": "0.25", "0.25/all 0.25 and 1.25": "0.25", "train": None, "": None,
     "fairface": None, "0.25 and 1.25": None, "v10.25": None, "0.250": None, "1.0.25": None, "2025": None,
     "fairface1250": None, "pictures125": None, "padding": None, "1.25.3": None,
+    "margin1_25": "1.25", "1_25": "1.25", "img-125": "1.25", "0-25": "0.25", "crop_0,25.zip": "0.25", "img125": None,
+    "2021_1_25": None, "backup_1_25": None, "margin-1.25.3": None,
 }  # fmt: skip
 
 

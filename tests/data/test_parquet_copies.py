@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from bias_jax.data import LabelRules, read_fairface
+from bias_jax.data.checking import OFFICIAL
 from bias_jax.data.decoding import decode
 from bias_jax.errors import InputError
 from tests.data.test_fairface_places import picture
@@ -207,6 +208,19 @@ def test_a_gap_in_the_hubs_own_conversion_is_named(tmp_path):
     (tmp_path / "0.25/train/0000.parquet").unlink()
     with pytest.raises(InputError, match=r"train: holds 1 of 2 shards; missing: 0000.parquet"):
         read_fairface(tmp_path)
+
+
+def test_an_end_that_is_missing_from_the_hubs_own_conversion_is_noted(tmp_path, monkeypatch):
+    converted_by_the_hub(tmp_path)
+    monkeypatch.setitem(OFFICIAL, "train", {"gender": (2, len(images()) - 2)})
+    assert read_fairface(tmp_path).notes == ()
+    (tmp_path / "0.25/train/0001.parquet").unlink()
+    (note,) = read_fairface(tmp_path).notes
+    assert note.startswith("3 of the official 4 images of train: a subset, or files are missing after 0000.parquet")
+    both = read_fairface(tmp_path, splits="both").notes
+    assert len(both) == 2 and "of the official 10,954 images of val" in both[1]
+    shards(tmp_path / "numbered")
+    assert read_fairface(tmp_path / "numbered").notes == ()  # names tell that all are there
 
 
 def as_floats() -> dict:

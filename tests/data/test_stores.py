@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bias_jax.data import FolderImages, open_images
+from bias_jax.data import FolderImages, open_images, read_fairface, read_utkface
 from bias_jax.data.archives import DEEPEST, ZipImages
 from bias_jax.data.listings import LARGEST_FILE, plain
 from bias_jax.errors import InputError
@@ -100,6 +100,22 @@ def test_links_are_followed_unless_they_lead_out(tmp_path):
     assert not any(store.inside(name) for name in ("out.jpg", "out/9.jpg", "beside/8.jpg"))
     assert len(list(store.walk())) == 2  # links are not walked into: no pictures twice, no circles
     assert "a link out of it" in store.summary()
+
+
+@pytest.mark.parametrize(
+    "name", ["fairface_label_train.csv", "train-00000-of-00002.parquet", "1.jpg", "labels.csv.gz", "a.TSV",
+             "fairface-train.array_record-00000-of-00001", "dataset_info.json"]
+)  # fmt: skip
+@pytest.mark.parametrize("read", [read_fairface, read_utkface, open_images])
+def test_a_file_of_a_data_set_is_not_the_data_set(tmp_path, read, name):
+    (tmp_path / name).write_bytes(b"file,age\n")
+    with pytest.raises(InputError) as caught:
+        read(tmp_path / name)
+    assert str(caught.value).startswith(f"{tmp_path / name}: is one file of a data set")
+    assert f"give the folder of the data set, such as {tmp_path}" in str(caught.value)
+    with zipfile.ZipFile(tmp_path / name, "w") as archive:  # whatever it is called
+        archive.writestr("1.jpg", b"x")
+    assert open_images(tmp_path / name).find("1.jpg") == ("1.jpg",)
 
 
 def hub_cache(root: Path, files: dict[str, bytes], repository: str = "datasets--somebody--faces") -> Path:

@@ -49,11 +49,31 @@ def test_every_defect_is_listed_with_its_row(folder, tmp_path_factory, capsys): 
         "row 10: race 'Martian'",
         "row 11: path '../x.jpg' leaves",
         "1 x age mangled by a spreadsheet",
-        "duplicate images (same bytes): train/1.jpg, train/4.jpg",
-        "6 defects, 1 sets of duplicates",
+        "duplicate images (same pixels): train/1.jpg, train/4.jpg",
+        "row 5: image 'train/4.jpg' is the same picture as 'train/1.jpg' of row 2, but race is 'White'",
+        "7 defects, 1 sets of duplicates",
     )
     for part in parts:
         assert part in text, part
+
+
+@pytest.mark.parametrize("race", ["East Asian", "Black"])
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_equal_pixels_are_duplicates_however_they_are_encoded(folder, tmp_path_factory, capsys, split, race):  # noqa: F811
+    with Image.open(folder / "train/1.jpg") as image:
+        (folder / split).mkdir(exist_ok=True)
+        image.save(folder / split / "4.png")
+    row = f"{split}/4.png,3-9,Male,{race},True\n"
+    write(folder, [*ROWS, row] if split == "train" else ROWS)
+    (folder / "fairface_label_val.csv").write_text(HEADER + row)
+    assert main(["check", str(folder), "--splits", "both" if split == "val" else "train",
+                 "--out", str(tmp_path_factory.mktemp("out"))]) == 1  # fmt: skip
+    text = capsys.readouterr().out
+    assert f"duplicate images (same pixels): train/1.jpg, {split}/4.png" in text
+    other = race != "East Asian"
+    assert f"{int(other)} defects, 1 sets of duplicates" in text
+    contrary = f"image '{split}/4.png' is the same picture as 'train/1.jpg' of row 2, but race is 'Black', not 'East"
+    assert (f"row {5 if split == 'train' else 2}: {contrary}" in text) == other
 
 
 def test_images_of_one_colour_are_noted(folder, tmp_path_factory, capsys):  # noqa: F811
@@ -82,6 +102,46 @@ def test_data_that_cannot_be_checked(tmp_path, capsys):
     assert check(tmp_path / "nowhere", tmp_path / "out") == 2
     assert capsys.readouterr().err.startswith("error: ")
     assert main(["check", str(tmp_path), "--data", "utkface", "--out", str(tmp_path / "out")]) == 2
+
+
+ALL_DEFECTIVE = {
+    "lower case": (lambda row: row.replace("Male", "male").replace("Female", "female"), "3 x label in another case"),
+    "absent": (lambda row: row.replace("train/", "train/x"), "3 x image listed but absent"),
+}
+
+
+@pytest.mark.parametrize("what", ALL_DEFECTIVE)
+def test_where_every_row_is_defective_all_are_told(folder, tmp_path_factory, capsys, what):  # noqa: F811
+    change, kind = ALL_DEFECTIVE[what]
+    write(folder, [change(row) for row in ROWS])
+    out = tmp_path_factory.mktemp("out")
+    assert check(folder, out) == 1
+    text = capsys.readouterr().out
+    assert "train: 0 images with complete labels" in text and kind in text
+    assert all(f"row {row}: " in text for row in (2, 3, 4))
+    assert "Way out: see to the 3 defective rows" in text and "no image is left to count" in text
+    assert "--skip-unreadable" not in text and not list(out.iterdir())
+
+
+def test_csvs_as_people_have_them(folder, tmp_path_factory, capsys):  # noqa: F811
+    rows = [ROWS[0].replace("Male", "male"), ROWS[1].replace("Female", "NA"), ROWS[2].replace("TRUE", "w\xe4hr")]
+    (folder / "fairface_label_train.csv").write_text("# a comment\n" + HEADER + "".join(rows), encoding="cp1252")
+    out = tmp_path_factory.mktemp("out")
+    assert check(folder, out, "--skip-lines", "1") == 2
+    assert "such as --encoding cp1252" in capsys.readouterr().err
+    read = ("--skip-lines", "1", "--encoding", "cp1252")
+    assert check(folder, out, *read) == 1
+    text = capsys.readouterr().out
+    assert "2 defects" in text and "--merge-case accepts it" in text and "--missing drop leaves the image out" in text
+    assert check(folder, out, *read, "--merge-case", "--missing", "drop") == 0
+    text = capsys.readouterr().out
+    assert "train: 2 images with complete labels" in text and "service_test is undocumented" in text
+
+
+@pytest.mark.parametrize("option", [("--encoding", "cp1252"), ("--skip-lines", "1")])
+def test_utkface_has_no_csvs(tmp_path, capsys, option):
+    assert main(["check", str(tmp_path), "--data", "utkface", *option, "--out", str(tmp_path / "out")]) == 2
+    assert f"{option[0]} is for --data table and --data fairface" in capsys.readouterr().err
 
 
 def test_real_photographs(fairface_dir, tmp_path, capsys):
