@@ -159,7 +159,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("command", choices=["check"])
     parser.add_argument("directory", type=Path, help="folder or zip of the data set")
     parser.add_argument("--data", choices=["fairface", "utkface"], default="fairface", help="whose layout it has")
-    parser.add_argument("--splits", choices=list(SPLITS), default="both", help="FairFace splits to check")
+    parser.add_argument("--splits", choices=list(SPLITS), help="FairFace splits to check (default: both)")
     parser.add_argument("--padding", choices=["0.25", "1.25"], default="0.25", help="FairFace crop")
     parser.add_argument("--repair-labels", action="store_true", help="accept ages that a spreadsheet mangled")
     parser.add_argument("--missing", choices=["refuse", "drop"], default="refuse",
@@ -173,6 +173,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         options = vars(parser.parse_args(argv))
         del options["command"]
         directory, out = options.pop("directory"), options.pop("out")
+        if (splits := options.pop("splits")) or options["data"] == "fairface":
+            options["splits"] = splits or "both"
         out = out or Path("runs") / f"check-{directory.resolve().name}"
         return check(DataConfig(data_dir=str(directory), **options), out)
 
