@@ -25,9 +25,11 @@ MISSING = frozenset((
     "none", "<none>", "#n/a", "#n/a n/a", "#na", "#nv", "#n/d", "#null!", "#value!", "#ref!", "#div/0!", "#name?",
     "#num!", "1.#ind", "-1.#ind", "1.#qnan", "-1.#qnan", "\\n", "na_character_", "?", "-", "--", ".",
 ))  # fmt: skip
-MINUS = "\u2212\u2043"  # what looks like a dash, and is none to Unicode
+# What looks like a dash or an apostrophe, and is something else to Unicode.
+LOOKS = str.maketrans(dict.fromkeys("\u2212\u2043", "-") | dict.fromkeys("\xb4\u2018\u2019\u02bc\u2032", "'"))
 MOST_SINGLE = 20  # categories that may be found though most of them are of one image: small tables have few
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
+DECIMAL_COMMA = re.compile(r"[+-]?\d+,(\d\d?|\d{4,})", re.ASCII)  # three digits behind it may be thousands
 WHOLE = re.compile(r"([+-]?\d+)\.0+", re.ASCII)
 
 Place = tuple[str | None, int | None]  # file and row, for messages
@@ -73,7 +75,7 @@ def read_label(text: str, what: str, place: Place = (None, None)) -> str:
 
 def is_missing(label: str) -> bool:
     """Whether a label that was read means that there is none."""
-    return label.lower() in MISSING
+    return seen(label) in MISSING
 
 
 def folded(label: str) -> str:
@@ -89,12 +91,13 @@ def seen(label: str) -> str:
     """
     if label.isascii():
         return " ".join(label.lower().split())
-    kinds = [(c, unicodedata.category(c)) for c in folded(unicodedata.normalize("NFKC", label))]
-    return " ".join("".join("-" if kind == "Pd" or c in MINUS else c for c, kind in kinds if kind != "Cf").split())
+    kinds = [(c, unicodedata.category(c)) for c in folded(unicodedata.normalize("NFKC", label.translate(LOOKS)))]
+    return " ".join("".join("-" if kind == "Pd" else c for c, kind in kinds if kind != "Cf").split())
 
 
 def _value(label: str) -> Decimal | str:
     """The same for labels that are the same number, and no other."""
+    label = label.replace(",", ".") if DECIMAL_COMMA.fullmatch(label) else label
     try:
         return Decimal(label) if NUMBER.fullmatch(label) else label
     except InvalidOperation:  # an exponent beyond all bounds

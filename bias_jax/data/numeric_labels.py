@@ -14,7 +14,7 @@ MOST_NUMBERS = 20  # different numbers that are still taken for categories
 WRITTEN = re.compile(
     "[-+\u2212]?([0-9]+|[0-9]{1,3}([ .,'\u2019\xa0\u2009\u202f][0-9]{3})+)([.,][0-9]+)?[ \xa0\u2009\u202f]?%?"
 )
-PLAINLY = "write numbers with a point, without percent or signs between thousands (0.5, 1000)"
+PLAINLY = "write numbers with a point and a plain minus, without percent or signs between thousands (-0.5, 1000)"
 INFINITE = frozenset(sign + word for sign in ("", "+", "-") for word in ("inf", "infinity"))
 
 

@@ -47,7 +47,8 @@ def test_control_characters_within(text):
 
 
 WORDS = ["", " ", "\u200b", "nan", "NaN", "NAN", "NA", "na", "N/A", "n/a", "<NA>", "null", "NULL", "None", "none",
-         "NaT", "#N/A", "#NV", "#DIV/0!", "#VALUE!", "\\N", "?", "-", ".", " NaN ", "-nan", "1.#QNAN"]  # fmt: skip
+         "NaT", "#N/A", "#NV", "#DIV/0!", "#VALUE!", "\\N", "?", "-", ".", " NaN ", "-nan", "1.#QNAN",
+         "\u2013", "\u2014", "\u2212", "\uff1f", "\uff2e\uff21"]  # fmt: skip
 
 
 @pytest.mark.parametrize("word", WORDS)
@@ -99,8 +100,17 @@ def test_numbers():
     attribute, codes, _ = column(["10", "9.0", "9", "10.00", "-1"])
     assert attribute.categories == ("-1", "9", "10") and codes.tolist() == [2, 1, 1, 2, 0]
     assert column(["0.5", "1.0", "1.50"])[0].categories == ("0.5", "1", "1.50")
-    for one, other in (("01", "1"), ("1.5", "1.50"), ("1e1", "10"), ("+3", "3"), ("0", "-0")):
+    for one, other in (
+        ("01", "1"),
+        ("1.5", "1.50"),
+        ("1e1", "10"),
+        ("+3", "3"),
+        ("0", "-0"),
+        ("0,5", "0.5"),
+        ("-1,50", "-1.5"),
+    ):
         assert f"row 3: size '{other}' and '{one}' (row 2) are the same number" in refusal([one, other])
+    assert column(["1,000", "1"])[0].categories == ("1", "1,000")  # a thousand, or one
     assert column(["12345678901234567890", "12345678901234567891"])[1].tolist() == [0, 1]  # no floats: identifiers
     assert column(["1_000", "٣", "1"])[0].categories == ("1", "1_000", "٣")  # two of these are no numbers
 
@@ -263,7 +273,8 @@ def test_labels_in_an_archive(folder, tmp_path):  # noqa: F811
 
 
 PEOPLE = [("Ann", "ann", "differ in case alone"), ("x\u200by", "xy", "look the same"), ("a  b", "a b", "look the same"),
-          ("1", "01", "are the same number"), ("P\u20111", "P-1", "look the same")]  # fmt: skip
+          ("1", "01", "are the same number"), ("P\u20111", "P-1", "look the same"),
+          ("O'Neil", "O\u2019Neil", "look the same")]  # fmt: skip
 
 
 def people(labels, **rules):
