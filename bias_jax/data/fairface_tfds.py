@@ -79,6 +79,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="folder for prepared data sets")
     arguments = parser.parse_args(argv)
     try:
+        if not arguments.source.is_dir():
+            raise InputError("no such folder", file=arguments.source, remedy="give FairFace's official folder")
         builder = Fairface(data_dir=str(arguments.out), file_format="array_record")
         config = tfds.download.DownloadConfig(manual_dir=str(arguments.source.resolve()))
         builder.download_and_prepare(download_config=config)

@@ -28,6 +28,8 @@ def test_defects_are_one_message(folder, tmp_path, capsys):  # noqa: F811
     (folder / "fairface_label_train.csv").write_text(HEADER + ROWS[0].replace("3-9", "Oct-19"))
     assert main(["--source", str(folder), "--out", str(tmp_path / "x")]) == 2
     assert "row 2: age 'Oct-19'" in capsys.readouterr().err
+    assert main(["--source", str(tmp_path / "nowhere"), "--out", str(tmp_path / "x")]) == 2
+    assert "nowhere: no such folder" in capsys.readouterr().err
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "dataset_info.json").write_text("{")
     with pytest.raises(InputError, match="cannot be read as prepared FairFace"):
