@@ -91,9 +91,6 @@ class Folder:
     def save_figure(self, name: str, figure: "Figure") -> None:
         """Write a figure at once; the suffix decides the format."""
         with self._replacing(self.path / name) as partial:
-            if figure.get_layout_engine() is not None:  # otherwise laid out twice, which takes as long as drawing
-                figure.draw_without_rendering()
-                figure.set_layout_engine("none")
             # Packing harder takes as long as drawing, for a third of the size.
             packing: Any = {"pil_kwargs": {"compress_level": 1}} if name.endswith(".png") else {}
             figure.savefig(partial, **packing)
