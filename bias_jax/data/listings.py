@@ -6,6 +6,7 @@ otherwise.
 
 import re
 import unicodedata
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
@@ -41,7 +42,7 @@ class Folder(NamedTuple):
     outside: tuple[str, ...]  # links out of the store
 
 
-class Store:
+class Store(ABC):
     """Files by relative name; what kind of store it is says where from."""
 
     source: Path
@@ -50,13 +51,13 @@ class Store:
         self.closed: list[str] = []  # folders that may not be listed
         self._folded: dict[str, dict[str, list[str]]] = {}  # folder -> name without case -> names
 
+    @abstractmethod
     def listing(self, folder: str) -> Mapping[str, str]:
         """Name -> kind of everything in a folder; nothing if there is no such folder."""
-        raise NotImplementedError
 
+    @abstractmethod
     def read(self, name: str) -> bytes:
         """A file by the store's own name; OSError if it cannot be read."""
-        raise NotImplementedError
 
     def parts(self, name: str) -> tuple[str, ...] | None:
         """As `plain`."""
