@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bias_jax.arithmetic import einsum
 from bias_jax.probes.axes import Coordinates
 from bias_jax.probes.biases import bias_hessian
 from bias_jax.probes.curvature import newton_direction, penalties, residual_change, weighted_features
@@ -120,7 +121,7 @@ def _exchange(
     def respond(right: jax.Array) -> jax.Array:
         """What the logits [B F, C, N] change, up to their mean, where the gradients change by minus `right`."""
         right = jnp.where(repeated.present[:, :, None], right, 0.0)
-        biases = jnp.einsum("pcd,pd->pc", inverse, right[:, :, -1], precision="highest")
+        biases = einsum("pcd,pd->pc", inverse, right[:, :, -1])
         moved = jnp.broadcast_to(biases[:, :, None], share.shape)
         right = right - weighted_features(coordinates, residual_change(share, moved, repeated))
         solved = newton_direction(

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from bias_jax.arithmetic import einsum
 from bias_jax.probes.axes import Coordinates
 from bias_jax.probes.objective import Problems, inverse_weights, to_margins
 
@@ -47,7 +48,7 @@ def penalties(l2: jax.Array, width: int) -> jax.Array:
 
 def weighted_features(coordinates: Coordinates, weights: jax.Array) -> jax.Array:
     """Sum of the images' features weighted by [..., N], such as residuals: [..., D + 1], such as a gradient."""
-    return jnp.einsum("...n,dn->...d", weights, coordinates.transposed, precision="highest")
+    return einsum("...n,dn->...d", weights, coordinates.transposed)
 
 
 def residual_change(probability: jax.Array, change: jax.Array, problems: Problems) -> jax.Array:
@@ -96,10 +97,10 @@ def newton_direction(
     inverse_diagonal = jnp.where(penalised, 1.0 / jnp.maximum(diagonal, penalty), 0.0)
 
     def step(at: _Iterate) -> _Iterate:
-        moved = jnp.einsum("pcd,nd->pcn", at.direction, coordinates.features, precision="highest")
+        moved = einsum("pcd,nd->pcn", at.direction, coordinates.features)
         moved = to_margins(moved, problems)
         by_weights = residual_change(probability, moved, problems).sum(axis=2)
-        answer = -jnp.einsum("pcd,pd->pc", inverse_bias_hessian, by_weights, precision="highest")
+        answer = -einsum("pcd,pd->pc", inverse_bias_hessian, by_weights)
         answer = jnp.where(problems.present, answer, 0.0)
         changed = residual_change(probability, moved + answer[:, :, None], problems)
         product = weighted_features(coordinates, changed) + penalty * at.direction
