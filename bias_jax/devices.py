@@ -85,6 +85,11 @@ def gather(mesh: jax.sharding.Mesh, arrays: Any) -> Any:
     return jax.tree.map(one, arrays)
 
 
+def to_host(mesh: jax.sharding.Mesh, arrays: Any) -> Any:
+    """The same as NumPy arrays; all processes must call it."""
+    return jax.device_get(gather(mesh, arrays))
+
+
 @cache
 def _everywhere(mesh: jax.sharding.Mesh) -> Any:
     return jax.jit(lambda array: array, out_shardings=jax.NamedSharding(mesh, jax.P()))

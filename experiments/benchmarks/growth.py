@@ -13,8 +13,8 @@ import numpy as np
 
 from bias_jax.errors import InputError
 from bias_jax.probes.axes import principal_axes
-from bias_jax.probes.problems import class_problems, zero_start
-from bias_jax.probes.solver import solve
+from bias_jax.probes.paths import solve_path
+from bias_jax.probes.problems import class_problems
 from bias_jax.results import device, versions
 from experiments.benchmarks.banks import generated
 from experiments.benchmarks.probes import product_rate
@@ -67,15 +67,13 @@ def measure(images: int, features: int, probes: int, config: GrowthBenchmark) ->
     y = rng.permutation(np.arange(images) % config.classes)
     coordinates = principal_axes(jax.device_put(generated(features, y, 0))).coordinates
     problems = class_problems(y, config.classes, rng.random((probes, images)) < 0.8)
-    start = zero_start(problems, coordinates.features.shape[1])
-    l2 = jax.device_put(np.full(probes, config.l2, np.float32))
 
     def run() -> Iterator[tuple[int, float]]:
         for _ in range(config.repeats + 1):
             begin = time.perf_counter()
-            found = solve(coordinates, problems, start, l2, config.tolerance, 2000)
+            found = solve_path(coordinates, problems, np.array([config.l2]), config.tolerance, 2000)
             jax.block_until_ready(found)
-            yield int(found.steps), time.perf_counter() - begin
+            yield int(found.steps[0]), time.perf_counter() - begin
 
     steps, seconds = zip(*run(), strict=True)
     return steps[0], list(seconds[1:])

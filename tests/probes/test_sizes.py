@@ -10,9 +10,9 @@ import pytest
 from bias_jax.compilation import counted_programs
 from bias_jax.probes import ProbeConfig, between_folds, cross_validate, score_probes, solver, validation
 from bias_jax.probes.axes import Coordinates, principal_axes
-from bias_jax.probes.problems import class_problems, zero_start
+from bias_jax.probes.paths import solve_path
+from bias_jax.probes.problems import class_problems
 from bias_jax.probes.sizes import padded_axes, padded_classes
-from bias_jax.probes.solver import solve
 from bias_jax.randomness import key_for
 
 N, FOLDS = 240, 4
@@ -60,14 +60,13 @@ def test_padding_changes_no_solution(planted):
     """Coefficients to 1e-4 of the largest; what is added has none. Float32 sums in another order."""
     x, y, folds = planted
     training = folds != np.arange(FOLDS)[:, None]
-    l2 = jax.device_put(np.array([1e-3, 1e-2, 0.1, 1.0], np.float32))
+    l2 = np.array([1e-3, 1e-2, 0.1, 1.0], np.float32)
     found = []
     for axes, problems in (
         (principal_axes(jax.device_put(x)), class_problems(y, 5, training)),
         (bare_axes(jax.device_put(x)), bare_problems(y, 5, training)),
     ):
-        start = zero_start(problems, axes.coordinates.features.shape[1])
-        solution = solve(axes.coordinates, problems, start, l2, 1e-5, 500)
+        solution = jax.tree.map(lambda a: a[0], solve_path(axes.coordinates, problems, l2[None], 1e-5, 500))
         assert (np.asarray(solution.gap) <= 1e-5 * np.asarray(solution.objective)).all()
         np.testing.assert_allclose(solution.relative_gap, solution.gap / solution.objective, rtol=1e-6)
         found.append(solution)
