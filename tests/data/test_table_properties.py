@@ -2,6 +2,7 @@
 
 import csv
 import io
+import unicodedata
 
 import pytest
 from hypothesis import assume, given, settings
@@ -11,6 +12,7 @@ from bias_jax.data import Table, read_table
 from bias_jax.data.file_kinds import require_text
 from bias_jax.data.labels import folded, is_missing, read_label
 from bias_jax.data.numeric_labels import number
+from bias_jax.errors import InputError
 from tests.fuzz.tables import IMAGE_LABELS, PIECES, RULES, TABLES, Everything, any_labels, any_table
 from tests.fuzz.watching import outcome
 
@@ -72,3 +74,15 @@ def test_what_is_written_is_read(rows, separator, end, quoting, encoding, told):
 @pytest.mark.parametrize("content", [b"file,race", b"", b"PAR1,PAR2\n", b"[file],[race]\n", b"<3,age\n", b"{file}\n"])
 def test_headers_that_are_no_other_kind_of_file(content):
     require_text(content, "t.csv")
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_columns_are_found_however_their_letters_are_composed(form):
+    other = {"NFC": "NFD", "NFD": "NFC"}[form]
+    content = unicodedata.normalize(form, "file;größe;Länge\n1.jpg;a;\n2.jpg;b;\n").encode()
+    name = unicodedata.normalize(other, "größe")
+    faces = read_table([Table("t.csv", lambda: content)], Everything(), [name], name="t")
+    assert faces.labels[name].tolist() == [0, 1]
+    twice = unicodedata.normalize(form, "file,é,") + unicodedata.normalize(other, "é\n1.jpg,a,b\n")
+    with pytest.raises(InputError, match="columns 2 and 3 are both called"):
+        read_table([Table("t.csv", twice.encode)], Everything(), ["é"], name="t")

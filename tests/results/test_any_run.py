@@ -72,6 +72,13 @@ def test_tables_are_those_with_a_digest_and_no_others(digests, tmp_path):
     assert (tmp_path / "run/recorder/tables.json").read_bytes() == whole
 
 
+def test_tables_that_are_named_no_more_are_made_again(tmp_path):
+    lay(tmp_path / "run", finished("toys"), [])
+    (tmp_path / "run/recorder/tables.json").write_text("{}")
+    assert not begin(tmp_path / "run").failures
+    assert (tmp_path / "run/recorder/tables.json").read_bytes() == finished("toys")["recorder/tables.json"]
+
+
 @pytest.mark.parametrize("batches", [[4], {"a": "4"}, {"a": None}, 4])
 def test_batches_that_are_none(batches, tmp_path):
     lay(tmp_path / "run", finished("toys"), [])
