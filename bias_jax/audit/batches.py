@@ -25,7 +25,7 @@ class Batches:
 
     def __init__(self, directory: RunDirectory, asked: int):
         self.directory, self.asked = directory, asked
-        self.used: dict[str, int] = dict(directory.noted(NOTE) or {})  # wave -> batch; 0: it did not fit
+        self.used: dict[str, int] = dict(directory.noted(NOTE, {str: int}) or {})  # wave -> batch; 0: it did not fit
 
     def shrinking(self, wave: str, extract: Callable[[int], Found]) -> Found | None:
         """Call `extract` with a batch size, and with half of it as long as memory is short; None: not even one fits.
