@@ -50,7 +50,8 @@ def minimise(
     value = batch.loss(logits) + penalty
     found = Minimum(x.clone(), value.clone(), stuck.clone(), torch.zeros_like(place))
     history = History(x, len(place), REMEMBERED)
-    move = before = None
+    move: Any = None
+    before: Any = None
     for step in range(longest + 1):
         reached = value <= wanted[place]
         out_of_time = step == longest or time.perf_counter() - begin > seconds
