@@ -58,8 +58,8 @@ def run_growth(config: GrowthBenchmark) -> Iterator[Line]:
     """Times of one solve after the other."""
     yield f"{device()}, jax {versions()['jax']}; products: GFLOP/s of one of 2,000 x 2,048 x 630, float32, best of 10"
     yield f"{config.classes} classes, l2 {config.l2:g}, relative gap {config.tolerance:g}; principal axes not included"
+    yield Table("One solve, as one of its sizes grows", COLUMNS)
     for growing, values in enumerate((config.images, config.features, config.probes)):
-        yield Table(f"More {('images', 'features', 'probes')[growing]}", COLUMNS)
         for value in values:
             sizes = [*config.usual[:growing], value, *config.usual[growing + 1 :]]
             peak = product_rate(2000, 2048, 630)

@@ -3,9 +3,9 @@
 Every layer of ResNet50, every target, strength and fold is solved here. scikit-learn's LogisticRegression (lbfgs),
 which would need days, solves a sample: one layer of every width, every target, three strengths, the first fold. L-BFGS
 in PyTorch solves all probes of one layer of every width, those of a strength at once, on the accelerator if there is
-one. Both are stopped at the first iteration whose objective is within the gap of the value reached here, which favours them
-by that value's own gap. All get float32 features and all cores. Compilation counts, shared by the layers of a width.
-Then the published recipe against PyTorch, with that benchmark's defaults.
+one. Both are stopped at the first iteration whose objective is within the gap of the value reached here, which favours
+them by that value's own gap. All get float32 features and all cores. Compilation counts, shared by the layers of a
+width. Then the published recipe against PyTorch, with that benchmark's defaults.
 """
 
 from collections.abc import Iterator

@@ -63,12 +63,12 @@ class Record:
         Raises:
             WriteError: one cannot be written.
         """
-        about = {"device": self.device, "versions": versions() | installed(PEER_PACKAGES), "command": self.command,
-                 "date": self.date}  # fmt: skip
+        packages = versions() | installed(PEER_PACKAGES)
+        about = {"device": self.device, "versions": packages, "command": self.command, "date": self.date}
         content = about | {"benchmarks": {name: entry.as_json() for name, entry in self.entries.items()}}
         _replace(self.folder / "benchmarks.json", json.dumps(content, indent=1, allow_nan=False) + "\n")
-        packages = ", ".join(f"{name} {number}" for name, number in about["versions"].items())
-        parts = [f"# Benchmarks on {self.device}", f"`{self.command}`, {self.date}; {packages}"]
+        made_with = ", ".join(f"{name} {number}" for name, number in packages.items())
+        parts = [f"# Benchmarks on {self.device}", f"`{self.command}`, {self.date}; {made_with}"]
         parts += [entry.as_markdown(name) for name, entry in self.entries.items()]
         _replace(self.folder / "benchmarks.md", "\n\n".join(parts) + "\n")
 

@@ -20,7 +20,7 @@ CONVEX_PEERS = ("sklearn", "torch-lbfgs")  # the recipe has a benchmark of its o
 QUICK: Mapping[str, Any] = {
     "extract": ExtractBenchmark(repeats=2),
     "loading": LoadingBenchmark(images=256, extract=128, repeats=2),
-    "probes": ProbeBenchmark(layers=ONE_PER_WIDTH, peer_seconds=1.0, batch_seconds=20.0, peers=CONVEX_PEERS),
+    "probes": ProbeBenchmark(layers=ONE_PER_WIDTH, peer_seconds=0.7, batch_seconds=12.0, peers=CONVEX_PEERS),
     "growth": GrowthBenchmark(images=(500, 2000, 8000), features=(64, 2048), probes=(1, 5, 40), repeats=3),
     "recipe": RecipeBenchmark(epochs=3, repeats=1),
     "topomaps": TopomapsBenchmark(widest=512, minisom_steps=3, numpy_steps=1, repeats=2),

@@ -10,7 +10,7 @@ import numpy as np
 from experiments.benchmarks.report import Column, Line, Table
 from experiments.benchmarks.solved import Job, Solved
 
-RATIO = Column("ratio", form=".0f", width=7)
+RATIO = Column("ratio", form=".3g", width=7)
 FITS = (
     Column("layer", width=10),
     Column("features", form="d"),
@@ -39,7 +39,7 @@ class PeerFit(NamedTuple):
 
 def compare_sklearn(job: Job, solved: Solved, limit: float) -> Iterator[Line]:
     """The sample of scikit-learn's, and the ratio of times per probe."""
-    yield f"scikit-learn: first fold, cut off after {limit:g} s a probe; bias-jax: a probe's mean time, with compilation"
+    yield f"scikit-learn: first fold, cut off after {limit:g} s a probe; bias-jax: its mean probe, with compilation"
     yield Table("scikit-learn, probe by probe", FITS)
     sums: dict[str, list[float]] = {}
     for peer in sample(job, solved, limit):

@@ -43,8 +43,8 @@ ERRORS = (
 )
 TIMES = (
     *(PROGRAM, TIME, FIRST, FASTER, COMPILED),
-    Column("layers where our quantization error is no larger", form="d"),
-    Column("topographic error", form="d"),
+    Column("our quantization no worse", "layers", "d"),
+    Column("our topography no worse", "layers", "d"),
 )
 FORCE = (PROGRAM, TIME, FIRST, Column("a step", "ms", ".2f"), FASTER, COMPILED)
 
