@@ -59,8 +59,8 @@ def run_heads(config: HeadsBenchmark) -> Iterator[Line]:
     steps = config.epochs * (config.images // config.batch_size)
     heads = len(training.heads) * len(banks)
     yield f"{device()}, jax {versions()['jax']}"
-    yield f"{len(banks)} layers x {len(training.losses)} losses x {len(config.learning_rates)} learning rates"
-    yield f"= {heads} heads of {config.classes} labels; {steps} steps of {config.batch_size} images"
+    grid = f"{len(banks)} layers x {len(training.losses)} losses x {len(config.learning_rates)} learning rates"
+    yield f"{grid} = {heads} heads of {config.classes} labels; {steps} steps of {config.batch_size} images"
     programs: dict[str, Callable[[], list]] = {"bias-jax": jax_program(banks, labels, training)}
     if config.peers:
         torch, place = use_torch()

@@ -47,8 +47,7 @@ class LayerFit(NamedTuple):
 def compare_lbfgs(job: Job, solved: Solved, limit: float) -> Iterator[Line]:
     """One layer of every width; where not all probes were reached in time, the ratio is a lower bound."""
     torch, place = use_torch()
-    yield f"torch-lbfgs: {torch_in_words(torch, place)}, all probes of a strength at once, the strongest first, started"
-    yield f"where the last two point; cut off after {limit:g} s a layer: the ratio is then a lower bound"
+    yield f"{torch_in_words(torch, place)}: all probes of a strength at once, cut off after {limit:g} s a layer"
     yield Table("Batched L-BFGS in PyTorch, all probes of a layer", COLUMNS)
     strengths = sorted(set(job.l2), reverse=True)
     for width, layer in job.one_per_width.items():

@@ -57,9 +57,7 @@ class ProbeBenchmark:
     tolerance: float = 1e-4  # relative gap of the objective, of all
     peer_seconds: float = 300.0  # scikit-learn is cut off after this time per probe
     batch_seconds: float = 900.0  # torch-lbfgs is cut off after this time per layer
-    peers: tuple[str, ...] = (
-        PEERS  # sklearn and torch-lbfgs for the convex probes, recipe for PyTorch's published recipe
-    )
+    peers: tuple[str, ...] = PEERS  # sklearn, torch-lbfgs: the convex probes; recipe: the published recipe, by PyTorch
 
     def __post_init__(self) -> None:
         if self.folds < 2 or self.per_group < 1 or not self.l2 or min(self.l2) <= 0:
@@ -96,8 +94,7 @@ def solve_all(job: Job, solved: Solved) -> Iterator[Line]:
     Compilation and factorisation are timed by themselves: the share of the product rate is that of the solver's loop.
     The rate is measured before and after every layer, because shared machines drift.
     """
-    yield "times of: compiling (once per width), factorising the layer, the solver's loop; rate of its products, and of"
-    yield "the larger one alone, float32, best of 10 before and after the layer; the share is the loop's"
+    yield "compiling is once per width; rates: of the loop's products, and of the larger one alone, best of 10, float32"
     yield Table("Probes of this package", SOLVED)
     classes = {t: int(y.max()) + 1 for t, y in job.labels.items()}
     spent, work, ideal = np.zeros(3), 0.0, 0.0
