@@ -131,3 +131,13 @@ def test_the_tiny_run_of_every_benchmark(name, tmp_path):
     assert run_all(AllBenchmarks(out=str(tmp_path), size="tiny"), settings) == 0
     _, entries, _ = written(tmp_path)
     assert entries[name]["state"] == "done" and all(table["rows"] for table in entries[name]["tables"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["recipe", "heads", "topomaps"])
+def test_without_any_peer_this_package_is_measured_alone(name, tmp_path, monkeypatch):
+    monkeypatch.setattr("experiments.benchmarks.peers.find_spec", lambda module: None)
+    assert run_all(AllBenchmarks(out=str(tmp_path), size="tiny"), {name: SIZES["tiny"][name]}) == 0
+    _, entries, text = written(tmp_path)
+    assert entries[name]["left_out"] and entries[name]["tables"][0]["rows"] and "was left out" in text
+    assert not any(word in text.split("\n## ")[1] for word in ("PyTorch", "MiniSom, ", "| torch"))

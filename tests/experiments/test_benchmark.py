@@ -53,7 +53,7 @@ def test_probes_are_compared_by_sums_with_compilation(capsys):
     layer, total = (re.search(rf"^{name} .*$", text, re.MULTILINE)[0].split() for name in ("maxpool", "all"))
     parts = [float(value) for value in layer[4:7]]  # after D, probes and steps
     assert layer[1:3] == ["64", "28"] and total[1:5] == ["28", *layer[4:7]] and parts[0] > 0
-    fits = [line.split() for line in text.splitlines() if re.match(r"maxpool +64 [a-z]", line)]
+    fits = [line.split() for line in text.splitlines() if re.match(r"maxpool +64 +[a-z]", line)]
     assert len(fits) == 7 * 2
     last = text[text.index("for the same number of probes") :]
     sums = re.findall(r"^(64|all) +([0-9.]+) +([0-9.]+) ", last, re.MULTILINE)
