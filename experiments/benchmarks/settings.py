@@ -23,7 +23,7 @@ QUICK: Mapping[str, Any] = {
     "probes": ProbeBenchmark(layers=ONE_PER_WIDTH, peer_seconds=0.7, batch_seconds=12.0, peers=CONVEX_PEERS),
     "growth": GrowthBenchmark(images=(500, 2000, 8000), features=(64, 2048), probes=(1, 5, 40), repeats=3),
     "recipe": RecipeBenchmark(epochs=3, repeats=1),
-    "topomaps": TopomapsBenchmark(widest=512, minisom_steps=3, numpy_steps=1, repeats=2),
+    "topomaps": TopomapsBenchmark(widest=512, numpy_steps=1, repeats=2),
     "association": AssociationBenchmark(numpy_draws=10_000),
     "heads": HeadsBenchmark(widths=(64, 256, 512, 1024, 2048), epochs=1, repeats=1),
 }
