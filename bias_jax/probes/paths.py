@@ -73,7 +73,7 @@ def path_queue(
     length = np.where(there, strengths.shape[1] if lengths is None else lengths, 0)
     numbers = layers[job], targets[job], strengths, ratio, length
     kinds = np.int32, np.int32, np.float32, np.float32, np.int32
-    return Queue(*(array.astype(kind) for array, kind in zip(numbers, kinds, strict=True)))  # type: ignore[arg-type]
+    return Queue(*(array.astype(kind) for array, kind in zip(numbers, kinds, strict=True)))
 
 
 def empty_start(stack: Coordinates, table: Problems, target: jax.Array) -> jax.Array:
