@@ -21,6 +21,9 @@ for option, value in STRICT.items():
     os.environ[option.upper()] = value
     jax.config.update(option, value)
 
+# Tests of work that is spread over devices take the first few; everything else runs on the first alone.
+jax.config.update("jax_num_cpu_devices", 8)
+
 # Most of the time of the tests is compilation: all processes of a run share what they compile.
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     compiled = tempfile.mkdtemp(prefix="compiled-")

@@ -16,12 +16,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
+import jax
 import numpy as np
 
 from bias_jax.activations import OUTPUT as OUTPUT
 from bias_jax.activations import PIXELS as PIXELS
 from bias_jax.audit.images import Seen
 from bias_jax.data import FaceDataset
+from bias_jax.devices import device_mesh
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -74,13 +76,15 @@ class Choice(NamedTuple):
     output: bool = True  # whether there is a valid output
 
 
-class Context(NamedTuple):
+@dataclass(frozen=True)
+class Context:
     """What the instruments of a run share."""
 
     seed: int
     pooling: str  # the rule of `activations.RULES` by which layers are reduced
     precision: str = "float32"  # of the network, a key of `networks.PRECISIONS`
     drop_contradictory: bool = False  # whether equal pictures with different labels are left out, not refused
+    mesh: jax.sharding.Mesh = field(default_factory=lambda: device_mesh(1))  # devices that work may be spread over
 
 
 @runtime_checkable

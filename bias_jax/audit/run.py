@@ -27,6 +27,7 @@ from bias_jax.audit.subjects import RANDOM, Baseline, Subject, load_subject
 from bias_jax.audit.work import Assignment, Stopwatch, Work
 from bias_jax.compilation import counted_programs
 from bias_jax.data import FaceDataset
+from bias_jax.devices import device_mesh
 from bias_jax.errors import InputError
 from bias_jax.networks import network as registered
 from bias_jax.results import RunDirectory, device, exclusive, versions
@@ -45,6 +46,7 @@ class RunConfig:
     precision: Literal["float32", "tf32", "bfloat16"] = "float32"  # arithmetic of the network
     batch_size: int = 32  # images per forward pass
     memory_gib: float | None = None  # memory for activations (default: a quarter of the device's)
+    devices: int | None = None  # number of devices to use (default: all there are); the numbers do not depend on it
     skip_unreadable: bool = False  # leave out absent and damaged images and say how many
     drop_contradictory: bool = False  # leave out pictures that are there twice with different labels
     # pictures that look alike, such as resized copies: report their number, join them so that they stay in one fold and
@@ -121,7 +123,8 @@ def _audit(
     config: RunConfig, path: Path, watch: Stopwatch, failures: dict[str, Exception],
 ) -> tuple[list[Work], dict[str, Finished], int]:  # fmt: skip
     start = time.perf_counter()
-    context = Context(config.seed, config.pooling, config.precision, config.drop_contradictory)
+    mesh = device_mesh(config.devices)
+    context = Context(config.seed, config.pooling, config.precision, config.drop_contradictory, mesh)
     faces = faces if faces is None else faces.varying()
     wanted = {}
     for instrument in instruments:
