@@ -8,7 +8,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jax
 import numpy as np
@@ -55,7 +55,8 @@ def plan_source(walk: Walk, assignments: Sequence[Assignment]) -> MemoryPlan:
     needs = dict.fromkeys(need for one in assignments for need in one.needs(walk.source, walk.context))
     banks = {(need.layer, need.rule) for need in needs if not need.groups}
     kept = [need for need in needs if not need.groups or (need.layer, need.rule) not in banks]
-    return pack(walk.subject.shapes, kept, len(walk.images), walk.memory_gib, of=walk.subject.model)
+    plan = pack(walk.subject.shapes, kept, len(walk.images), walk.memory_gib, of=walk.subject.model)
+    return replace(plan, devices=walk.context.mesh.size)
 
 
 def walk_source(walk: Walk, plan: MemoryPlan, works: Sequence[Work], batches: Batches, watch: Stopwatch) -> None:
@@ -109,8 +110,10 @@ def _extract(
     labels = {i: _by_row(walk, tasks[p.owner], p.name) for i, p in enumerate(wave) if p.owner}
 
     def extract(batch_size: int) -> list[jax.Array | GroupMeans]:
-        precision = walk.context.precision
-        return walk.subject.extract(walk.images, wave, labels, batch_size=batch_size, precision=precision)
+        context = walk.context
+        return walk.subject.extract(
+            walk.images, wave, labels, batch_size=batch_size, precision=context.precision, mesh=context.mesh
+        )
 
     found = batches.shrinking(f"{walk.source}: {wave[0].name} to {wave[-1].name} ({len(wave)})", extract)
     return None if found is None else dict(zip(wave, found, strict=True))
