@@ -28,7 +28,14 @@ class _Silent:
 
 
 Display = Callable[[str, int | None, str], Bar]  # (text, total, unit) -> bar
-_displays: list[Display] = [lambda text, total, unit: _Silent()]
+
+
+def silent(text: str, total: int | None, unit: str) -> Bar:
+    """Show nothing; the display where a program has set none."""
+    return _Silent()
+
+
+_displays: list[Display] = [silent]
 
 
 @contextmanager

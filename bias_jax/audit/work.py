@@ -13,6 +13,7 @@ from bias_jax.audit.images import Seen
 from bias_jax.audit.protocol import Context, Instrument, Layer, Task, pooling_of
 from bias_jax.audit.stored import Stored, layer_file
 from bias_jax.errors import WriteError
+from bias_jax.hosts import PATIENCE, exchange, peer_lost
 
 log = logging.getLogger("bias_jax.audit")
 
@@ -67,14 +68,35 @@ class Work:
 
     @contextmanager
     def guarded(self, doing: str) -> Iterator[None]:
-        """What goes wrong ends this step of this instrument only; what cannot be written ends the run."""
+        """What goes wrong ends this step of this instrument only; a disk or a process that gives out ends the run."""
         try:
             yield
         except WriteError:
             raise
         except Exception as error:
+            if peer_lost(error):
+                raise
             error.add_note(f"while {doing}")
             self.fail(error)
+
+    @contextmanager
+    def agreed(self, doing: str) -> Iterator[None]:
+        """As `guarded`, for what all processes do together: what fails in one of them ends this instrument in all.
+
+        Raises:
+            Exception: what failed here, where the others do not get to the end of this step.
+        """
+        before = self.failure
+        with self.guarded(doing):
+            yield
+        failed = None if self.failure is before else self.failure
+        try:
+            words = exchange(f"{type(failed).__name__}: {failed}" if failed else "", PATIENCE if failed else None)
+        except TimeoutError:
+            assert failed is not None
+            raise failed from None
+        if not failed and any(words):
+            self.fail(RuntimeError(f"in another process, {next(filter(None, words))}"))
 
 
 @dataclass
