@@ -20,7 +20,14 @@ ARRIVE = 120  # seconds in which all processes must have started
 PATIENCE = 30  # seconds that a process which failed waits for the others
 POLL = 1000  # milliseconds between two looks, so that signals are heard
 LOST = "Terminating process because the JAX distributed service"  # what is written before a signal ends this process
-SIGNS = ("Gloo", "NCCL", "heartbeat timeout", "coordination service", "Connection closed by peer")
+SIGNS = (
+    "Gloo",
+    "NCCL",
+    "heartbeat timeout",
+    "coordination service",
+    "CoordinationService",
+    "Connection closed by peer",
+)
 _steps = count()  # all processes take the same ones, so that each has its number
 
 
@@ -35,6 +42,7 @@ def join(coordinator: str = "", processes: int | None = None, process_id: int | 
     Raises:
         InputError: these processes cannot find each other.
     """
+    jax.config.update("jax_enable_preemption_service", False)  # it would swallow SIGTERM
     try:
         jax.distributed.initialize(
             coordinator or None,

@@ -13,9 +13,9 @@ import threading
 import traceback
 import warnings
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 import jax
 
@@ -74,6 +74,7 @@ def together(config: HostsConfig, program: Callable[[], int]) -> int:
             return status
         depths.seek(0)
         text = depths.read().decode(errors="replace")
+    print(file=sys.stderr)  # a bar may have been left
     if LOST in text:
         print(f"error: {PEER_LOST}", file=sys.stderr)
     else:
@@ -94,15 +95,14 @@ def _wait(child: int) -> int:
 
 
 def _work(config: HostsConfig, program: Callable[[], int], life: int, depths: int) -> NoReturn:
-    """The child: what Python writes to standard error goes there, what libraries write goes to `depths`."""
+    """The child. What libraries write to standard output and error goes to `depths`, what Python writes goes there."""
 
     def end_with_parent() -> None:
         os.read(life, 1)
         os._exit(1)
 
     threading.Thread(target=end_with_parent, daemon=True).start()
-    sys.stderr = open(os.dup(2), "w", buffering=1, encoding="utf-8", errors="backslashreplace")  # noqa: SIM115
-    os.dup2(depths, 2)
+    sys.stdout, sys.stderr = (_kept(stream, depths) for stream in (sys.stdout, sys.stderr))
     status = 1
     try:
         status = end_properly(lambda: _joined(config, program))
@@ -116,14 +116,20 @@ def _work(config: HostsConfig, program: Callable[[], int], life: int, depths: in
         os._exit(status)  # what JAX does at exit would wait for processes that are lost
 
 
+def _kept(stream: TextIO, depths: int) -> TextIO:
+    """A stream that leads where this one did; its old number leads to `depths`."""
+    kept = open(os.dup(stream.fileno()), "w", buffering=1, encoding=stream.encoding, errors="backslashreplace")  # noqa: SIM115
+    os.dup2(depths, stream.fileno())
+    return kept
+
+
 def _joined(config: HostsConfig, program: Callable[[], int]) -> int:
     join(config.coordinator, config.processes, config.process_id)
     try:
         if leads():
             status = program()
         else:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-            with shown_by(silent):
+            with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), shown_by(silent):
                 status = program()
         return share(lambda: status)
     except Exception as error:
