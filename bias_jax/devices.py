@@ -4,10 +4,12 @@ What is spread are whole pieces of work, such as batches of images or probes. A 
 whatever their number, and so are the numbers: sums over parts of rows would round otherwise.
 """
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from bias_jax.errors import InputError
@@ -29,7 +31,7 @@ def device_mesh(count: int | None = None) -> jax.sharding.Mesh:
     if len({device.process_index for device in chosen}) < jax.process_count():
         problem = f"--devices {count} leaves one of the {jax.process_count()} processes without a device"
         raise InputError(problem, remedy="leave --devices out, or start fewer processes")
-    return jax.make_mesh((len(chosen),), (AXIS,), axis_types=(jax.sharding.AxisType.Auto,), devices=chosen)
+    return _mesh_of(chosen)
 
 
 def own_devices(mesh: jax.sharding.Mesh) -> dict[int, jax.Device]:
@@ -40,6 +42,13 @@ def own_devices(mesh: jax.sharding.Mesh) -> dict[int, jax.Device]:
 def first_device(mesh: jax.sharding.Mesh) -> jax.Device:
     """The first device of this process."""
     return next(iter(own_devices(mesh).values()))
+
+
+def first_devices(mesh: jax.sharding.Mesh, count: int) -> jax.sharding.Mesh:
+    """So many of the devices where more have nothing to do; all of them in a run of several processes."""
+    if jax.process_count() > 1 or count >= mesh.size:
+        return mesh
+    return _mesh_of(list(mesh.devices.flat[:count]))
 
 
 def replicate(mesh: jax.sharding.Mesh, arrays: Any) -> Any:
@@ -56,33 +65,48 @@ def replicate(mesh: jax.sharding.Mesh, arrays: Any) -> Any:
     return jax.tree.map(one, arrays)
 
 
+def assemble(mesh: jax.sharding.Mesh, parts: Sequence[np.ndarray]) -> jax.Array:
+    """One array from equal parts along its first axis, one for each device of the mesh; those of this process."""
+    devices = own_devices(mesh).values()
+    shape = (mesh.size * len(parts[0]), *parts[0].shape[1:])
+    placed = [jax.device_put(part, device) for part, device in zip(parts, devices, strict=True)]
+    return jax.make_array_from_single_device_arrays(shape, jax.NamedSharding(mesh, jax.P(AXIS)), placed)
+
+
 def spread(mesh: jax.sharding.Mesh, arrays: Any) -> Any:
     """A tree of host arrays, cut along their first axis into one equal part for each device of the mesh.
 
     They must be equal in all processes, and their length a multiple of the number of devices.
     """
-    sharding, devices = jax.NamedSharding(mesh, jax.P(AXIS)), own_devices(mesh)
 
     def one(array: np.ndarray) -> jax.Array:
-        size, rest = divmod(len(array), mesh.size)
-        assert not rest, f"{len(array)} rows on {mesh.size} devices"
-        parts = [jax.device_put(array[i * size : (i + 1) * size], device) for i, device in devices.items()]
-        return jax.make_array_from_single_device_arrays(array.shape, sharding, parts)
+        parts = np.split(array, mesh.size)
+        return assemble(mesh, [parts[place] for place in own_devices(mesh)])
 
     return jax.tree.map(one, arrays)
 
 
 def gather(mesh: jax.sharding.Mesh, arrays: Any) -> Any:
-    """A tree of arrays on a mesh, whole on the first device of this process. All processes must call it."""
+    """A tree of arrays on a mesh, whole on the first device of this process; all processes must call it.
+
+    They are replicated, or spread along their first axis.
+    """
     first = first_device(mesh)
 
     def one(array: jax.Array) -> jax.Array:
-        if array.is_fully_addressable:
-            return jax.device_put(array, first)
-        shards = _everywhere(mesh)(array).addressable_shards
-        return next(shard.data for shard in shards if shard.device == first)
+        if not array.is_fully_addressable:
+            array = _everywhere(mesh)(array)
+        shards = array.addressable_shards
+        if array.is_fully_replicated:
+            return next(shard.data for shard in shards if shard.device == first)
+        order = {device: place for place, device in own_devices(mesh).items()}
+        return _joined([jax.device_put(s.data, first) for s in sorted(shards, key=lambda s: order[s.device])])
 
     return jax.tree.map(one, arrays)
+
+
+def _mesh_of(devices: Sequence[jax.Device]) -> jax.sharding.Mesh:
+    return jax.sharding.Mesh(np.array(devices), (AXIS,), axis_types=(jax.sharding.AxisType.Auto,))
 
 
 def to_host(mesh: jax.sharding.Mesh, arrays: Any) -> Any:
@@ -93,3 +117,8 @@ def to_host(mesh: jax.sharding.Mesh, arrays: Any) -> Any:
 @cache
 def _everywhere(mesh: jax.sharding.Mesh) -> Any:
     return jax.jit(lambda array: array, out_shardings=jax.NamedSharding(mesh, jax.P()))
+
+
+@jax.jit
+def _joined(parts: list[jax.Array]) -> jax.Array:
+    return jnp.concatenate(parts)

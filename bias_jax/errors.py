@@ -38,6 +38,12 @@ class WriteError(InputError):
     status = 1
 
 
+class AloneError(InputError):
+    """What failed in one of several processes, told in the others, or in this one if the others wait for it."""
+
+    status = 1
+
+
 @contextmanager
 def writing(path: str | Path) -> Iterator[None]:
     """Errors of the file system while `path` is written become a `WriteError`."""

@@ -4,7 +4,7 @@ import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Protocol, TypeVar
+from typing import Protocol, TextIO, TypeVar
 
 Item = TypeVar("Item")
 
@@ -28,7 +28,14 @@ class _Silent:
 
 
 Display = Callable[[str, int | None, str], Bar]  # (text, total, unit) -> bar
-_displays: list[Display] = [lambda text, total, unit: _Silent()]
+
+
+def silent(text: str, total: int | None, unit: str) -> Bar:
+    """Show nothing; the display where a program has set none."""
+    return _Silent()
+
+
+_displays: list[Display] = [silent]
 
 
 @contextmanager
@@ -62,7 +69,17 @@ def track(items: Iterable[Item], text: str, total: int | None = None, unit: str 
 
 
 class _Messages(logging.StreamHandler):
-    """What cannot be written ends the program like any other output, see `endings.run`."""
+    """Writes to what is standard output at the time.
+
+    What cannot be written ends the program like any other output, see `endings.run`.
+    """
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> TextIO:
+        return sys.stdout
 
     def handleError(self, record: logging.LogRecord) -> None:
         raise
@@ -71,7 +88,7 @@ class _Messages(logging.StreamHandler):
 @contextmanager
 def messages() -> Iterator[None]:
     """What the library logs goes to standard output, as it is."""
-    handler = _Messages(sys.stdout)
+    handler = _Messages()
     handler.setFormatter(logging.Formatter("%(message)s"))
     logger = logging.getLogger("bias_jax")
     level, propagate = logger.level, logger.propagate

@@ -7,7 +7,8 @@ order of strengths should come out, and the null attribute should stay at chance
 
 CHECKPOINT is made by `python -m converters resnet50 --source resnet50-0676ba61.pth --out CHECKPOINT`; without
 --weights the network is the untrained control. All instruments share one pass over the images. A run that was
-interrupted continues when the same command is given; an instrument that is added later does not repeat the others.
+interrupted continues when the same command is given; an instrument that is added later does not repeat the others. All
+devices of this machine are used; --distributed makes it one of several processes, on as many hosts.
 """
 
 import sys
@@ -23,6 +24,7 @@ from bias_jax.instruments import INSTRUMENTS
 from experiments.audits import NetworkConfig, run_audits
 from experiments.commands import parse, run
 from experiments.datasets import DataConfig, flat, read_faces
+from experiments.distributed import HostsConfig, together
 
 DEFAULT = ("probes", "maps", "variance")
 CHOICE = f"what is measured, of {', '.join(INSTRUMENTS)}"
@@ -35,6 +37,7 @@ SweepConfig = make_dataclass(
         ("data", flat(DataConfig), field(default_factory=DataConfig)),
         ("networks", flat(NetworkConfig), field(default_factory=NetworkConfig)),
         ("run", flat(RunConfig), field(default_factory=RunConfig)),
+        ("hosts", flat(HostsConfig), field(default_factory=HostsConfig)),
         *((name, kind, field(default_factory=kind)) for name, kind in INSTRUMENTS.items()),
     ],
     frozen=True,
@@ -52,7 +55,11 @@ def sweep(config: Any) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return run(lambda: sweep(parse(SweepConfig, argv, "sweep", __doc__ or "")))
+    def program() -> int:
+        config = parse(SweepConfig, argv, "sweep", __doc__ or "")
+        return together(config.hosts, lambda: sweep(config))
+
+    return run(program)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,10 @@
-"""One pass over the images fills a bank per layer; activations never leave the device."""
+"""One pass over the images fills a bank per layer; activations never leave the devices.
 
+Every device takes one batch at a time, image i is in batch i // B, and batch b goes to device b % n: the program of a
+device is the same whatever their number, and so are the numbers.
+"""
+
+from collections import deque
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
@@ -8,13 +13,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bias_jax.activations.group_means import GroupMeans, GroupSums, add_to_sums, empty_sums
+from bias_jax.activations.batch_sums import add_batches, means_of, no_sums
+from bias_jax.activations.group_means import GroupMeans
 from bias_jax.activations.memory import LayerPlan
 from bias_jax.activations.pooling import OUTPUT, PIXELS, layer_rule, pool
 from bias_jax.data import FaceDataset, image_batches
+from bias_jax.devices import AXIS, assemble, device_mesh, first_devices, gather, own_devices, replicate
 from bias_jax.networks import Params, Transform, forward, jit_network
 from bias_jax.progress import bar
 
+AHEAD = 3  # rounds that may be under way: a device need not wait for the host, and the bar stays honest within that
 Bank = dict[str, jax.Array]  # layer -> features [N, D], float32, on the device
 
 
@@ -29,42 +37,61 @@ class Kept(NamedTuple):
 
 @partial(
     jit_network,
-    static_argnames=("name", "wave", "transform", "precision"),
-    donate_argnames="kept",
+    static_argnames=("name", "wave", "transform", "precision", "mesh"),
+    donate_argnames="banks",
 )
-def extract_batch(
-    kept: tuple[jax.Array | GroupSums, ...],
+def extract_batches(
+    banks: tuple[jax.Array, ...],
     params: Params,
     images: jax.Array,
     start: jax.Array,
-    labels: dict[int, jax.Array],
     *,
     name: str,
     wave: tuple[Kept, ...],
     transform: Transform,
     precision: str,
-) -> tuple[jax.Array | GroupSums, ...]:
-    """Add the pooled activations of uint8 images [B, H, W, 3] to what is kept of each layer of a wave.
+    mesh: jax.sharding.Mesh,
+) -> tuple[tuple[jax.Array, ...], tuple[jax.Array, ...], jax.Array]:
+    """One batch on every device of a mesh: pooled activations of each layer of a wave.
 
-    Banks get them in rows `start` to `start + B`; sums of groups by `labels`, number in the wave -> int32 [B]. The
-    layer `PIXELS` is the normalised image itself, `OUTPUT` what the network returns.
+    Args:
+        banks: of the layers of the wave that are kept whole, [n * R, D], spread; they are donated, and updated in
+            place. A start beyond R - B would be clamped and overwrite good rows: R must be a multiple of B.
+        params: of the network, replicated.
+        images: uint8 [n * B, H, W, 3], spread. The layer `PIXELS` is the normalised image itself, `OUTPUT` what the
+            network returns.
+        start: int32 [n], spread: the row of its part of the banks from which on a device fills them.
+        name, precision: of the network.
+        wave: what is kept.
+        transform: from images to what the network takes.
+        mesh: n devices.
 
-    What is kept is donated, so it is updated in place. A start beyond N - B would be clamped and overwrite good rows:
-    allocate the banks with a multiple of B rows.
+    Returns:
+        The banks; activations [n * B, D] of the other layers of the wave, spread; and the next start, which is there
+        when all the rest is.
     """
-    normalised = transform.on_device(images)
-    output, activations = forward(name, params, normalised, precision=precision)
-    activations = {PIXELS: normalised, **activations, OUTPUT: output}
-    added: list[jax.Array | GroupSums] = []
-    for number, (asked, before) in enumerate(zip(wave, kept, strict=True)):
-        features = pool(layer_rule(asked.layer, asked.rule), activations[asked.layer]).astype(jnp.float32)
-        if isinstance(before, GroupSums):
-            first = before.counts.sum() == 0  # the mean of the first batch is the shift of all
-            before = before._replace(shift=jnp.where(first, features.mean(axis=0), before.shift))
-            added.append(add_to_sums(before, features, labels[number]))
-        else:
-            added.append(jax.lax.dynamic_update_slice(before, features, (start, jnp.zeros_like(start))))
-    return tuple(added)
+
+    def one(
+        banks: tuple[jax.Array, ...], params: Params, images: jax.Array, start: jax.Array
+    ) -> tuple[tuple[jax.Array, ...], tuple[jax.Array, ...], jax.Array]:
+        normalised = transform.on_device(images)
+        output, activations = forward(name, params, normalised, precision=precision)
+        activations = {PIXELS: normalised, **activations, OUTPUT: output}
+        filled, others, before = [], [], iter(banks)
+        for asked in wave:
+            features = pool(layer_rule(asked.layer, asked.rule), activations[asked.layer]).astype(jnp.float32)
+            if asked.groups:
+                others.append(features)
+            else:
+                filled.append(
+                    jax.lax.dynamic_update_slice(next(before), features, (start[0], jnp.zeros_like(start[0])))
+                )
+        return tuple(filled), tuple(others), start + len(images)
+
+    spread, same = jax.P(AXIS), jax.P()
+    return jax.shard_map(one, mesh=mesh, in_specs=(spread, same, spread, spread), out_specs=spread)(
+        banks, params, images, start
+    )
 
 
 def extract_wave(
@@ -78,6 +105,7 @@ def extract_wave(
     *,
     batch_size: int = 32,
     precision: str = "float32",
+    mesh: jax.sharding.Mesh | None = None,
 ) -> list[jax.Array | GroupMeans]:
     """Run all images through a network once, and keep what a wave asks for.
 
@@ -90,35 +118,59 @@ def extract_wave(
             in no group.
         batch_size: images per forward pass; every batch has this shape, so there is one compilation.
         precision: of the network; what is kept is float32.
+        mesh: devices, each of which takes a batch at a time (default: the first alone). Of several processes, each
+            reads the batches of its own devices only.
 
     Returns:
-        In the order of the wave, banks [N, D] or `GroupMeans` [G, D].
+        In the order of the wave, banks [N, D] or `GroupMeans` [G, D], on the first device of this process.
     """
     on_host = None
     if image_size is None:
         on_host, image_size, transform = transform.on_host, (transform.crop, transform.crop), transform.cropped()
     total = len(images)
-    rows = -(-total // batch_size) * batch_size
-    padding = (0, rows - total)  # in no group
+    mesh = first_devices(mesh or device_mesh(1), -(-total // batch_size))
+    rounds = _rounds(total, batch_size, mesh)
+    batches = image_batches(images, batch_size, image_size, on_host, [r for rows in rounds for r in rows if r < total])
+    blank = np.zeros((batch_size, *image_size, 3), np.uint8)
+    padding = (0, len(rounds) * mesh.size * batch_size - total)  # in no group
     grouped = {i: np.pad(own.astype(np.int32), padding, constant_values=-1) for i, own in (labels or {}).items()}
     asked = tuple(Kept(plan.name, plan.rule, plan.features, plan.groups) for plan in wave)
-    kept = _nothing(asked, rows)
+    banks = _empty(mesh, tuple(kept.features for kept in asked if not kept.groups), len(rounds) * batch_size)
+    sums = [no_sums(mesh, kept.groups, kept.features) for kept in asked if kept.groups]
+    params, start = replicate(mesh, params), assemble(mesh, [np.zeros(1, np.int32) for _ in own_devices(mesh)])
+    groups = [grouped[number] for number, kept in enumerate(asked) if kept.groups]
+    under_way: deque[tuple[jax.Array, int]] = deque()
     with bar(f"extract {asked[0].layer} to {asked[-1].layer}", total, "image") as progress:
-        for start, batch in image_batches(images, batch_size, image_size, on_host):
-            now = {i: own[start : start + batch_size] for i, own in grouped.items()}
-            pictures, position, mine = jax.device_put((batch, np.int32(start), now))
-            kept = extract_batch(
-                kept, params, pictures, position, mine,
-                name=name, wave=asked, transform=transform, precision=precision,
+
+        def wait(longest: int) -> None:
+            while len(under_way) > longest:
+                there, passed = under_way.popleft()
+                jax.block_until_ready(there)
+                progress.update(passed)
+
+        for number, rows in enumerate(rounds):
+            pictures = [next(batches)[1] if row < total else blank for row in rows]
+            banks, others, start = extract_batches(
+                banks, params, assemble(mesh, pictures), start,
+                name=name, wave=asked, transform=transform, precision=precision, mesh=mesh,
             )  # fmt: skip
-            jax.block_until_ready(kept)  # keeps the bar honest; the next batch is decoded meanwhile
-            progress.update(min(batch_size, total - start))
-    parts, found = list(kept), []
-    del kept
-    while parts:  # layer by layer: no second copy of all
-        part = parts.pop(0)
-        found.append(_means(part) if isinstance(part, GroupSums) else _first_rows(part, total))
-    return found
+            if groups:
+                slot = replicate(mesh, np.int32(number))
+                mine = [assemble(mesh, [own[row : row + batch_size] for row in rows]) for own in groups]
+                sums = [add_batches(*one, slot, mesh=mesh) for one in zip(sums, others, mine, strict=True)]
+            passed = (number + 1) * mesh.size * batch_size
+            under_way.append((start, batch_size * mesh.size - max(passed - total, 0)))
+            wait(AHEAD)
+        wait(0)
+    left = list(banks)
+    del banks
+    found: list[jax.Array | GroupMeans] = []
+    for kept in asked:  # layer by layer: no second copy of all
+        if kept.groups:
+            found.append(means_of(mesh, sums.pop(0)))
+        else:
+            found.append(_in_order(gather(mesh, left.pop(0)), mesh.size, batch_size, total))
+    return jax.block_until_ready(found)
 
 
 def extract_bank(
@@ -131,25 +183,29 @@ def extract_bank(
     *,
     batch_size: int = 32,
     precision: str = "float32",
+    mesh: jax.sharding.Mesh | None = None,
 ) -> Bank:
     """`extract_wave` of a wave of banks, by layer: layer -> float32 [N, D]."""
-    found = extract_wave(dataset, image_size, name, params, transform, wave, batch_size=batch_size, precision=precision)
+    found = extract_wave(
+        dataset, image_size, name, params, transform, wave, batch_size=batch_size, precision=precision, mesh=mesh
+    )
     return {plan.name: bank for plan, bank in zip(wave, found, strict=True) if isinstance(bank, jax.Array)}
 
 
-@partial(jax.jit, static_argnums=(0, 1))
-def _nothing(wave: tuple[Kept, ...], rows: int) -> tuple[jax.Array | GroupSums, ...]:
-    return tuple(
-        empty_sums(kept.groups, jnp.zeros(kept.features)) if kept.groups else jnp.zeros((rows, kept.features))
-        for kept in wave
-    )
+def _rounds(total: int, batch_size: int, mesh: jax.sharding.Mesh) -> list[list[int]]:
+    """First rows of the batches that this process's devices take at once; beyond the images, of batches of nothing."""
+    batches = -(-total // batch_size)
+    return [[(first + place) * batch_size for place in own_devices(mesh)] for first in range(0, batches, mesh.size)]
 
 
-@partial(jax.jit, static_argnums=1)
-def _first_rows(bank: jax.Array, total: int) -> jax.Array:
-    return bank[:total]
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def _empty(mesh: jax.sharding.Mesh, features: tuple[int, ...], rows: int) -> tuple[jax.Array, ...]:
+    spread = jax.NamedSharding(mesh, jax.P(AXIS))
+    return tuple(jax.lax.with_sharding_constraint(jnp.zeros((mesh.size * rows, width)), spread) for width in features)
 
 
-@jax.jit
-def _means(sums: GroupSums) -> GroupMeans:
-    return sums.means()
+@partial(jax.jit, static_argnums=(1, 2, 3))
+def _in_order(bank: jax.Array, devices: int, batch_size: int, total: int) -> jax.Array:
+    """Rows by device, then batch -> rows of the images [N, D]."""
+    features = bank.shape[1]
+    return bank.reshape(devices, -1, batch_size, features).swapaxes(0, 1).reshape(-1, features)[:total]

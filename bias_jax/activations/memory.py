@@ -45,17 +45,21 @@ class MemoryPlan:
 
     waves: tuple[tuple[LayerPlan, ...], ...]
     images: int
-    budget: int  # bytes for activations
+    budget: int  # bytes for activations, of the first device: all of a wave ends there
+    devices: int = 1
 
     @property
     def layers(self) -> tuple[LayerPlan, ...]:
         return tuple(layer for wave in self.waves for layer in wave)
 
     def __str__(self) -> str:
-        lines = [f"memory plan: {self.images} images, budget {self.budget / GIB:.2f} GiB for activations"]
+        several = f" on {self.devices} devices" if self.devices > 1 else ""
+        lines = [f"memory plan: {self.images} images{several}, budget {self.budget / GIB:.2f} GiB for activations"]
         for number, wave in enumerate(self.waves, start=1):
-            total = sum(layer.bytes for layer in wave)
-            lines.append(f"  wave {number} of {len(self.waves)}: {total / GIB:.3f} GiB")
+            total = sum(layer.bytes for layer in wave) / GIB
+            lines.append(f"  wave {number} of {len(self.waves)}: {total:.3f} GiB")
+            if several:
+                lines[-1] += f" on the first device; {total / self.devices:.3f} on each while images pass"
             for layer in wave:
                 h, w, units = layer.grid
                 lines.append(

@@ -4,7 +4,10 @@ import logging
 from collections.abc import Callable
 from typing import TypeVar
 
+import jax
+
 from bias_jax.errors import out_of_memory
+from bias_jax.hosts import share
 from bias_jax.results import RunDirectory
 
 log = logging.getLogger("bias_jax.audit")
@@ -19,18 +22,20 @@ class Batches:
     one run may differ in it: their numbers agree as those of two batch sizes do.
 
     Args:
-        directory: of the run.
+        directory: of the run; None in processes that do not lead.
         asked: images per forward pass.
     """
 
-    def __init__(self, directory: RunDirectory, asked: int):
+    def __init__(self, directory: RunDirectory | None, asked: int):
         self.directory, self.asked = directory, asked
-        self.used: dict[str, int] = dict(directory.noted(NOTE, {str: int}) or {})  # wave -> batch; 0: it did not fit
+        noted = share(lambda: (directory.noted(NOTE, {str: int}) if directory else None) or {})
+        self.used: dict[str, int] = dict(noted)  # wave -> batch; 0: it did not fit
 
     def shrinking(self, wave: str, extract: Callable[[int], Found]) -> Found | None:
         """Call `extract` with a batch size, and with half of it as long as memory is short; None: not even one fits.
 
-        What went with a batch before goes with it at once; another wave starts with the smallest batch there was.
+        What went with a batch before goes with it at once; another wave starts with the smallest batch there was. One
+        of several processes cannot halve its batch alone: there, memory that is short ends the run.
         """
         size = self.used.get(wave, min([self.asked, *(used for used in self.used.values() if used)]))
         while size:
@@ -38,7 +43,7 @@ class Batches:
             try:
                 found = extract(size)
             except Exception as error:
-                if not out_of_memory(error):
+                if not out_of_memory(error) or jax.process_count() > 1:
                     raise
                 reason = f"{type(error).__name__}: {error}".splitlines()[0]
             # Here nothing refers to the arrays of the failed attempt any more.
@@ -54,4 +59,5 @@ class Batches:
     def _note(self, wave: str, size: int) -> None:
         if self.used.get(wave) != size:
             self.used[wave] = size
-            self.directory.note(NOTE, self.used)
+            if self.directory is not None:
+                self.directory.note(NOTE, self.used)

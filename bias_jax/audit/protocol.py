@@ -152,6 +152,14 @@ class Illustrating(Protocol):
         """Arrays to be stored, by name; `Stored.illustrations` gives them back."""
 
 
+def measured_by_all(instrument: Instrument) -> bool:
+    """Whether all processes of a run must measure together: the instrument spreads its work over `Context.mesh`.
+
+    It says so by a class variable ``collective``; the others are measured by the leading process alone.
+    """
+    return getattr(instrument, "collective", False)
+
+
 def pooling_of(instrument: Instrument, context: Context) -> str:
     """The rule by which an instrument's layers are reduced: its own, if it has one, or that of the run."""
     return getattr(instrument, "reduction", "") or context.pooling

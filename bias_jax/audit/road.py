@@ -8,7 +8,8 @@ import logging
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import jax
 import numpy as np
@@ -16,10 +17,11 @@ import numpy as np
 from bias_jax.activations import GroupMeans, LayerPlan, MemoryPlan, group_means, pack
 from bias_jax.audit.batches import Batches
 from bias_jax.audit.images import ImageSet
-from bias_jax.audit.protocol import Context, Layer, Task
+from bias_jax.audit.protocol import Context, Layer, Task, measured_by_all
 from bias_jax.audit.stored import layer_file
 from bias_jax.audit.subjects import Subject
 from bias_jax.audit.work import Assignment, Stopwatch, Work
+from bias_jax.hosts import leads, share
 from bias_jax.progress import Bar, bar
 
 log = logging.getLogger("bias_jax.audit")
@@ -55,7 +57,8 @@ def plan_source(walk: Walk, assignments: Sequence[Assignment]) -> MemoryPlan:
     needs = dict.fromkeys(need for one in assignments for need in one.needs(walk.source, walk.context))
     banks = {(need.layer, need.rule) for need in needs if not need.groups}
     kept = [need for need in needs if not need.groups or (need.layer, need.rule) not in banks]
-    return pack(walk.subject.shapes, kept, len(walk.images), walk.memory_gib, of=walk.subject.model)
+    plan = pack(walk.subject.shapes, kept, len(walk.images), walk.memory_gib, of=walk.subject.model)
+    return replace(plan, devices=walk.context.mesh.size)
 
 
 def walk_source(walk: Walk, plan: MemoryPlan, works: Sequence[Work], batches: Batches, watch: Stopwatch) -> None:
@@ -70,11 +73,7 @@ def walk_source(walk: Walk, plan: MemoryPlan, works: Sequence[Work], batches: Ba
         served = {
             work.assignment.instrument.name: work.assignment.served(walk.source, walk.context, wave) for work in works
         }
-        todo = {
-            work.assignment.instrument.name: work.missing(walk.source)
-            & {plan.name for plan in served[work.assignment.instrument.name]}
-            for work in works
-        }
+        todo = share(partial(_todo, walk.source, served, works))
         if not any(todo.values()):
             continue
         start = time.perf_counter()
@@ -94,11 +93,18 @@ def walk_source(walk: Walk, plan: MemoryPlan, works: Sequence[Work], batches: Ba
                 for work in works:
                     name, start = work.assignment.instrument.name, time.perf_counter()
                     mine = [p for p in served[name] if p.features == width]
-                    if any(p.name in todo[name] for p in mine):
-                        _measure(walk, work, mine, kept, progress)
+                    wanted = [p.name for p in mine if p.name in todo[name]]
+                    if wanted and work.failure is None and (leads() or measured_by_all(work.assignment.instrument)):
+                        _measure(walk, work, mine, wanted, kept, progress)
                         watch.add(name, start)
                 for layer in [p for p in kept if p.features == width]:
                     del kept[layer]  # its memory is free for what comes
+
+
+def _todo(source: str, served: Mapping[str, Sequence[LayerPlan]], works: Sequence[Work]) -> dict[str, list[str]]:
+    """Instrument -> layers of a wave that it has to measure."""
+    own = {work.assignment.instrument.name: work.missing(source) for work in works}
+    return {name: [plan.name for plan in plans if plan.name in own[name]] for name, plans in served.items()}
 
 
 def _extract(
@@ -109,8 +115,10 @@ def _extract(
     labels = {i: _by_row(walk, tasks[p.owner], p.name) for i, p in enumerate(wave) if p.owner}
 
     def extract(batch_size: int) -> list[jax.Array | GroupMeans]:
-        precision = walk.context.precision
-        return walk.subject.extract(walk.images, wave, labels, batch_size=batch_size, precision=precision)
+        context = walk.context
+        return walk.subject.extract(
+            walk.images, wave, labels, batch_size=batch_size, precision=context.precision, mesh=context.mesh
+        )
 
     found = batches.shrinking(f"{walk.source}: {wave[0].name} to {wave[-1].name} ({len(wave)})", extract)
     return None if found is None else dict(zip(wave, found, strict=True))
@@ -124,17 +132,17 @@ def _by_row(walk: Walk, task: Task, layer: str) -> np.ndarray:
     return found
 
 
-def _measure(walk: Walk, work: Work, plans: Sequence[LayerPlan], kept: Kept, progress: Bar) -> None:
+def _measure(
+    walk: Walk, work: Work, plans: Sequence[LayerPlan], wanted: Sequence[str], kept: Kept, progress: Bar
+) -> None:
     """One instrument on all its layers of one width; an error ends this instrument only."""
-    missing, task = work.missing(walk.source), work.assignment.task
-    wanted = [plan.name for plan in plans if plan.name in missing]
-    if not wanted:
-        return
-    with work.guarded(f"measuring {wanted[0]} to {wanted[-1]}"):
+    task, instrument = work.assignment.task, work.assignment.instrument
+    alone_or_not = work.agreed if measured_by_all(instrument) else work.guarded
+    with alone_or_not(f"measuring {wanted[0]} to {wanted[-1]}"):
         features = {plan.name: _features(walk, task, plan.name, kept[plan]) for plan in plans}
         layers = [Layer(plan.name, plan.grid) for plan in plans]
-        for name, arrays in work.assignment.instrument.measure(task, layers, features, wanted, walk.context):
-            if name in wanted:
+        for name, arrays in instrument.measure(task, layers, features, wanted, walk.context):
+            if name in wanted and leads():
                 work.stored.folder.save_arrays(layer_file(walk.source, name), arrays)
                 progress.update(1)
 

@@ -1,11 +1,12 @@
 """`audit`: images, a network and instruments in; a run directory with tables, figures and findings out."""
 
+import json
 import logging
 import shutil
 import time
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
@@ -15,6 +16,7 @@ import jax
 import numpy as np
 
 from bias_jax.activations import RULES, Rule
+from bias_jax.activations.memory import default_budget_gib
 from bias_jax.activations.pooling import grid_shape, layer_rule
 from bias_jax.audit.batches import Batches
 from bias_jax.audit.finishing import Finished, finish
@@ -23,14 +25,16 @@ from bias_jax.audit.opening import open_work
 from bias_jax.audit.protocol import BASELINE, NETWORK, UNTRAINED, Context, Instrument, Layer, pooling_of
 from bias_jax.audit.result import Audit
 from bias_jax.audit.road import Walk, needed_rows, plan_source, walk_source
+from bias_jax.audit.stored import Stored
 from bias_jax.audit.subjects import RANDOM, Baseline, Subject, load_subject
 from bias_jax.audit.work import Assignment, Stopwatch, Work
 from bias_jax.compilation import counted_programs
 from bias_jax.data import FaceDataset
 from bias_jax.devices import device_mesh
 from bias_jax.errors import InputError
+from bias_jax.hosts import leads, share
 from bias_jax.networks import network as registered
-from bias_jax.results import RunDirectory, device, exclusive, versions
+from bias_jax.results import Folder, RunDirectory, device, exclusive, versions
 
 log = logging.getLogger("bias_jax.audit")
 
@@ -96,7 +100,7 @@ def audit(
     path = Path(mkdtemp(prefix="bias-jax-") if out is None else out)
     watch, failures = Stopwatch(), dict[str, Exception]()
     try:
-        with counted_programs() as programs, exclusive(path):
+        with counted_programs() as programs, exclusive(path) if leads() else nullcontext():
             works, finished, images = _audit(network, instruments, faces, weights, config, path, watch, failures)
     except BaseException:
         if out is None:
@@ -166,10 +170,11 @@ def _audit(
     if not assignments:
         return [], {}, len(images)
     walks = []
+    memory_gib = config.memory_gib if config.memory_gib is not None else share(default_budget_gib)
     for source, subject in subjects.items():
         if any(source in one.layers for one in assignments):
             rows = needed_rows(source, assignments)
-            walks.append(Walk(source, subject, images.take(rows), rows, context, config.memory_gib))
+            walks.append(Walk(source, subject, images.take(rows), rows, context, memory_gib))
     plans = [plan_source(walk, assignments) for walk in walks]
 
     identity = {
@@ -190,9 +195,17 @@ def _audit(
         "near_duplicates": primary.look_alikes,
         "seed": config.seed,
     }
-    directory = RunDirectory(path, identity, about if of_faces or not (path / "run.json").exists() else {})
-    works = [open_work(directory, one, subjects, {**about, "data": one.seen.dataset.name, "images": len(one.task.rows)},
-                   context) for one in assignments]  # fmt: skip
+    identity = json.loads(json.dumps(identity))
+    if share(lambda: identity) != identity:
+        problem = "this process sees other images, weights or versions than the leading one"
+        raise InputError(problem, remedy="give all processes the same data, weights and installation")
+    facts = [{**about, "data": one.seen.dataset.name, "images": len(one.task.rows)} for one in assignments]
+    directory = None
+    if leads():
+        directory = RunDirectory(path, identity, about if of_faces or not (path / "run.json").exists() else {})
+        works = [open_work(directory, one, subjects, run, context) for one, run in zip(assignments, facts, strict=True)]
+    else:  # its folders are neither read nor written
+        works = [Work(one, Stored(Folder(path), run, one.layers)) for one, run in zip(assignments, facts, strict=True)]
     _tell(works, audited, plans[0])
     batches = Batches(directory, config.batch_size)
     with jax.transfer_guard("disallow"):  # nothing is copied to or from the device by accident
@@ -201,7 +214,7 @@ def _audit(
         finished = {
             work.assignment.instrument.name: finish(work, audited, context, watch)
             for work in works
-            if work.failure is None
+            if work.failure is None and leads()
         }
     return works, finished, len(images)
 

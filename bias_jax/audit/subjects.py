@@ -12,6 +12,7 @@ from bias_jax.activations import GroupMeans, LayerPlan, activation_shapes, extra
 from bias_jax.audit.images import ImageSet
 from bias_jax.audit.protocol import BASELINE, Choice
 from bias_jax.data import FaceDataset, image_batches
+from bias_jax.devices import first_device
 from bias_jax.errors import InputError
 from bias_jax.networks import Transform, load_checkpoint, network, params_digest, random_params
 
@@ -45,9 +46,9 @@ class Subject(Protocol):
 
     def extract(
         self, images: ImageSet, wave: Sequence[LayerPlan], labels: Mapping[int, np.ndarray], *, batch_size: int,
-        precision: str,
+        precision: str, mesh: jax.sharding.Mesh,
     ) -> list[jax.Array | GroupMeans]:  # fmt: skip
-        """As `activations.extract_wave`."""
+        """As `activations.extract_wave`; what it keeps is on the first device of this process."""
 
 
 @dataclass(frozen=True)
@@ -87,11 +88,11 @@ class FlaxSubject:
 
     def extract(
         self, images: ImageSet, wave: Sequence[LayerPlan], labels: Mapping[int, np.ndarray], *, batch_size: int,
-        precision: str,
+        precision: str, mesh: jax.sharding.Mesh,
     ) -> list[jax.Array | GroupMeans]:  # fmt: skip
         return extract_wave(
             images.pictures, images.image_size, self.model, self.params, self.transform, wave, labels,
-            batch_size=batch_size, precision=precision,
+            batch_size=batch_size, precision=precision, mesh=mesh,
         )  # fmt: skip
 
 
@@ -115,13 +116,13 @@ class Baseline:
 
     def extract(
         self, images: ImageSet, wave: Sequence[LayerPlan], labels: Mapping[int, np.ndarray], *, batch_size: int,
-        precision: str,
+        precision: str, mesh: jax.sharding.Mesh,
     ) -> list[jax.Array | GroupMeans]:  # fmt: skip
         prepare = Transform(resize=SIDE * 256 // 224, crop=SIDE).on_host
         batches = image_batches(images.pictures, batch_size, (SIDE, SIDE), prepare)
         pixels = np.concatenate([batch for _, batch in batches])[: len(images)] / 127.5 - 1.0
         found = {RAW_PIXELS: pixels.reshape(len(pixels), -1), MEAN_COLOUR: pixels.mean(axis=(1, 2))}
-        return [jax.device_put(found[plan.name].astype(np.float32)) for plan in wave]
+        return [jax.device_put(found[plan.name].astype(np.float32), first_device(mesh)) for plan in wave]
 
 
 def load_subject(

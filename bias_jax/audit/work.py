@@ -12,7 +12,8 @@ from bias_jax.activations import LayerPlan, Need
 from bias_jax.audit.images import Seen
 from bias_jax.audit.protocol import Context, Instrument, Layer, Task, pooling_of
 from bias_jax.audit.stored import Stored, layer_file
-from bias_jax.errors import WriteError
+from bias_jax.errors import CONTINUE, AloneError, WriteError
+from bias_jax.hosts import PATIENCE, exchange, peer_lost
 
 log = logging.getLogger("bias_jax.audit")
 
@@ -67,14 +68,36 @@ class Work:
 
     @contextmanager
     def guarded(self, doing: str) -> Iterator[None]:
-        """What goes wrong ends this step of this instrument only; what cannot be written ends the run."""
+        """What goes wrong ends this step of this instrument only; a disk or a process that gives out ends the run."""
         try:
             yield
         except WriteError:
             raise
         except Exception as error:
+            if peer_lost(error):
+                raise
             error.add_note(f"while {doing}")
             self.fail(error)
+
+    @contextmanager
+    def agreed(self, doing: str) -> Iterator[None]:
+        """As `guarded`, for what all processes do together: what fails in one of them ends this instrument in all.
+
+        Raises:
+            AloneError: something failed here, and the others do not get to the end of this step.
+        """
+        before = self.failure
+        with self.guarded(doing):
+            yield
+        failed = None if self.failure is before else self.failure
+        word = f"{type(failed).__name__}: {failed}" if failed else ""
+        try:
+            words = exchange(word, PATIENCE if failed else None)
+        except TimeoutError:
+            problem = f"{self.assignment.instrument.name} failed in one process alone while {doing} ({word})"
+            raise AloneError(problem, remedy=CONTINUE) from failed
+        if not failed and any(words):
+            self.fail(AloneError(f"failed in another process ({next(filter(None, words))})", remedy=CONTINUE))
 
 
 @dataclass

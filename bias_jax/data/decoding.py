@@ -3,7 +3,7 @@
 import io
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 
@@ -98,6 +98,7 @@ def image_batches(
     batch_size: int,
     image_size: tuple[int, int],
     prepare: Callable[[np.ndarray], np.ndarray] | None = None,
+    starts: Iterable[int] | None = None,
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Yield (first row, uint8 [batch_size, H, W, 3]); the last batch is filled up with zeros.
 
@@ -106,6 +107,7 @@ def image_batches(
         batch_size: images per batch.
         image_size: (H, W) of every image after `prepare`.
         prepare: applied to each decoded image, e.g. to bring images of many sizes to one.
+        starts: first rows of the batches to read (default: all of them).
 
     While a batch is used, the next two are being decoded.
 
@@ -123,10 +125,10 @@ def image_batches(
 
     with ThreadPoolExecutor(THREADS) as pool:
         pending: deque = deque()
-        starts = iter(range(0, len(dataset), batch_size))
+        left = iter(range(0, len(dataset), batch_size) if starts is None else starts)
 
         def submit() -> None:
-            if (start := next(starts, None)) is not None:
+            if (start := next(left, None)) is not None:
                 batch = np.zeros((batch_size, *image_size, 3), np.uint8)
                 rows = range(start, min(start + batch_size, len(dataset)))
                 jobs = [pool.submit(load, i, batch, i - start) for i in rows]

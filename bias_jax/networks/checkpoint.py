@@ -95,7 +95,7 @@ def load_checkpoint(directory: str | Path) -> tuple[dict, Manifest]:
         raise InputError(f"damaged manifest ({error})", file=path, remedy=_REMEDY) from None
     network(manifest.network)
     try:
-        device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+        device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
         template = jax.tree.map(
             lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device),
             abstract_params(manifest.network, manifest.classes),

@@ -14,11 +14,12 @@ import numpy as np
 from PIL import Image
 
 from bias_jax.activations import plan_memory
-from bias_jax.activations.extraction import Kept, extract_batch
+from bias_jax.activations.extraction import Kept, extract_batches
 from bias_jax.audit import load_subject
 from bias_jax.data import CalibrationConfig, calibration_faces, image_batches, read_fairface
 from bias_jax.data.dataset import FaceDataset
 from bias_jax.data.decoding import THREADS, decode, decode_with_pil, fast_decoder
+from bias_jax.devices import device_mesh
 from experiments.benchmarks.report import Column, Line, Table
 from experiments.benchmarks.timing import alternate, median, rates
 
@@ -93,6 +94,7 @@ def _waiting(dataset: FaceDataset, options: LoadingBenchmark) -> tuple[float, fl
     rows = -(-len(images) // options.batch_size) * options.batch_size
     banks: Any = tuple(jnp.zeros((rows, layer.features)) for layer in plan.layers)
     wave = tuple(Kept(layer.name, layer.rule, layer.features, 0) for layer in plan.layers)
+    position = jnp.zeros(1, jnp.int32)
     waited, begin = 0.0, time.perf_counter()
     before = begin
     for start, batch in image_batches(images, options.batch_size, size):
@@ -100,10 +102,9 @@ def _waiting(dataset: FaceDataset, options: LoadingBenchmark) -> tuple[float, fl
             waited += time.perf_counter() - before
         else:
             begin = time.perf_counter()
-        pixels, position = jax.device_put((batch, np.int32(start)))
-        banks = extract_batch(
-            banks, subject.params, pixels, position, {},
-            name="resnet50", wave=wave, transform=subject.transform, precision="float32",
+        banks, _, position = extract_batches(
+            banks, subject.params, jax.device_put(batch), position,
+            name="resnet50", wave=wave, transform=subject.transform, precision="float32", mesh=device_mesh(1),
         )  # fmt: skip
         jax.block_until_ready(banks)
         before = time.perf_counter()

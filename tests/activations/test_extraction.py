@@ -115,18 +115,18 @@ def test_memory_that_runs_out_midway_leaves_a_pass_of_fewer_images(setting, monk
     """The second batch of a pass fails; the numbers are those of the smaller batch, and of the larger to rounding."""
     dataset, params, _ = setting
     wave = plan(params, layers=("maxpool", "layer1.0")).waves[0]
-    whole = extraction.extract_batch
+    whole = extraction.extract_batches
 
-    def short(kept, params, images, start, labels, **options):
-        if len(images) > 4 and start:
+    def short(banks, params, images, start, **options):
+        if len(images) > 4 and start[0]:
             raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate 12345 bytes.")
-        return whole(kept, params, images, start, labels, **options)
+        return whole(banks, params, images, start, **options)
 
     def of(batch):
         return extract_wave(dataset, (40, 40), "resnet50", params, TRANSFORM, wave, batch_size=batch)
 
     expected, larger = of(4), of(8)
-    monkeypatch.setattr(extraction, "extract_batch", short)
+    monkeypatch.setattr(extraction, "extract_batches", short)
     directory = RunDirectory(tmp_path, {"seed": 0}, {})
     found = Batches(directory, 8).shrinking("all", of)
     assert Batches(directory, 8).used == directory.noted("batches") == {"all": 4}

@@ -133,11 +133,11 @@ class SmallMemory(ToySubject):
     layers: int = 9
     passes: list = field(default_factory=list)  # (layers, batch)
 
-    def extract(self, images, wave, labels, *, batch_size, precision):
+    def extract(self, images, wave, labels, *, batch_size, precision, mesh):
         self.passes.append((len(wave), batch_size))
         if batch_size > self.images or len(wave) > self.layers:
             raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 123 bytes.")
-        return super().extract(images, wave, labels, batch_size=batch_size, precision=precision)
+        return super().extract(images, wave, labels, batch_size=batch_size, precision=precision, mesh=mesh)
 
 
 def batches(folder):

@@ -5,6 +5,7 @@ from bias_jax.activations import OUTPUT, LayerPlan
 from bias_jax.audit import FlaxSubject, look
 from bias_jax.audit.subjects import MEAN_COLOUR, RAW_PIXELS, SIDE, Baseline
 from bias_jax.data.decoding import decode
+from bias_jax.devices import device_mesh
 from bias_jax.errors import InputError
 from bias_jax.networks import NETWORKS, Transform, abstract_params
 from tests.audit.toys import faces, pictures
@@ -35,7 +36,7 @@ def test_the_baseline_is_the_centre_square_from_black_to_white():
     files = pictures(3, size=36)
     images, _ = look([faces(files)])
     wave = [LayerPlan(RAW_PIXELS, (1, 1, SIDE * SIDE * 3), 0), LayerPlan(MEAN_COLOUR, (1, 1, 3), 0)]
-    pixels, colour = Baseline().extract(images, wave, {}, batch_size=2, precision="float32")
+    pixels, colour = Baseline().extract(images, wave, {}, batch_size=2, precision="float32", mesh=device_mesh(1))
     expected = np.stack([decode(data)[2:34, 2:34] for data in files]) / 127.5 - 1.0
     np.testing.assert_allclose(pixels, expected.reshape(3, -1), atol=1e-6)
     np.testing.assert_allclose(colour, expected.mean(axis=(1, 2)), atol=1e-6)

@@ -58,7 +58,7 @@ class ToySubject:
     def choice(self, requested):
         return Choice(requested or ("early", "late", "wide"), bool(requested))
 
-    def extract(self, images, wave, labels, *, batch_size, precision):
+    def extract(self, images, wave, labels, *, batch_size, precision, mesh):
         self.seen += images.pictures.image_names
         files = [images.pictures.read_bytes(i) for i in range(len(images))]
         kept = []

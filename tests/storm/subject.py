@@ -3,15 +3,14 @@
 from pathlib import Path
 
 import matplotlib as mpl
-from flax import nnx
 from PIL import Image
 
 from bias_jax.data import CalibrationConfig, calibration_faces
 from bias_jax.data.decoding import decode
 from bias_jax.instruments import INSTRUMENTS
-from bias_jax.networks import NETWORKS, Network
-from bias_jax.networks.layers import Activations, conv, convolve, linear
+from bias_jax.networks import NETWORKS
 from experiments.sweep import main as main
+from tests.small import SMALL
 
 # fmt: off
 OPTIONS = [
@@ -26,25 +25,7 @@ OPTIONS = [
 mpl.rcParams["savefig.dpi"] = 15  # figures are most of the time of a short run
 
 
-class Small(nnx.Module):
-    """Two convolutions and a classifier."""
-
-    def __init__(self, classes, rngs):
-        self.first = conv(3, 8, 3, stride=2, bias=True, rngs=rngs)
-        self.second = conv(8, 16, 3, stride=2, bias=True, rngs=rngs)
-        self.fc = nnx.Linear(16, classes, rngs=rngs)
-
-    def __call__(self, x, offsets=None):
-        activations = Activations(offsets)
-        x = activations.keep("first", nnx.relu(convolve(self.first, x)))
-        x = activations.keep("second", nnx.relu(convolve(self.second, x)))
-        logits = activations.keep("fc", linear(self.fc, x.mean(axis=(1, 2))))
-        return logits, dict(activations)
-
-
-NETWORKS["small"] = Network(
-    build=Small, image_size=24, smallest=1, resize=28, classifier=("fc",), layers=("first", "second")
-)
+NETWORKS["small"] = SMALL
 
 
 def draw(folder: Path) -> list[str]:
