@@ -109,6 +109,11 @@ def _mesh_of(devices: Sequence[jax.Device]) -> jax.sharding.Mesh:
     return jax.sharding.Mesh(np.array(devices), (AXIS,), axis_types=(jax.sharding.AxisType.Auto,))
 
 
+def to_host(mesh: jax.sharding.Mesh, arrays: Any) -> Any:
+    """The same as NumPy arrays; all processes must call it."""
+    return jax.device_get(gather(mesh, arrays))
+
+
 @cache
 def _everywhere(mesh: jax.sharding.Mesh) -> Any:
     return jax.jit(lambda array: array, out_shardings=jax.NamedSharding(mesh, jax.P()))

@@ -31,8 +31,12 @@ def source_key(path: tuple) -> str:
 def shapes(name: str) -> dict[str, tuple[int, ...]]:
     """Every array that inference needs, in torch's layouts."""
     leaves = jax.tree_util.tree_leaves_with_path(abstract_params(name))
-    shape = {source_key(path): leaf.shape for path, leaf in leaves}
-    return {key: (s[3], s[2], s[0], s[1]) if len(s) == 4 else s[::-1] for key, s in shape.items()}
+    return {source_key(path): to_torch_shape(leaf.shape) for path, leaf in leaves}
+
+
+def to_torch_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Shape of one of our arrays in torch's layouts."""
+    return (shape[3], shape[2], shape[0], shape[1]) if len(shape) == 4 else shape[::-1]
 
 
 @cache

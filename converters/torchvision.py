@@ -11,7 +11,7 @@ import numpy as np
 from bias_jax.errors import InputError
 from bias_jax.networks import abstract_params, network
 from converters.contents import NoNumbers, is_kind, listed, shape_of
-from converters.names import source_key
+from converters.names import source_key, to_torch_shape
 from converters.recognition import THIS_NETWORK, Recognised, recognise
 
 # Linear layers behind a flattened grid of (channels, rows, columns); ours has the channels last.
@@ -68,7 +68,7 @@ def fit(name: str, found: Recognised, *, invalid: str | None = None) -> tuple[di
             if kind == "kernel" and array.ndim == len(leaf.shape):
                 array = to_flax_layout(array, FLATTENED.get((name, key)))
             if array.shape != leaf.shape:
-                structure.append(f"{key} has shape {shape_of(arrays[key])}, which does not become {leaf.shape}")
+                structure.append(_other_shape(key, shape_of(arrays[key]), to_torch_shape(leaf.shape)))
             elif key.startswith(hollow):
                 return np.full(leaf.shape, np.nan, np.float32)
             else:
@@ -88,6 +88,12 @@ def fit(name: str, found: Recognised, *, invalid: str | None = None) -> tuple[di
     zeros = [key for key, is_empty in empty.items() if is_empty]
     odd = (f"zeros only: {listed(zeros)}",) if zeros else ()
     return jax.device_put(params, may_alias=False), odd
+
+
+def _other_shape(key: str, found: tuple[int, ...], needed: tuple[int, ...]) -> str:
+    """What is wrong with a shape, both as files have them."""
+    transposed = ": it is transposed" if len(found) > 1 and found == needed[::-1] else ""
+    return f"{key} has shape {found} instead of {needed}{transposed}"
 
 
 def no_floats(value: Any) -> str | None:

@@ -12,15 +12,19 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+
 from bias_jax.audit import Stored, open_stored
 from bias_jax.errors import InputError
 from bias_jax.instruments.faces import PEOPLE
-from bias_jax.instruments.probes import probe_results, shapes_of
+from bias_jax.instruments.probes import Shapes, fitting_results, probe_facts, shapes_of
 from bias_jax.probes import COMPARED, Difference, OutOfFold, compare_probes, model_pairs, probe_values
 from bias_jax.randomness import key_for
 from bias_jax.report import difference_by_layer
 from bias_jax.results import Folder, RunDirectory
 from experiments.commands import parse, run
+
+RECORD = {"model": str, "weights": str, "seed": int, "identity": {"data_sha256": None}}  # what is read of run.json
 
 
 @dataclass(frozen=True)
@@ -53,9 +57,19 @@ class Run:
         return f"{self.record['model']}, {self.record['weights']}"
 
     @cached_property
+    def shapes(self) -> Shapes:
+        """Attributes of every target."""
+        return shapes_of(probe_facts(self.stored))
+
+    @cached_property
+    def fitting(self) -> tuple[dict[str, OutOfFold], np.ndarray]:
+        """See `fitting_results`."""
+        return fitting_results(self.stored)
+
+    @property
     def results(self) -> dict[str, OutOfFold]:
         """layer -> predictions."""
-        return probe_results(self.stored)
+        return self.fitting[0]
 
 
 def read_run(path: str) -> Run:
@@ -64,13 +78,14 @@ def read_run(path: str) -> Run:
     Raises:
         InputError: it is no run, it has no probes, or they are not finished.
     """
-    directory, record = RunDirectory.existing(path)
+    directory, _ = RunDirectory.existing(path)
     if not directory.has("probes/instrument.json"):
         raise InputError("holds no probes", file=path, remedy="give the --out of a sweep with probes")
     stored = open_stored(directory.path / "probes")
     if not stored.folder.has("tables.json"):
         raise InputError("is not finished", file=path, remedy="run the same sweep again: it continues")
-    return Run(path, record, stored, stored.folder.load_json("instrument.json")["identity"]["options"])
+    about = stored.folder.load_json("instrument.json", {"identity": {"options": {"folds": int}}})
+    return Run(path, directory.load_json("run.json", RECORD), stored, about["identity"]["options"])
 
 
 def check_same_images(first: Run, second: Run) -> None:
@@ -88,6 +103,10 @@ def check_same_images(first: Run, second: Run) -> None:
         if mine != theirs:
             problem = f"has {name} {theirs}, the first run {mine}"
             raise InputError(problem, file=second.path, remedy="repeat one of them with the other's")
+    if first.shapes != second.shapes:
+        targets = ", ".join(first.shapes)
+        problem = f"other targets or categories than in the first run ({targets})"
+        raise InputError(problem, file=second.path, remedy="repeat one of them with the other's --attributes")
     if not set(first.results) & set(second.results):
         raise InputError("the two runs share no layer", remedy="compare networks with layers of the same name")
 
@@ -96,8 +115,7 @@ def compare(config: CompareConfig) -> int:
     """Test every shared layer, write table and figure."""
     first, second = read_run(config.first), read_run(config.second)
     check_same_images(first, second)
-    shapes, facts = shapes_of(first.stored.facts), first.stored.facts
-    groups = first.stored.arrays[f"labels of {facts['groups']}"]
+    shapes, groups = first.shapes, first.fitting[1]
     people = first.stored.arrays.get(PEOPLE)
     rows: list[Difference] = []
     for metric in COMPARED:

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bias_jax.activations.pooling import pool
+from bias_jax.arithmetic import einsum
 from bias_jax.errors import InputError
 from bias_jax.networks import Params, forward, jit_network, layer_shapes
 
@@ -72,7 +73,7 @@ def _grad_cam(params, images, weights, *, name: str, layer: str, source: str | N
 def class_activation_map(activation: jax.Array, slopes: jax.Array) -> jax.Array:
     """relu(sum over u of mean over positions of the slopes times A_u), [N, h, w] from two [N, h, w, U]."""
     alpha = slopes.astype(jnp.float32).mean(axis=(1, 2))
-    return jax.nn.relu(jnp.einsum("nhwu,nu->nhw", activation.astype(jnp.float32), alpha, precision="highest"))
+    return jax.nn.relu(einsum("nhwu,nu->nhw", activation.astype(jnp.float32), alpha))
 
 
 def _features(logits: jax.Array, activations: dict[str, jax.Array], source: str | None, rule: str) -> jax.Array:
@@ -112,4 +113,4 @@ def _occlude(params, images, weights, masks, i, *, name: str, source: str | None
     batch = jnp.concatenate([image[None], image[None] * masks])
     logits, activations = forward(name, params, batch, precision=precision)
     features = _features(logits, activations, source, rule)
-    return jnp.einsum("md,...d->...m", features[:1] - features[1:], weights[i], precision="highest")
+    return einsum("md,...d->...m", features[:1] - features[1:], weights[i])

@@ -9,5 +9,6 @@ from bias_jax.association.layers import profile_test as profile_test
 from bias_jax.association.permutation import AssociationTest as AssociationTest
 from bias_jax.association.permutation import ieat as ieat
 from bias_jax.association.permutation import permutation_test as permutation_test
+from bias_jax.association.statistic import check_directions as check_directions
 from bias_jax.association.statistic import cosines as cosines
 from bias_jax.association.statistic import image_associations as image_associations

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import ndtr, ndtri
 
-from bias_jax.association.statistic import cosines
+from bias_jax.association.statistic import check_directions, cosines
 from bias_jax.randomness import stable_hash
 
 Resampled = Literal["targets", "targets and attributes"]
@@ -61,6 +61,7 @@ def effect_size_interval(
         draws: number of bootstrap draws.
         seed: the same seed draws the same images, whatever the embeddings.
     """
+    check_directions(X=X, Y=Y, A=A, B=B)
     targets = np.concatenate([np.asarray(X, np.float64), np.asarray(Y, np.float64)])
     return interval_from_cosines(
         cosines(targets, A), cosines(targets, B), len(np.asarray(X)),

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from bias_jax.association.exact import all_subsets
 from bias_jax.association.permutation import DRAWS, AssociationTest, Method, permutation_test
 from bias_jax.association.sampled import count_hits
-from bias_jax.association.statistic import Alternative, contrast, image_associations
+from bias_jax.association.statistic import Alternative, check_directions, contrast, image_associations
 from bias_jax.randomness import key_for
 
 MOST_ENUMERATED = 200_000  # relabellings that are enumerated for max-T: 10 images a side
@@ -52,7 +52,12 @@ def ieat_layers(
 
     Returns:
         One test per layer, in their order.
+
+    Raises:
+        InputError: a set whose vectors are all zero in a layer.
     """
+    for layer, sets in embeddings.items():
+        check_directions(**{f"{name} in layer {layer}": rows for name, rows in zip("XYAB", sets, strict=True)})
     associations = {
         layer: (image_associations(x, a, b), image_associations(y, a, b)) for layer, (x, y, a, b) in embeddings.items()
     }

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from bias_jax.association.bounds import tail_bounds
 from bias_jax.association.exact import count_subsets, feasible
 from bias_jax.association.sampled import count_hits
-from bias_jax.association.statistic import Alternative, Contrast, contrast, image_associations
+from bias_jax.association.statistic import Alternative, Contrast, check_directions, contrast, image_associations
 from bias_jax.randomness import key_for
 from bias_jax.statistics import clopper_pearson_interval
 
@@ -68,6 +68,7 @@ def ieat(
     Raises:
         ValueError: embeddings that are empty, not finite or of different widths; an unknown method or alternative;
             ``exact`` out of reach.
+        InputError: a set whose vectors are all zero.
 
     Of the 20 ways to call three of these six images X, none separates them better:
 
@@ -78,6 +79,7 @@ def ieat(
     >>> round(found.effect_size, 2)
     1.81
     """
+    check_directions(X=X, Y=Y, A=A, B=B)
     return permutation_test(
         image_associations(X, A, B),
         image_associations(Y, A, B),

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bias_jax.arithmetic import matmul
 from bias_jax.association.draws import CHUNK, State, alias_tables, draw_patterns, generator_state, unpack
 
 # Draws that are held at once: on a CPU they should fit into its second-level cache, an accelerator wants many.
@@ -71,7 +72,7 @@ def _count(
     def block(carry: tuple[jax.Array, State, jax.Array, jax.Array]):
         start, state, own, largest = carry
         patterns, state = draw_patterns(tables, size, state)
-        sums = jnp.matmul(rows, unpack(patterns), precision="highest")  # [L, lanes]
+        sums = matmul(rows, unpack(patterns))  # [L, lanes]
         sums = jnp.abs(sums) if two_sided else sums
         wanted = jnp.arange(lanes, dtype=jnp.int32) < draws - start  # the last block is cut
         own += ((sums >= thresholds[:, None]) & wanted[None]).astype(jnp.int32)

@@ -13,6 +13,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from bias_jax.errors import InputError
+
 Alternative = Literal["greater", "two-sided"]
 BLOCK_BYTES = 2**27  # of a float64 copy of the rows that are normalised together
 
@@ -76,6 +78,19 @@ def cosines(images: ArrayLike, others: ArrayLike) -> np.ndarray:
     _check_widths(images, others)
     right = directions(others)
     return np.concatenate([directions(block) @ right.T for block in _blocks(np.asarray(images))])
+
+
+def check_directions(**sets: ArrayLike) -> None:
+    """Refuse sets of embeddings [n, D] of which no vector has a direction: their cosines are undefined.
+
+    Raises:
+        InputError: naming the first of them.
+    """
+    for name, rows in sets.items():
+        array = np.asarray(rows)
+        if array.ndim == 2 and array.size and not array.any():
+            problem = f"all {len(array)} vectors of {name} are zero (rows 0 to {len(array) - 1}), and have no cosine"
+            raise InputError(problem, remedy=f"check where the embeddings of {name} come from, or leave this test out")
 
 
 def _check_widths(*arrays: ArrayLike) -> None:

@@ -28,7 +28,7 @@ class Batches:
 
     def __init__(self, directory: RunDirectory | None, asked: int):
         self.directory, self.asked = directory, asked
-        noted = share(lambda: (directory.noted(NOTE) if directory else None) or {})
+        noted = share(lambda: (directory.noted(NOTE, {str: int}) if directory else None) or {})
         self.used: dict[str, int] = dict(noted)  # wave -> batch; 0: it did not fit
 
     def shrinking(self, wave: str, extract: Callable[[int], Found]) -> Found | None:

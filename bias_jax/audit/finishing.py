@@ -59,7 +59,10 @@ def _tables(work: Work) -> dict[str, pa.Table]:
     stored, folder = work.stored, work.stored.folder
     try:
         if folder.has(TABLES):
-            return read_tables(folder)
+            tables = read_tables(folder)
+            if unnamed := {path.stem for path in folder.path.glob("[!.]*.parquet")} - tables.keys():
+                raise DamagedError(folder.path / TABLES, f"it does not name {min(unnamed)}.parquet")
+            return tables
     except DamagedError as error:
         folder.discard(TABLES, error)
     save_tables(stored, work.assignment.instrument.tables(stored))

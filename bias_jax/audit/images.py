@@ -192,10 +192,11 @@ def _looks(
             if isinstance(result, str) and not skip_unreadable:
                 problem = f"image {dataset.image_names[i]!r} cannot be decoded ({result})"
                 listed = bool(dataset.attributes)  # pictures without labels are listed in no file
-                remedy = f"replace the file, {'delete its row' if listed else 'delete it'}, or pass --skip-unreadable"
+                delete = "delete its row" if listed and dataset.in_table else "delete it"
+                remedy = f"replace the file, {delete}, or pass --skip-unreadable"
                 pool.shutdown(cancel_futures=True)
-                row = dataset.rows[i] if listed else None
-                raise InputError(problem, file=dataset.source, row=row, remedy=remedy)
+                place = dataset.place(i) if listed else {"file": dataset.source}
+                raise InputError(problem, remedy=remedy, **place)
             if key:
                 by_bytes[key] = result
             found.append(result)

@@ -1,5 +1,6 @@
 """What a run directory holds of one instrument: facts, arrays, tables; opened without images or network."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,11 +15,14 @@ from bias_jax.errors import InputError
 from bias_jax.results import DamagedError, Folder
 
 IDENTITY, ABOUT, TASK, TABLES = "instrument.json", "about.json", "task.arrow", "tables.json"
+ABOUT_SHAPE = {"model": str, "weights": str, "data": str, "images": int, "seed": int}
+DIGEST = re.compile("[0-9a-f]{64}")
 
 
 def layer_file(source: str, layer: str) -> str:
     """Where the arrays of a layer lie."""
-    return f"{source.replace(' ', '-')}/{layer.replace(' ', '-').replace('/', '-')}.arrow"
+    folder, file = (name.replace(" ", "-").replace("/", "-") for name in (source, layer))
+    return f"{folder}/{file}.arrow"
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,7 @@ class Stored:
     @cached_property
     def facts(self) -> Mapping[str, Any]:
         """`Task.facts`."""
-        return self.folder.load_json("facts.json")
+        return self.folder.load_json("facts.json", {})
 
     @cached_property
     def arrays(self) -> Mapping[str, np.ndarray]:
@@ -94,9 +98,9 @@ def read_tables(folder: Folder) -> dict[str, pa.Table]:
     """
     if not folder.has(TABLES):
         raise InputError("has no tables yet", file=folder.path, remedy="run the same command again: it continues")
-    digests = folder.load_json(TABLES)
-    if not isinstance(digests, dict):
-        raise DamagedError(folder.path / TABLES, "it names no tables")
+    digests = folder.load_json(TABLES, {str: str})
+    if odd := [name for name, digest in digests.items() if "/" in name or not DIGEST.fullmatch(digest)]:
+        raise DamagedError(folder.path / TABLES, f"{odd[0]} is no table with a digest")
     return {name: folder.load_table(f"{name}.parquet", digest) for name, digest in digests.items()}
 
 
@@ -114,6 +118,8 @@ def open_stored(folder: str | Path) -> Stored:
     found = Folder(folder)
     if not found.has("layers.json"):
         raise InputError("holds nothing of this instrument", file=folder, remedy="run it first: --instruments")
-    sources = found.load_json("layers.json")
+    sources = found.load_json("layers.json", {str: [[str, [int, int, int]]]})
+    if not sources or {"", ".", ".."} & sources.keys():
+        raise DamagedError(found.path / "layers.json", "it names no source")
     layers = {source: tuple(Layer(name, tuple(grid)) for name, grid in own) for source, own in sources.items()}
-    return Stored(found, found.load_json(ABOUT), layers)
+    return Stored(found, found.load_json(ABOUT, ABOUT_SHAPE), layers)

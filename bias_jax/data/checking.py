@@ -9,7 +9,7 @@ import numpy as np
 
 from bias_jax.data.dataset import FaceDataset
 from bias_jax.data.decoding import THREADS, decode, one_colour
-from bias_jax.data.equal_pictures import label_differences
+from bias_jax.data.equal_pictures import contradiction_remedy, label_differences
 from bias_jax.errors import InputError
 from bias_jax.progress import track
 
@@ -68,9 +68,7 @@ def check_split(split: str, read: Callable[..., FaceDataset]) -> SplitCheck:
             if digest is None:
                 unreadable.append(name)
                 problem = f"image {name!r} cannot be decoded ({reason})"
-                problems.append(
-                    InputError(problem, file=dataset.source, row=dataset.rows[i], remedy="replace the file")
-                )
+                problems.append(InputError(problem, remedy="replace the file", **dataset.place(i)))
             else:
                 fingerprints[i] = digest
                 if is_blank:
@@ -89,10 +87,10 @@ def contradictions(checks: Sequence[SplitCheck]) -> list[InputError]:
     for (first, i), *others in _equal_pictures(checks):
         for dataset, j in others:
             if words := label_differences(first, i, dataset, j):
-                problem = (f"image {dataset.image_names[j]!r} is the same picture as {first.image_names[i]!r} of row "
-                           f"{first.rows[i]}, but {' and '.join(words)}")  # fmt: skip
-                remedy = "correct or delete one of the two rows"
-                found.append(InputError(problem, file=dataset.source, row=dataset.rows[j], remedy=remedy))
+                row = f" of row {first.rows[i]}" if first.in_table else ""
+                problem = (f"image {dataset.image_names[j]!r} is the same picture as {first.image_names[i]!r}{row}, "
+                           f"but {' and '.join(words)}")  # fmt: skip
+                found.append(InputError(problem, remedy=contradiction_remedy(dataset), **dataset.place(j)))
     return found
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -34,9 +35,16 @@ class FaceDataset:
     notes: tuple[str, ...] = ()  # what the reader skipped or repaired, one sentence each
     solo_attributes: tuple[Attribute, ...] = ()  # probed alone, never crossed with the others (e.g. a null attribute)
     people: np.ndarray | None = None  # who is on each image, int [N]; None: on each image another person
+    in_table: bool = True  # whether `source` is a list with `rows`; if not, messages name the files of the images
 
     def __len__(self) -> int:
         return len(self.image_names)
+
+    def place(self, i: int) -> dict[str, Any]:
+        """Where a message should look for an image: arguments of `InputError`."""
+        if self.in_table:
+            return {"file": self.source, "row": self.rows[i]}
+        return {"file": f"{self.source}/{self.image_names[i]}"}
 
     @cached_property
     def groups(self) -> Target:

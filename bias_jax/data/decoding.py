@@ -120,7 +120,7 @@ def image_batches(
             pixels = decode(dataset.read_bytes(i))
         except OSError as error:
             problem = f"image {dataset.image_names[i]!r} cannot be decoded ({error})"
-            raise InputError(problem, file=dataset.source, row=dataset.rows[i], remedy="replace the file") from None
+            raise InputError(problem, remedy="replace the file", **dataset.place(i)) from None
         batch[slot] = pixels if prepare is None else prepare(pixels)
 
     with ThreadPoolExecutor(THREADS) as pool:

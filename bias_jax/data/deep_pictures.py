@@ -57,6 +57,7 @@ def _of_integers(values: np.ndarray, bits: int) -> np.ndarray:
     brightest = int(values.max())
     if brightest >= 1 << bits:
         raise OSError(f"a value of {brightest} is not one of {bits} bits; save it as 8 bits")
+    # Cameras have 10, 12 or 14 bits, none 15: a picture without its brightest bit is a dark one of 16 bits.
     if bits == 16 and 0 < brightest < 1 << 14:
         raise OSError(_unused_bits(brightest.bit_length()))
     return (values >> (bits - 8)).astype(np.uint8)

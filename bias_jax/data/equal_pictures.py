@@ -29,12 +29,13 @@ def distinct_images(
     contrary = {own[0]: i for own in several for i in reversed(own) if _difference(dataset, own[0], i)}
     if contrary and not drop_contradictory:
         first, other = next(iter(contrary.items()))
-        problem = (f"image {dataset.image_names[other]!r} is the same picture as {dataset.image_names[first]!r} of row "
-                   f"{dataset.rows[first]}, but {_difference(dataset, first, other)}")  # fmt: skip
-        remedy = "correct or delete one of the two rows, or pass --drop-contradictory"
+        row = f" of row {dataset.rows[first]}" if dataset.in_table else ""
+        problem = (f"image {dataset.image_names[other]!r} is the same picture as {dataset.image_names[first]!r}{row}, "
+                   f"but {_difference(dataset, first, other)}")  # fmt: skip
+        remedy = f"{contradiction_remedy(dataset)}, or pass --drop-contradictory"
         if len(contrary) > 1:
             remedy += f"; there are {len(contrary)} such pictures"
-        raise InputError(problem, file=dataset.source, row=dataset.rows[other], remedy=remedy)
+        raise InputError(problem, remedy=remedy, **dataset.place(other))
     kept = sorted(own[0] for own in copies.values() if own[0] not in contrary)
     if not kept:
         problem = "every picture is there more than once, with different labels"
@@ -49,6 +50,11 @@ def distinct_images(
         example = dataset.image_names[next(iter(contrary))]
         notes.append(f"{number} images were left out because an equal picture has other labels, e.g. {example!r}")
     return np.array(kept), tuple(notes)
+
+
+def contradiction_remedy(dataset: FaceDataset) -> str:
+    """What to do with two images of one picture whose labels differ."""
+    return "correct or delete one of the two rows" if dataset.in_table else "rename or delete one of the two files"
 
 
 def label_differences(first: FaceDataset, i: int, second: FaceDataset, j: int) -> list[str]:

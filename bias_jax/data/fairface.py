@@ -24,7 +24,7 @@ from bias_jax.data.fairface_places import (
     survey,
 )
 from bias_jax.data.labels import LabelRules
-from bias_jax.data.listings import Folder
+from bias_jax.data.listings import LISTS, Folder, below, is_archive, is_picture, packed_inside
 from bias_jax.data.shards import choose_shards, fewer_notes, split_of
 from bias_jax.data.stores import FolderImages, ImageStore, open_images
 from bias_jax.data.table import read_table
@@ -135,6 +135,10 @@ def _official_form(found: Survey, splits: tuple[str, ...], padding: str) -> tupl
     places: list[Place] = []
     folders: dict[str, str] = {}
     root = found.store.source
+    files = [below(folder.path, name) for folder in found.folders for name in folder.files]
+    packed = [name for name in files if is_archive(name) and not LISTS.fullmatch(name)]
+    if packed and not any(map(is_picture, files)) and not found.unopened:
+        raise packed_inside(packed[0], root)
     for split in splits:
         images = [*image_folders(found, split), *found.unopened]
         if found.damaged and all(place.padding not in (None, padding) for place in images):

@@ -22,6 +22,7 @@ from bias_jax.errors import InputError, quoted
 SEPARATORS = ("|", ";", ",", " ")  # of several labels in one field: the first of them that occurs in the file
 IMAGE_COLUMNS = ("image", "image_id", "file")
 TUNING = ("image", "labels")  # columns of tuning labels, which have no header
+OPTION = "--label-{name} {value} (in a sweep --heads.label-{name})"  # for messages
 HEADERS = frozenset((*IMAGE_COLUMNS, "imageid", "filename", "file_name", "path", "image_path", "img"))  # never an image
 # A list as Python, pandas, NumPy or JSON write it: ['a', 'b'], ["a"], ('a',), {'a'}, [a, b], [].
 LITERAL = re.compile(r"""[\[({]\s*(['"]).*\1\s*,?\s*[\])}]|\[[^\[\]]*\]""")
@@ -33,6 +34,8 @@ def read_labels(
     machine: str | Path | None = None,
     descriptions: str | Path | None = None,
     machine_confidence: float = 0.5,
+    encoding: str = "",
+    skip_lines: int = 0,
 ) -> LabelSet:
     """Read labels in whichever of the three layouts the first row shows; case in the names of columns does not count.
 
@@ -46,11 +49,13 @@ def read_labels(
         machine: further labels, made by a machine, in Open Images' layout.
         descriptions: CSV without header of label code and display name; labels are then called by display name.
         machine_confidence: a machine's label with less than this is ignored.
+        encoding: of files without a byte order mark (default: utf-8).
+        skip_lines: lines above the header of `path` and `machine`.
 
     Raises:
         InputError: naming file, row and way out.
     """
-    table = Table.file(Path(path))
+    table = Table.file(Path(path), encoding, skip_lines, OPTION)
     header = header_of(table)
     triples = _Triples(str(path))
     names = {name.lower() for name in header}
@@ -67,16 +72,16 @@ def read_labels(
         remedy = "give ImageID,Source,LabelName,Confidence, or image,labels, or tuning labels without header"
         raise InputError(problem, file=path, row=1, remedy=remedy)
     if machine is not None:
-        further = Table.file(Path(machine))
+        further = Table.file(Path(machine), encoding, skip_lines, OPTION)
         _read_open_images(further, header_of(further), triples, machine_confidence, by_machine=True)
-    return triples.finish(read_descriptions(descriptions) if descriptions is not None else {})
+    return triples.finish(read_descriptions(descriptions, encoding) if descriptions is not None else {})
 
 
-def read_descriptions(path: str | Path) -> dict[str, str]:
+def read_descriptions(path: str | Path, encoding: str = "") -> dict[str, str]:
     """Label code -> display name; a name that two codes share gets its code added."""
     names: dict[str, str] = {}
     columns = "code", "name"
-    for row, fields in table_rows(Table.file(Path(path)), columns, columns):
+    for row, fields in table_rows(Table.file(Path(path), encoding, option=OPTION), columns, columns):
         code, name = (read_label(text, what, (str(path), row)) for text, what in zip(fields, columns, strict=True))
         if not code or not name:
             raise InputError("code or name is empty", file=path, row=row, remedy="mend or delete the row")

@@ -44,6 +44,11 @@ class LabelRules:
     bins: Mapping[str, Sequence[float]] = field(default_factory=dict)  # attribute -> first value of every category
 
 
+def header_name(text: str) -> str:
+    """Name of a column: trimmed, and in Unicode's normal form C, in which letters are composed."""
+    return unicodedata.normalize("NFC", trimmed(text))
+
+
 def trimmed(text: str) -> str:
     """Text without the white space and the characters without width around it."""
     return text.strip(SPACE)

@@ -13,6 +13,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
+from bias_jax.errors import InputError
+
 LARGEST_FILE = 2**28  # bytes; a file that unpacks to more is an attack or a mistake
 PICTURES = (
     ".jpg",
@@ -161,6 +163,12 @@ def is_picture(name: str) -> bool:
 def is_archive(name: str) -> bool:
     """Whether a file is called as archives are."""
     return name.lower().endswith(ARCHIVES)
+
+
+def packed_inside(name: str, source: str | Path) -> InputError:
+    """What to say where everything that is needed lies in an archive that is not opened, such as one in another one."""
+    remedy = f"unpack {name} and give the folder"
+    return InputError(f"holds no picture, but an archive that is not opened, {name}", file=source, remedy=remedy)
 
 
 def is_junk(name: str) -> bool:

@@ -55,7 +55,8 @@ class LabelSet:
         order = sorted(range(len(self.classes)), key=lambda c: (-counts[c], self.classes[c]))
         kept = [c for c in order if counts[c] >= minimum and (not names or self.classes[c] in names)][:most]
         if not kept:
-            raise InputError(f"no label is present in {minimum} images", file=self.source, remedy="lower --min-images")
+            remedy = "lower --min-images (in a sweep --heads.min-images)"
+            raise InputError(f"no label is present in {minimum} images", file=self.source, remedy=remedy)
         if names:
             kept = [number[name] for name in dict.fromkeys(names) if number[name] in kept]
         lost = len(names or self.classes) - len(kept)

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
-from bias_jax.data.labels import trimmed
+from bias_jax.data.labels import header_name, trimmed
 from bias_jax.data.quotes import holds_rows, misplaced, stray
 from bias_jax.data.text_files import Table, read_text
 from bias_jax.errors import InputError, quoted
@@ -24,7 +24,13 @@ def header_of(table: Table) -> list[str]:
     Raises:
         InputError: no such file, or none that can be read.
     """
-    return next(([trimmed(name) for name in record] for _, _, record in _Records(table, [])), [])
+    opened = _Records(table, [])
+    for row, _, record in opened:
+        header = [header_name(name) for name in record]
+        if any("\0" in name for name in header):
+            raise opened.null_bytes(header, row)
+        return header
+    return []
 
 
 def table_rows(
@@ -46,8 +52,8 @@ def table_rows(
     opened = _Records(table, needed, names)
     records = iter(opened)
     row, _, header = (1, 1, list(names)) if names is not None else next(records, (table.skip_lines + 1, 0, []))
-    header = [trimmed(name) for name in header]
-    places = [opened.place(header, column, row) for column in needed]
+    header = [header_name(name) for name in header]
+    places = [opened.place(header, header_name(column), row) for column in needed]
     least = max((i + 1 for i, name in enumerate(header) if name), default=0)  # columns without a name may be left away
     most = len(header)
     for row, end, record in records:
@@ -67,7 +73,7 @@ class _Records:
     """One pass over a table: the lines in which a record begins and ends, and its fields, of all that are not empty."""
 
     def __init__(self, table: Table, needed: Sequence[str], names: Sequence[str] | None = None):
-        self._table, self._needed = table, needed
+        self._table, self._needed = table, [header_name(column) for column in needed]
         self._raw: list[str] = []  # lines of the latest record
         self._text = read_text(table)
         self._above = table.skip_lines
@@ -79,7 +85,7 @@ class _Records:
             if told[1] not in SEPARATORS:
                 problem = f"separates fields by {told[1]!r}"
                 raise InputError(problem, file=table.name, row=self._above, remedy="separate them by , ; tab or |")
-        self._separator = told[1] if told else _separator(self._head, needed, names)
+        self._separator = told[1] if told else _separator(self._head, self._needed, names)
 
     def __iter__(self) -> Iterator[tuple[int, int, list[str]]]:
         def remembered() -> Iterator[str]:
@@ -105,22 +111,28 @@ class _Records:
         places = [i for i, name in enumerate(header) if name == column]
         if len(places) == 1:
             return places[0]
-        remedy = "add the column, or name another one; if the header stands below other lines, pass --skip-lines N"
+        remedy = "add the column, or name another one; if the header stands below other lines, "
+        remedy += f"pass {self._table.pass_lines('N')}"
         if places:
             problem = f"columns {' and '.join(str(place + 1) for place in places)} are both called {column!r}"
             remedy = "rename or delete all but one of them"
         elif any("\0" in name for name in header):
-            problem = "holds null bytes where the header should be: no text, or UTF-16 without its mark"
-            order = "be" if header[0].startswith("\0") else "le"  # the null byte of a letter comes first or last
-            remedy = f"save it as CSV in UTF-8, or pass --encoding utf-16-{order}"
+            raise self.null_bytes(header, row)
         else:
             found = ", ".join(name if len(name) < 60 else quoted(name) for name in header[:50]) or "nothing"
             problem = f"column {column!r} is missing (found: {found})"
             for line, text in enumerate(self._head, start=self._above):
                 if any(set(self._needed) <= set(_fields(text, separator)) for separator in SEPARATORS):
-                    remedy = f"pass --skip-lines {line}, for the header stands in row {line + 1}"
+                    remedy = f"pass {self._table.pass_lines(line)}, for the header stands in row {line + 1}"
                     break
         raise InputError(problem, file=self._table.name, row=row, remedy=remedy)
+
+    def null_bytes(self, header: Sequence[str], row: int) -> InputError:
+        """What to say of a header with null bytes."""
+        problem = "holds null bytes where the header should be: no text, or UTF-16 without its mark"
+        order = "be" if header[0].startswith("\0") else "le"  # the null byte of a letter comes first or last
+        remedy = f"save it as CSV in UTF-8, or pass {self._table.pass_encoding(f'utf-16-{order}')}"
+        return InputError(problem, file=self._table.name, row=row, remedy=remedy)
 
     def check_quotes(self, record: Sequence[str], places: Sequence[int], row: int, end: int) -> None:
         """Refuse quotes that swallowed rows, and stray ones in needed fields."""
@@ -156,6 +168,6 @@ def _separator(head: Sequence[str], needed: Sequence[str], names: Sequence[str] 
 
 def _fields(line: str, separator: str) -> list[str]:
     try:
-        return [trimmed(f) for f in next(csv.reader([line], delimiter=separator, skipinitialspace=True), [])]
+        return [header_name(f) for f in next(csv.reader([line], delimiter=separator, skipinitialspace=True), [])]
     except csv.Error:  # longer than any field may be
         return []

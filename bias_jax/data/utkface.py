@@ -14,7 +14,7 @@ import numpy as np
 from bias_jax.data.attributes import Attribute
 from bias_jax.data.dataset import FaceDataset
 from bias_jax.data.fairface import AGE
-from bias_jax.data.listings import Store, below, is_archive, is_picture
+from bias_jax.data.listings import Store, below, is_archive, is_picture, packed_inside
 from bias_jax.data.stores import open_images
 from bias_jax.errors import InputError
 
@@ -24,6 +24,7 @@ _AGE_STARTS = (3, 10, 20, 30, 40, 50, 60, 70)  # first year of every category bu
 # Cropped pictures end in `.jpg.chip.jpg`, a few published ones in `jpg.chip.jpg` and `.pg.chip.jpg`.
 _NAME = re.compile(r"(\d{1,3})_([01])_([0-4])_\d{17}(?:\.?[a-z]{2,4})?(?:\.chip)?\.[a-z]+", re.ASCII | re.IGNORECASE)
 OLDEST = 116
+UNOPENED = "archives inside were not opened"
 
 
 def read_utkface(path: str | Path) -> FaceDataset:
@@ -43,6 +44,8 @@ def read_utkface(path: str | Path) -> FaceDataset:
     store = open_images(path)
     names, left_out = _sorted_out(store)
     if not names:
+        if packed := left_out.get(UNOPENED):
+            raise packed_inside(min(packed), path)
         problem = f"holds no image named [age]_[gender]_[race]_[time].jpg (found: {store.summary()})"
         raise InputError(problem, file=path, remedy="give the folder or zip archive of UTKFace's images")
     labels = [
@@ -59,6 +62,7 @@ def read_utkface(path: str | Path) -> FaceDataset:
         rows=tuple(range(1, len(names) + 1)),
         read_bytes=lambda i: store.read(names[i]),
         source=str(path),
+        in_table=False,
         notes=tuple(f"{len(files)} {why}, the first {min(files)!r}" for why, files in left_out.items()),
     )
 
@@ -75,7 +79,7 @@ def _sorted_out(store: Store) -> tuple[list[str], dict[str, list[str]]]:
         for name in folder.files:
             match = _NAME.fullmatch(name)
             if is_archive(name):
-                why = "archives inside were not opened"
+                why = UNOPENED
             elif not is_picture(name):
                 why = "files that are no pictures were skipped"
             elif match is None or int(match[1]) > OLDEST:

@@ -20,6 +20,7 @@ import numpy as np
 import optax
 from scipy.sparse import csr_array
 
+from bias_jax.arithmetic import matmul
 from bias_jax.disparity.losses import LOSSES
 from bias_jax.randomness import key_for, stable_hash
 
@@ -206,9 +207,9 @@ def _epoch(weights, state, bank, mean, scale, settings, inputs, *, config: HeadC
     def update(w, s, features, m, d, rows, labels, factor):
         x = _standardise(features[rows], m, d)
         flat = w.reshape(len(w), -1)
-        logits = jnp.matmul(x, flat, precision="highest").reshape(len(rows), *w.shape[1:])
+        logits = matmul(x, flat).reshape(len(rows), *w.shape[1:])
         slopes = jax.grad(total)(logits, labels).reshape(len(rows), -1)
-        gradient = jnp.matmul(x.T, slopes, precision="highest").reshape(w.shape)
+        gradient = matmul(x.T, slopes).reshape(w.shape)
         penalised = jnp.arange(len(w))[:, None, None] < len(w) - 1
         gradient += jnp.where(penalised, decays * w, 0.0)
         with jax.numpy_dtype_promotion("standard"):  # Adam in optax raises a float to an integer power
@@ -245,4 +246,4 @@ def _pick(heads: Heads, where: tuple[jax.Array, ...]) -> tuple[jax.Array, jax.Ar
 @jax.jit
 def _logits(bank: jax.Array, heads: Heads, where: tuple[jax.Array, ...], rows: jax.Array) -> jax.Array:
     weights, mean, scale = _pick(heads, where)
-    return jnp.matmul(_standardise(bank[where[0], rows], mean, scale), weights, precision="highest")
+    return matmul(_standardise(bank[where[0], rows], mean, scale), weights)

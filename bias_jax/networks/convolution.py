@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bias_jax.arithmetic import einsum
+
 MANY_CHANNELS = 128  # of the input, from which it is faster
 
 Padding = tuple[int, int]  # rows and columns, on both sides
@@ -41,7 +43,7 @@ def winograd_3x3(x: jax.Array, kernel: jax.Array, padding: Padding) -> jax.Array
     tiles = [-(-side // 2) for side in size]
     reach = [2 * t + 2 - side - p for t, side, p in zip(tiles, x.shape[1:3], padding, strict=True)]
     x = jnp.pad(x, ((0, 0), (padding[0], reach[0]), (padding[1], reach[1]), (0, 0)))
-    transformed = jnp.einsum("ai,bj,ijcd->abcd", KERNEL_TRANSFORM, KERNEL_TRANSFORM, kernel, precision="highest")
+    transformed = einsum("ai,bj,ijcd->abcd", KERNEL_TRANSFORM, KERNEL_TRANSFORM, kernel)
 
     def inputs(d: list[jax.Array]) -> list[jax.Array]:  # B' d
         return [d[0] - d[2], d[1] + d[2], d[2] - d[1], d[1] - d[3]]

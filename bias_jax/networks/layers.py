@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from bias_jax.arithmetic import einsum
 from bias_jax.networks.convolution import conv2d
 
 
@@ -114,7 +115,7 @@ def window_average(x: jax.Array, rows: np.ndarray, columns: np.ndarray) -> jax.A
     with x are float32. Each row of each image has a product of its own: so on a CPU nothing is transposed, which took
     ten times as long, and x is not computed once more in another shape.
     """
-    product = partial(jnp.einsum, precision="highest", preferred_element_type=jnp.float32)
+    product = partial(einsum, preferred_element_type=jnp.float32)
     across = jnp.broadcast_to(jnp.asarray(columns, x.dtype), (*x.shape[:2], *columns.shape))
     down = jnp.broadcast_to(jnp.asarray(rows, jnp.float32), (len(x), *rows.shape))
     sums = product("nph,nhqu->npqu", down, product("nhqw,nhwu->nhqu", across, x))

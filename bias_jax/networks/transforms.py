@@ -11,6 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
+from bias_jax.arithmetic import einsum
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 FRACTION = 22  # bits behind the point in PIL's resize of 8-bit images
@@ -78,8 +80,7 @@ def _resize_axis(product: str, matrix: np.ndarray, x: jax.Array) -> jax.Array:
     """
     upper = (matrix + HALF // 2) // HALF
     sums = (
-        jnp.einsum(product, jnp.asarray(half, jnp.float32), x, precision="highest").astype(jnp.int32)
-        for half in (upper, matrix - upper * HALF)
+        einsum(product, jnp.asarray(half, jnp.float32), x).astype(jnp.int32) for half in (upper, matrix - upper * HALF)
     )
     total = next(sums) * HALF + next(sums) + (1 << (FRACTION - 1))
     return jnp.clip(total >> FRACTION, 0, 255).astype(jnp.float32)

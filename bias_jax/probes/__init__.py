@@ -24,3 +24,4 @@ from bias_jax.probes.scores import score_probes as score_probes
 from bias_jax.probes.validation import OutOfFold as OutOfFold
 from bias_jax.probes.validation import ProbeConfig as ProbeConfig
 from bias_jax.probes.validation import cross_validate as cross_validate
+from bias_jax.probes.validation import cross_validate_layers as cross_validate_layers

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from bias_jax.arithmetic import matmul
 from bias_jax.probes.objective import ABSENT_CLASS_LOGIT, Problems
 from bias_jax.probes.sizes import padded_axes
 
@@ -108,8 +109,8 @@ def _by_covariance(bank: jax.Array, moments: Moments) -> tuple[Coordinates, jax.
     """Coordinates and basis."""
     x = _standardised(bank, moments)
     # Only a rotation is taken from here, so float32 does: any orthogonal matrix gives the same probes.
-    _, basis = jnp.linalg.eigh(jnp.matmul(x.T, x, precision="highest"))
-    return _padded(jnp.matmul(x, basis, precision="highest"), basis)
+    _, basis = jnp.linalg.eigh(matmul(x.T, x))
+    return _padded(matmul(x, basis), basis)
 
 
 @jax.jit
@@ -125,7 +126,7 @@ def _gram(bank: jax.Array, moments: Moments) -> jax.Array:
         counted = (columns >= start) & moments.varies[columns]
         centred = (x - x.mean(axis=0)[None]) / moments.scale.astype(jnp.float64)
         x = jnp.where(counted[None], centred, 0.0)
-        return gram + jnp.matmul(x, x.T, precision="highest"), None
+        return gram + matmul(x, x.T), None
 
     gram = jnp.zeros((images, images), jnp.float64)
     return jax.lax.scan(add, gram, jnp.arange(0, width, BLOCK))[0]
@@ -145,10 +146,9 @@ def _by_gram(gram: jax.Array) -> tuple[Coordinates, jax.Array]:
 def _weights(
     basis: jax.Array, moments: Moments, coefficients: jax.Array, problem: jax.Array, bank: jax.Array, classes: int
 ) -> jax.Array:
-    product = partial(jnp.matmul, precision="highest")
-    rotated = product(basis, coefficients[problem, :classes, :-1].T)
+    rotated = matmul(basis, coefficients[problem, :classes, :-1].T)
     if bank.shape[1] > bank.shape[0]:  # W = X' A, with A the coordinates in the row space
-        rotated = product(_standardised(bank, moments).T, rotated)
+        rotated = matmul(_standardised(bank, moments).T, rotated)
     return jnp.where(moments.varies[:, None], rotated / moments.scale, 0.0)
 
 

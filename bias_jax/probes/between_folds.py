@@ -6,10 +6,13 @@ z, and those of its transpose, are one solution of Newton's equations each (see 
 they are needed for).
 """
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bias_jax.arithmetic import einsum
 from bias_jax.probes.axes import Coordinates
 from bias_jax.probes.biases import bias_hessian
 from bias_jax.probes.curvature import newton_direction, penalties, residual_change, weighted_features
@@ -40,48 +43,42 @@ def centred_signs(
     return deviations(rng.choice((-1.0, 1.0), (repeats, len(strata))), strata).astype(np.float32)
 
 
-def exchange(
-    coordinates: Coordinates,
-    problems: Problems,
-    coefficients: jax.Array,
-    l2: jax.Array,
-    labels: np.ndarray,
-    folds: np.ndarray,
-    signs: np.ndarray,
-) -> Exchange:
-    """`influence` [V, N], `learned` and `taught` [V, P, N] of the F probes of one target, for the metrics `VALUES`.
+class Asked(NamedTuple):
+    """What is asked of the probes of one target, as NumPy arrays; of several targets they differ in their shares."""
 
-    Args:
-        coordinates: of the layer.
-        problems: F problems, in the order of the fold numbers.
-        coefficients: their optima [F, C, D + 1].
-        l2: their strengths [F].
-        labels: class of each image, int [N].
-        folds: fold of each image, int [N].
-        signs: of `centred_signs`, [P, N].
-    """
+    held: np.ndarray  # whether a problem leaves an image out, float32 [F, N], every image once
+    shares: np.ndarray  # of an image in each metric, float32 [V, N]
+    sources: np.ndarray  # of the vectors, int32 [G, B]; see `responses`
+    vectors: np.ndarray  # float32 [G, B, N]
+
+
+def ask(labels: np.ndarray, folds: np.ndarray, signs: np.ndarray) -> Asked:
+    """What to ask, of labels int [N], folds int [N] and `centred_signs` [P, N]."""
     counts, metrics = np.bincount(labels), len(VALUES)
     occurring = (counts > 0).sum()
     # An image's share in each metric: the metric is the sum of shares times recognised or not, or times bits.
     shares = np.stack([1.0 / (max(occurring - 1, 1) * counts[labels]), np.full(len(labels), 1.0 / len(labels))])
-    held = folds == np.arange(len(l2))[:, None]
+    held = folds == np.arange(folds.max() + 1)[:, None]
     # What is taught to the value of a metric, for each sign, and for ones, of which it is the influence; and what is
     # learned, from source 0, the residuals.
     vectors = np.concatenate([signs, np.ones((1, len(labels)), np.float32)])
     rows = [(v, z) for v in range(1, metrics + 1) for z in vectors] + [(0, z) for z in signs]
-    count = len(rows)
-    rows += [(0, np.zeros_like(vectors[0]))] * (-count % TOGETHER)
+    rows += [(0, np.zeros_like(vectors[0]))] * (-len(rows) % TOGETHER)
     sources = np.array([source for source, _ in rows], np.int32).reshape(-1, TOGETHER)
     directions = np.stack([z for _, z in rows]).reshape(-1, TOGETHER, len(labels))
-    arrays = jax.device_put((held.astype(np.float32), shares.astype(np.float32), sources, directions))
-    learned, taught = jax.device_get(_exchange(coordinates, problems, coefficients, l2, *arrays))
-    taught = taught.reshape(-1, len(labels))[: count - len(signs)].reshape(metrics, -1, len(labels))
-    learned = learned.reshape(-1, metrics, len(labels))[count - len(signs) : count]
+    return Asked(held.astype(np.float32), shares.astype(np.float32), sources, directions.astype(np.float32))
+
+
+def answer(learned: np.ndarray, taught: np.ndarray, signs: int) -> Exchange:
+    """`influence` [V, N], `learned` and `taught` [V, P, N] from what `responses` gives."""
+    metrics, images = learned.shape[2:]
+    values = metrics * (signs + 1)
+    taught = taught.reshape(-1, images)[:values].reshape(metrics, -1, images)
+    learned = learned.reshape(-1, metrics, images)[values : values + signs]
     return Exchange(taught[:, -1], learned.swapaxes(0, 1), taught[:, :-1])
 
 
-@jax.jit
-def _exchange(
+def responses(
     coordinates: Coordinates,
     problems: Problems,
     coefficients: jax.Array,
@@ -92,6 +89,8 @@ def _exchange(
     vectors: jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
     """What is learned [G, B, V, N] and taught [G, B, N], for vectors [G, B, N] and their sources [G, B].
+
+    Of the F problems of one target, in the order of the folds, with their optima [F, C, D + 1] and strengths [F].
 
     A vector changes the weights of the images in training (source 0), which values learn from, or weighs the values of
     a metric (source 1 to V), which are taught. held [F, N], every image once; shares [V, N].
@@ -120,7 +119,7 @@ def _exchange(
     def respond(right: jax.Array) -> jax.Array:
         """What the logits [B F, C, N] change, up to their mean, where the gradients change by minus `right`."""
         right = jnp.where(repeated.present[:, :, None], right, 0.0)
-        biases = jnp.einsum("pcd,pd->pc", inverse, right[:, :, -1], precision="highest")
+        biases = einsum("pcd,pd->pc", inverse, right[:, :, -1])
         moved = jnp.broadcast_to(biases[:, :, None], share.shape)
         right = right - weighted_features(coordinates, residual_change(share, moved, repeated))
         solved = newton_direction(

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from bias_jax.arithmetic import einsum
 from bias_jax.probes.objective import (
     Fit,
     Problems,
@@ -51,7 +52,7 @@ def bias_hessian(residual: jax.Array, problems: Problems) -> jax.Array:
     identity, count = jnp.eye(present.shape[1])[None], present.sum(axis=1, dtype=jnp.float32)
     probability = weighted_probability(residual, problems)
     rate = probability * jnp.sqrt(inverse_weights(problems))[:, None]
-    products = jnp.einsum("pcn,pdn->pcd", rate, rate, precision="highest")
+    products = einsum("pcn,pdn->pcd", rate, rate)
     hessian = identity * probability.sum(axis=2)[:, None] - products + (1.0 / jnp.maximum(count, 1.0))[:, None, None]
     return jnp.where(present[:, :, None] & present[:, None], hessian, identity) + 1e-7 * identity
 
@@ -73,7 +74,7 @@ def minimise_biases(margins: jax.Array, fit: Fit, problems: Problems, tolerance:
     def newton(fit: Fit) -> tuple[jax.Array, jax.Array]:
         """Newton's step [P, C], and gradient times step, twice what it promises, [P]."""
         gradient = jnp.where(problems.present, fit.residual.sum(axis=2), 0.0)
-        step = jnp.where(problems.present, -jnp.einsum("pcd,pd->pc", inverse, gradient, precision="highest"), 0.0)
+        step = jnp.where(problems.present, -einsum("pcd,pd->pc", inverse, gradient), 0.0)
         excess = jnp.maximum(-(step * gradient).sum(axis=1), 0.0)
         return jnp.where((excess > EXCESS * tolerance * fit.loss)[:, None], step, 0.0), excess
 

@@ -6,21 +6,23 @@ from dataclasses import dataclass
 import jax
 import numpy as np
 
-from bias_jax.probes.axes import Axes, Coordinates, principal_axes, to_bank
+from bias_jax.arithmetic import Fast
+from bias_jax.probes.axes import Axes, principal_axes, to_bank
 from bias_jax.probes.checks import check_data, check_training, whole_numbers
 from bias_jax.probes.lookup import position
 from bias_jax.probes.objective import Problems
-from bias_jax.probes.problems import class_problems, zero_start
-from bias_jax.probes.solver import Solution, solve
+from bias_jax.probes.paths import checked_strengths, solve_path
+from bias_jax.probes.problems import class_problems
+from bias_jax.probes.solver import Solution
 
 
 @dataclass(frozen=True)
 class LayerPath:
-    """One layer in principal axes, and its solutions: target -> problems, target -> strength -> solution."""
+    """One layer in principal axes, and its solutions: target -> problems, target -> solutions [R, P, ...]."""
 
     axes: Axes
     problems: Mapping[str, Problems]
-    solutions: Mapping[str, Mapping[float, Solution]]
+    solutions: Mapping[str, Solution]
 
 
 class ConvexProbes:
@@ -31,34 +33,38 @@ class ConvexProbes:
         bank: Mapping[str, jax.Array],
         paths: dict[str, LayerPath],
         classes: Mapping[str, int],
+        strengths: Sequence[float],
         folds: Sequence[int | None],
     ):
-        self._bank, self._paths, self._classes, self._folds = bank, paths, classes, folds
+        self._bank, self._paths, self._classes, self._strengths, self._folds = bank, paths, classes, strengths, folds
 
     def weights(self, layer: str, target: str, l2: float, fold: int | None = None) -> tuple[jax.Array, jax.Array]:
         """(W [D, C], b [C]) in the coordinates of the bank as given: logits are ``bank[layer] @ W + b``."""
-        solution, p = self._solution(layer, target, l2), position("fold", fold, self._folds)
+        (solution, r), p = self._solution(layer, target, l2), position("fold", fold, self._folds)
         path, bank = self._paths[layer], self._bank[layer]
-        return to_bank(path.axes, path.problems[target], solution.coefficients, p, self._classes[target], bank)
+        return to_bank(path.axes, path.problems[target], solution.coefficients[r], p, self._classes[target], bank)
 
     def objective(self, layer: str, target: str, l2: float, fold: int | None = None) -> float:
         """Value reached: mean cross-entropy (nats) plus ``l2/2 sum(W^2)`` on the centred, scaled features."""
-        return float(self._solution(layer, target, l2).objective[position("fold", fold, self._folds)])
+        solution, r = self._solution(layer, target, l2)
+        return float(solution.objective[r, position("fold", fold, self._folds)])
 
     def gap(self, layer: str, target: str, l2: float, fold: int | None = None) -> float:
         """Certified upper bound of `objective` minus the optimum."""
-        return float(self._solution(layer, target, l2).gap[position("fold", fold, self._folds)])
+        solution, r = self._solution(layer, target, l2)
+        return float(solution.gap[r, position("fold", fold, self._folds)])
 
     def steps(self, layer: str, target: str, l2: float) -> int:
         """Solver steps taken by the probes of all folds together; each is two matrix products."""
-        return int(self._solution(layer, target, l2).steps)
+        solution, r = self._solution(layer, target, l2)
+        return int(solution.steps[r])
 
-    def _solution(self, layer: str, target: str, l2: float) -> Solution:
+    def _solution(self, layer: str, target: str, l2: float) -> tuple[Solution, int]:
+        """All strengths of a target, and which of them is asked for."""
         position("layer", layer, self._paths)
-        path, strength = self._paths[layer].solutions, float(l2)
+        path = self._paths[layer].solutions
         position("target", target, path)
-        position("strength", strength, path[target])
-        return path[target][strength]
+        return path[target], position("strength", float(l2), self._strengths)
 
 
 def fit_convex(
@@ -69,6 +75,7 @@ def fit_convex(
     folds: np.ndarray | None = None,
     tolerance: float = 1e-5,
     max_steps: int = 2000,
+    arithmetic: Fast = "float32",
 ) -> ConvexProbes:
     """Minimise, for every layer, target, strength and fold,
 
@@ -85,6 +92,7 @@ def fit_convex(
             on everything.
         tolerance: stop each problem when its certified gap is at most this fraction of its objective.
         max_steps: limit on solver steps per strength.
+        arithmetic: of the conjugate gradients; the gap is certified in float32 whatever it is.
 
     A class without training images gets zero weights and a bias of -40.
 
@@ -116,49 +124,9 @@ def fit_convex(
     paths = {}
     for layer, features in arrays.items():
         axes = principal_axes(features)
-        solutions = {t: solve_path(axes.coordinates, p, strengths, tolerance, max_steps) for t, p in problems.items()}
+        solutions = {
+            t: solve_path(axes.coordinates, p, np.array(strengths), tolerance, max_steps, arithmetic)
+            for t, p in problems.items()
+        }
         paths[layer] = LayerPath(axes, problems, solutions)
-    return ConvexProbes(arrays, paths, classes, numbers)
-
-
-def checked_strengths(l2: Sequence[float]) -> list[float]:
-    """Without repetition, the strongest first.
-
-    Raises:
-        ValueError: unless all are positive and finite in float32.
-    """
-    if np.ndim(l2) != 1:
-        raise ValueError(f"l2 must be a sequence of strengths, such as [{l2}], got {l2!r}")
-    with np.errstate(over="ignore", under="ignore"):
-        values = np.asarray(l2, np.float64).astype(np.float32)
-    if not len(values) or not np.isfinite(values).all() or not (values > 0).all():
-        raise ValueError(f"l2 must be positive and finite, got {list(l2)}")
-    return sorted({float(value) for value in l2}, reverse=True)
-
-
-def solve_path(
-    coordinates: Coordinates, problems: Problems, strengths: Sequence[float], tolerance: float, max_steps: int
-) -> dict[float, Solution]:
-    """Solve from the strongest to the weakest strength.
-
-    Each is started from where the last two point: coefficients change smoothly with the logarithm of the strength, and
-    the weak strengths, which take the most steps, then take half as many.
-    """
-    solutions: dict[float, Solution] = {}
-    start, before = zero_start(problems, coordinates.features.shape[1]), None
-    ordered = sorted(strengths, reverse=True)
-    for k, strength in enumerate(ordered):
-        l2 = jax.device_put(np.full(len(problems.present), strength, np.float32))
-        solutions[strength] = solve(coordinates, problems, start, l2, tolerance, max_steps)
-        last = solutions[strength].coefficients
-        start = last
-        if before is not None and k + 1 < len(ordered):
-            ratio = np.log(strength / ordered[k + 1]) / np.log(ordered[k - 1] / strength)
-            start = _extrapolate(before, last, jax.device_put(np.float32(min(ratio, 2.0))))
-        before = last
-    return solutions
-
-
-@jax.jit
-def _extrapolate(before: jax.Array, last: jax.Array, ratio: jax.Array) -> jax.Array:
-    return last + ratio * (last - before)
+    return ConvexProbes(arrays, paths, classes, strengths, numbers)

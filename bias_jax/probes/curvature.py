@@ -10,6 +10,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from bias_jax.arithmetic import Fast, einsum, fast_einsum
 from bias_jax.probes.axes import Coordinates
 from bias_jax.probes.objective import Problems, inverse_weights, to_margins
 
@@ -47,7 +48,7 @@ def penalties(l2: jax.Array, width: int) -> jax.Array:
 
 def weighted_features(coordinates: Coordinates, weights: jax.Array) -> jax.Array:
     """Sum of the images' features weighted by [..., N], such as residuals: [..., D + 1], such as a gradient."""
-    return jnp.einsum("...n,dn->...d", weights, coordinates.transposed, precision="highest")
+    return einsum("...n,dn->...d", weights, coordinates.transposed)
 
 
 def residual_change(probability: jax.Array, change: jax.Array, problems: Problems) -> jax.Array:
@@ -70,6 +71,7 @@ def newton_direction(
     reduction: float,
     max_steps: int | jax.Array,
     enough: jax.Array | None = None,
+    arithmetic: Fast = "float32",
 ) -> Direction:
     """Solve ``H V = right`` roughly, for all problems at once, by preconditioned conjugate gradients.
 
@@ -88,6 +90,7 @@ def newton_direction(
         reduction: a problem ends when its residual, in the norm of the preconditioner, has come down to this share.
         max_steps: limit on the number of steps.
         enough: or when the squares of its residual sum to this, [P]; default 0.
+        arithmetic: of the products with the features.
     """
     penalised = problems.present[:, :, None] & (penalty > 0)
     enough = jnp.zeros(penalty.shape[0]) if enough is None else enough
@@ -96,13 +99,13 @@ def newton_direction(
     inverse_diagonal = jnp.where(penalised, 1.0 / jnp.maximum(diagonal, penalty), 0.0)
 
     def step(at: _Iterate) -> _Iterate:
-        moved = jnp.einsum("pcd,nd->pcn", at.direction, coordinates.features, precision="highest")
+        moved = fast_einsum("pcd,nd->pcn", at.direction, coordinates.features, arithmetic)
         moved = to_margins(moved, problems)
         by_weights = residual_change(probability, moved, problems).sum(axis=2)
-        answer = -jnp.einsum("pcd,pd->pc", inverse_bias_hessian, by_weights, precision="highest")
+        answer = -einsum("pcd,pd->pc", inverse_bias_hessian, by_weights)
         answer = jnp.where(problems.present, answer, 0.0)
         changed = residual_change(probability, moved + answer[:, :, None], problems)
-        product = weighted_features(coordinates, changed) + penalty * at.direction
+        product = fast_einsum("pcn,dn->pcd", changed, coordinates.transposed, arithmetic) + penalty * at.direction
         along = dot(at.direction, product)
         active = at.active & (along > 0)
         length = jnp.where(active, at.norm / jnp.where(active, along, 1.0), 0.0)[:, None]

@@ -9,6 +9,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from bias_jax.arithmetic import einsum
+
 ABSENT_CLASS_LOGIT = -40.0  # a class without training images: probability below 1e-17, but finite
 
 
@@ -29,7 +31,7 @@ class Fit(NamedTuple):
 
 def problem_logits(features: jax.Array, coefficients: jax.Array, problems: Problems) -> jax.Array:
     """Logits of all images, [P, C, N]."""
-    logits = jnp.einsum("pcd,nd->pcn", coefficients, features, precision="highest")
+    logits = einsum("pcd,nd->pcn", coefficients, features)
     return jnp.where(problems.present[:, :, None], logits, ABSENT_CLASS_LOGIT)
 
 

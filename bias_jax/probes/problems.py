@@ -11,7 +11,12 @@ from bias_jax.probes.sizes import padded_classes
 
 
 def class_problems(labels: np.ndarray, classes: int, training: np.ndarray) -> Problems:
-    """One problem per row of `training`.
+    """One problem per row of `training`, on the device; see `host_problems`."""
+    return Problems(*jax.device_put(tuple(host_problems(labels, classes, training))))
+
+
+def host_problems(labels: np.ndarray, classes: int, training: np.ndarray) -> Problems:
+    """One problem per row of `training`, as NumPy arrays.
 
     Args:
         labels: class numbers int [P, N] (one row per problem) or [N] (shared); negative means unknown, left out.
@@ -23,7 +28,7 @@ def class_problems(labels: np.ndarray, classes: int, training: np.ndarray) -> Pr
     size = padded_classes(classes)
     counts = np.stack([np.bincount(row[mask], minlength=size) for row, mask in zip(y, used, strict=True)])
     weights = (used / np.maximum(used.sum(axis=1, keepdims=True), 1)).astype(np.float32)
-    return Problems(*jax.device_put((y, weights, counts > 0)))
+    return Problems(y, weights, counts > 0)  # type: ignore[arg-type]
 
 
 @partial(jax.jit, static_argnames="width")

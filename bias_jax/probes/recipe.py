@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bias_jax.arithmetic import matmul
 from bias_jax.probes.checks import check_data
 from bias_jax.probes.holdout import draw_held_out, split_labels
 from bias_jax.probes.lookup import position
@@ -175,5 +176,5 @@ def _to_bank(
     size = len(present)
     chosen = jax.lax.dynamic_slice_in_dim(weights[job], row, size) * factor[layer][None]
     bias = jax.lax.dynamic_slice_in_dim(biases[job], row, size)
-    bias -= jnp.matmul(chosen, shift[layer], precision="highest")
+    bias -= matmul(chosen, shift[layer])
     return chosen.T, jnp.where(present, bias, ABSENT_CLASS_LOGIT)

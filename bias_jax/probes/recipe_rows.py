@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bias_jax.arithmetic import matmul
 from bias_jax.probes.objective import ABSENT_CLASS_LOGIT
 
 EVALUATED = 512  # images whose features are held at once to evaluate
@@ -32,7 +33,7 @@ class ProblemRows(NamedTuple):
 
     def logits(self, x: jax.Array, model: tuple[jax.Array, jax.Array]) -> list[jax.Array]:
         """Logits of images x [n, D], per target [n, p, C]."""
-        parts = self.blocks(jnp.matmul(x, model[0].T, precision="highest") + model[1][None])
+        parts = self.blocks(matmul(x, model[0].T) + model[1][None])
         return [jnp.where(p[None, None], z, ABSENT_CLASS_LOGIT) for z, p in zip(parts, self.present, strict=True)]
 
 

@@ -6,16 +6,16 @@ equations is two matrix products for all of them (see `curvature`). The line sea
 are linear in the step.
 
 Operations of one step: 4 N D P C for the products, about 10 N P C + 20 D P C for the rest. A Newton step adds two more
-products, of the gradient and of the Hessian's diagonal, and the exponentials. Targets are solved one after the other:
-hard ones take several times the steps of easy ones, and the products of one target are large enough.
+products, of the gradient and of the Hessian's diagonal, and the exponentials. What is solved after or beside what is
+decided in `jobs`.
 """
 
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
+from bias_jax.arithmetic import Fast
 from bias_jax.probes.axes import Coordinates
 from bias_jax.probes.biases import minimise_biases
 from bias_jax.probes.curvature import dot, newton_direction, penalties, weighted_features
@@ -59,7 +59,7 @@ class _Best(NamedTuple):
     age: jax.Array  # steps since either fell, [P]
 
 
-class _Iterate(NamedTuple):
+class Iterate(NamedTuple):
     """Newton's method under way."""
 
     move: _Move
@@ -67,6 +67,12 @@ class _Iterate(NamedTuple):
     best: _Best
     steps: jax.Array  # scalar
     active: jax.Array  # whether any problem goes on, bool
+
+    def solution(self) -> Solution:
+        """What it has come to."""
+        objective, reached = self.move.objective, self.move.objective <= 0  # what is not a number stays visible
+        relative_gap = jnp.where(reached, 0.0, self.gap / jnp.where(reached, 1.0, objective))
+        return Solution(self.move.coefficients, objective, self.gap, relative_gap, self.steps)
 
 
 class _Trial(NamedTuple):
@@ -79,82 +85,78 @@ class _Trial(NamedTuple):
     trials: jax.Array  # made, scalar
 
 
-def solve(
-    coordinates: Coordinates, problems: Problems, start: jax.Array, l2: jax.Array, tolerance: float, max_steps: int
-) -> Solution:
-    """Minimise ``mean -log softmax(x W + b)[y] + l2/2 sum(W^2)`` for all problems.
+def begin(coordinates: Coordinates, problems: Problems, start: jax.Array) -> Iterate:
+    """Newton's method before its first step, from coefficients [P, C, D + 1]."""
+    margins = to_margins(problem_logits(coordinates.features, start, problems), problems)
+    nothing = jnp.zeros(start.shape[:1])
+    stay = _Move(start, margins, nothing, nothing, jnp.zeros_like(start), jnp.zeros_like(margins), nothing)
+    best = _Best(nothing + jnp.inf, nothing + jnp.inf, jnp.zeros(nothing.shape, jnp.int32))
+    return Iterate(stay, nothing, best, jnp.int32(0), jnp.bool_(True))
+
+
+def newton_step(
+    coordinates: Coordinates,
+    problems: Problems,
+    l2: jax.Array,
+    at: Iterate,
+    tolerance: jax.Array,
+    max_steps: jax.Array,
+    arithmetic: Fast,
+) -> Iterate:
+    """One step of Newton's method on ``mean -log softmax(x W + b)[y] + l2/2 sum(W^2)``, for all problems.
 
     Args:
         coordinates: of the layer.
         problems: labels, image weights and present classes.
-        start: coefficients to start from, [P, C, D + 1].
         l2: strength of each problem, [P].
+        at: where they stand.
         tolerance: a problem stops when its gap is at most this fraction of its objective.
         max_steps: limit on the number of steps.
+        arithmetic: of the conjugate gradients. Margins that are sums of what these found would hold their rounding, and
+            the gap would be that of other coefficients: unless it is float32, they are taken from the coefficients.
 
     The gap is certified by strong convexity: with the biases minimised out, ``f - f* <= |df/dW|^2 / (2 l2)``.
     """
-    return _solve(coordinates, problems, start, l2, *jax.device_put((np.float32(tolerance), np.int32(max_steps))))
-
-
-@jax.jit
-def _solve(
-    coordinates: Coordinates,
-    problems: Problems,
-    start: jax.Array,
-    l2: jax.Array,
-    tolerance: jax.Array,
-    max_steps: jax.Array,
-) -> Solution:
     penalty = penalties(l2, coordinates.features.shape[1])
+    length, fit = _line_search(at.move, problems, penalty)
+    along = length[:, None, None]
+    coefficients = at.move.coefficients + along * at.move.direction
+    margins = at.move.margins + along * at.move.change
+    if arithmetic != "float32":
+        margins = to_margins(problem_logits(coordinates.features, coefficients, problems), problems)
+        fit = cross_entropy(margins, problems)
+    biases = minimise_biases(margins, fit, problems, tolerance)
+    coefficients = coefficients.at[:, :, -1].add(biases.added)
+    gradient = weighted_features(coordinates, biases.fit.residual)
+    gradient = jnp.where(problems.present[:, :, None], gradient + penalty * coefficients, 0.0)
+    objective = biases.fit.loss + 0.5 * dot(penalty * coefficients, coefficients)
+    gap = jnp.square(gradient[:, :, :-1]).sum(axis=(1, 2)) / (2.0 * l2) + biases.excess
+    # At weak strengths the gap starts to shrink long after the objective.
+    gains = (gap < 0.9 * at.best.gap) | (objective < (1.0 - ROUNDING) * at.best.objective)
+    best = _Best(
+        jnp.minimum(at.best.gap, gap),
+        jnp.minimum(at.best.objective, objective),
+        jnp.where(gains, 0, at.best.age + 1),
+    )
+    active = (gap > tolerance * objective) & (best.age < STALL) & at.active
+    go_on = active.any() & (at.steps < max_steps)
 
-    def newton(at: _Iterate) -> _Iterate:
-        length, fit = _line_search(at.move, problems, penalty)
-        along = length[:, None, None]
-        margins = at.move.margins + along * at.move.change
-        biases = minimise_biases(margins, fit, problems, tolerance)
-        coefficients = (at.move.coefficients + along * at.move.direction).at[:, :, -1].add(biases.added)
-        gradient = weighted_features(coordinates, biases.fit.residual)
-        gradient = jnp.where(problems.present[:, :, None], gradient + penalty * coefficients, 0.0)
-        objective = biases.fit.loss + 0.5 * dot(penalty * coefficients, coefficients)
-        gap = jnp.square(gradient[:, :, :-1]).sum(axis=(1, 2)) / (2.0 * l2) + biases.excess
-        # At weak strengths the gap starts to shrink long after the objective.
-        gains = (gap < 0.9 * at.best.gap) | (objective < (1.0 - ROUNDING) * at.best.objective)
-        best = _Best(
-            jnp.minimum(at.best.gap, gap),
-            jnp.minimum(at.best.objective, objective),
-            jnp.where(gains, 0, at.best.age + 1),
-        )
-        active = (gap > tolerance * objective) & (best.age < STALL)
-        go_on = active.any() & (at.steps < max_steps)
+    def advance() -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Direction, what it changes, and the steps taken to find it."""
+        found = newton_direction(
+            coordinates, problems, weighted_probability(biases.fit.residual, problems),
+            jnp.where(active[:, None, None], -gradient, 0.0), penalty, biases.inverse,
+            reduction=REDUCTION, max_steps=max_steps - at.steps - 1, enough=AIM * tolerance * objective * 2.0 * l2,
+            arithmetic=arithmetic,
+        )  # fmt: skip
+        return found.coefficients, found.margins, found.steps + 1
 
-        def advance() -> tuple[jax.Array, jax.Array, jax.Array]:
-            """Direction, what it changes, and the steps taken to find it."""
-            found = newton_direction(
-                coordinates, problems, weighted_probability(biases.fit.residual, problems),
-                jnp.where(active[:, None, None], -gradient, 0.0), penalty, biases.inverse,
-                reduction=REDUCTION, max_steps=max_steps - at.steps - 1, enough=AIM * tolerance * objective * 2.0 * l2,
-            )  # fmt: skip
-            return found.coefficients, found.margins, found.steps + 1
+    def stay() -> tuple[jax.Array, jax.Array, jax.Array]:
+        return jnp.zeros_like(coefficients), jnp.zeros_like(margins), jnp.int32(0)
 
-        def stay() -> tuple[jax.Array, jax.Array, jax.Array]:
-            return jnp.zeros_like(coefficients), jnp.zeros_like(margins), jnp.int32(0)
-
-        direction, change, taken = jax.lax.cond(go_on, advance, stay)
-        move = _Move(
-            coefficients, biases.margins, biases.fit.loss, objective, direction, change, dot(gradient, direction)
-        )
-        return _Iterate(move, gap, best, at.steps + taken, go_on)
-
-    margins = to_margins(problem_logits(coordinates.features, start, problems), problems)
-    nothing = jnp.zeros_like(l2)
-    stay = _Move(start, margins, nothing, nothing, jnp.zeros_like(start), jnp.zeros_like(margins), nothing)
-    best = _Best(nothing + jnp.inf, nothing + jnp.inf, jnp.zeros(l2.shape, jnp.int32))
-    begin = _Iterate(stay, nothing, best, jnp.int32(0), jnp.bool_(True))
-    end = jax.lax.while_loop(lambda at: at.active, newton, begin)
-    objective, reached = end.move.objective, end.move.objective <= 0  # what is not a number stays visible
-    relative_gap = jnp.where(reached, 0.0, end.gap / jnp.where(reached, 1.0, objective))
-    return Solution(end.move.coefficients, objective, end.gap, relative_gap, end.steps)
+    direction, change, taken = jax.lax.cond(go_on, advance, stay)
+    move = _Move(coefficients, biases.margins, biases.fit.loss, objective, direction, change, dot(gradient, direction))
+    return Iterate(move, gap, best, at.steps + taken, go_on)
 
 
 def _line_search(move: _Move, problems: Problems, penalty: jax.Array) -> tuple[jax.Array, Fit]:

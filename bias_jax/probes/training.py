@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from bias_jax.arithmetic import matmul
 from bias_jax.probes.holdout import Labels
 from bias_jax.probes.recipe_config import RecipeConfig
 from bias_jax.probes.recipe_rows import Inputs, ProblemRows, epoch_batches, evaluate, initial_model, residuals
@@ -140,7 +141,7 @@ def _train_job(inputs: Inputs, labels: Labels, job: Jobs, config: RecipeConfig) 
         images, key = batch
         x = dropout(key, inputs(images), config.dropout)
         residual = residuals(x, labels.training[images], (weights, biases), rows)
-        gradient = jnp.matmul(residual.T, x, precision="highest"), residual.sum(axis=0)
+        gradient = matmul(residual.T, x), residual.sum(axis=0)
         if config.penalty == "subgradient":
             gradient = gradient[0] + l1 * jnp.sign(weights), gradient[1]
         scale = rate

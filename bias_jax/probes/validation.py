@@ -1,28 +1,21 @@
-"""Out-of-fold predictions of one layer's probes: strength chosen on inner folds, reported on outer folds.
+"""Out-of-fold predictions of layers' probes: strength chosen on inner folds, reported on outer folds (see `nested`)."""
 
-First, for every strength, *inner* probes without folds f and f + 1, each scored on both of these folds. Then, at the
-strengths these choose (see `choice`), *outer* probes without fold f, on the real and on shuffled labels.
-"""
-
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
+from bias_jax.arithmetic import Fast
+from bias_jax.devices import device_mesh, replicate
 from bias_jax.probes.axes import Coordinates, principal_axes
-from bias_jax.probes.between_folds import centred_signs, exchange
+from bias_jax.probes.between_folds import centred_signs
 from bias_jax.probes.checks import check_data, whole_numbers
-from bias_jax.probes.choice import choose_strengths
-from bias_jax.probes.convex import checked_strengths, solve_path
-from bias_jax.probes.objective import Problems, problem_logits
-from bias_jax.probes.problems import class_problems, zero_start
-from bias_jax.probes.solver import solve
+from bias_jax.probes.nested import BY_IMAGE, BY_TARGET, Job, Nested, probe_jobs
+from bias_jax.probes.paths import checked_strengths, stacked
+from bias_jax.probes.room import deals, job_bytes, stacks
+from bias_jax.probes.sizes import padded_classes
 from bias_jax.statistics import Exchange, shuffled_blocks
-
-BY_IMAGE = ("predicted", "log_probability", "fitted", "fitted_log_probability", *Exchange._fields)
-BY_TARGET = ("inner_predicted", "inner_log_probability", "l2", "relative_gap")
 
 
 @dataclass(frozen=True)
@@ -34,6 +27,8 @@ class ProbeConfig:
     shuffles: int = 1  # repeats of the shuffled-label control
     tolerance: float = 1e-4  # certified gap at which a probe stops, relative to its objective
     max_steps: int = 1000  # solver steps per strength
+    # of the solver's inner products; what is reported is computed and certified in float32 whatever it is
+    arithmetic: Fast = "float32"
     signs: int = 2  # random vectors that estimate the covariance between folds
     draws: int = 2000  # bootstrap draws for intervals
 
@@ -83,10 +78,26 @@ def cross_validate(
     seed: int,
     people: np.ndarray | None = None,
 ) -> OutOfFold:
-    """Probe one layer for all targets.
+    """Probe one layer [N, D] for all targets; see `cross_validate_layers`."""
+    found = cross_validate_layers({"features": features}, labels, classes, folds, groups, config, seed, people)
+    return next(found)[1]
+
+
+def cross_validate_layers(
+    bank: Mapping[str, jax.Array],
+    labels: Mapping[str, np.ndarray],
+    classes: Mapping[str, int],
+    folds: np.ndarray,
+    groups: np.ndarray,
+    config: ProbeConfig,
+    seed: int,
+    people: np.ndarray | None = None,
+    mesh: jax.sharding.Mesh | None = None,
+) -> Iterator[tuple[str, OutOfFold]]:
+    """Probe layers of one width for all targets.
 
     Args:
-        features: [N, D], on the device.
+        bank: layer -> features [N, D], on the first device.
         labels: target -> class numbers int [N], all known.
         classes: target -> number of classes.
         folds: fold of each image, int [N], numbers 0 to ``config.folds`` - 1, none of them empty.
@@ -94,12 +105,16 @@ def cross_validate(
         config: see `ProbeConfig`.
         seed: of the shuffled labels and the signs, the same for every layer and target.
         people: person of each image, int [N], 0 to K - 1, each in one fold; None: all differ.
+        mesh: the devices that jobs are spread over; None: the first one.
+
+    Yields:
+        Layer and predictions, in the order of the bank.
 
     Raises:
         ValueError: for shapes or numbers that do not fit, or features that float32 cannot hold.
     """
-    bank, labels = check_data({"features": features}, labels)
-    features, images = bank["features"], len(bank["features"])
+    bank, labels = check_data(bank, labels)
+    images = len(next(iter(bank.values())))
     folds, groups = whole_numbers("folds", folds, images), whole_numbers("groups", groups, images)
     if (found := np.unique(folds).tolist()) != list(range(config.folds)):
         raise ValueError(f"folds must be numbered 0 to {config.folds - 1}, got {found}")
@@ -116,55 +131,46 @@ def cross_validate(
     truth = {t: np.stack([y, *(y[order] for order in shuffles)]) for t, y in labels.items()}
     # A generator of their own: differences between runs need the same signs, whatever the number of shuffles.
     signs = centred_signs(groups, config.signs, np.random.default_rng([seed, 1]), people)
-    coordinates = principal_axes(features).coordinates
-    results = [_probe_target(coordinates, truth[t], classes[t], folds, signs, config) for t in labels]
-    return OutOfFold(
-        truth=np.stack([truth[t] for t in labels], axis=1).astype(np.int32),
-        **{name: np.stack([r[name] for r in results], axis=1) for name in BY_IMAGE},
-        **{name: np.stack([r[name] for r in results]) for name in BY_TARGET},
-        folds=folds,
+    mesh = device_mesh(1) if mesh is None else mesh
+    how = Nested(
+        checked_strengths(config.l2), folds, signs, config.tolerance, config.max_steps, config.arithmetic, mesh
     )
+    for layers in stacks(bank):
+        coordinates = [principal_axes(bank[layer]).coordinates for layer in layers]
+        results = _probe_stack(replicate(mesh, stacked(coordinates)), truth, classes, how)
+        del coordinates
+        for number, layer in enumerate(layers):
+            own = [results[number, t] for t in labels]
+            yield (
+                layer,
+                OutOfFold(
+                    truth=np.stack([truth[t] for t in labels], axis=1).astype(np.int32),
+                    **{name: np.stack([r[name] for r in own], axis=1) for name in BY_IMAGE},
+                    **{name: np.stack([r[name] for r in own]) for name in BY_TARGET},
+                    folds=folds,
+                ),
+            )
 
 
-def _probe_target(
-    coordinates: Coordinates,
-    truth: np.ndarray,
-    classes: int,
-    folds: np.ndarray,
-    signs: np.ndarray,
-    config: ProbeConfig,
-) -> dict[str, np.ndarray]:
-    """Fields of `OutOfFold` without the T axis; truth [1 + S, N]."""
-    number, images = config.folds, np.arange(len(folds))
-    inner = np.stack([(folds != f) & (folds != (f + 1) % number) for f in range(number)])
-    problems = class_problems(truth[0], classes, inner)
-    strengths = checked_strengths(config.l2)
-    path = solve_path(coordinates, problems, strengths, config.tolerance, config.max_steps)
-    guessed = jax.device_get([_predict(coordinates.features, path[s].coefficients, problems) for s in strengths])
-    two = np.stack([folds, (folds - 1) % number])  # the probes that left out an image's fold
-    guess, log_p = (np.stack(part)[:, two, images] for part in zip(*guessed, strict=True))
-    choice = choose_strengths(log_p, folds)
-    chosen = np.array(strengths)[choice]  # [F]
-    nearby = _select([path[strength].coefficients for strength in strengths], jax.device_put(choice.astype(np.int32)))
-
-    # Real labels first, from the inner probes with one fold less, then each shuffle, from nothing; always F probes, so
-    # the solver is compiled once per padded width and target size.
-    outer = np.stack([folds != f for f in range(number)])
-    l2 = jax.device_put(chosen.astype(np.float32))
-    finals = []
-    found: dict[str, list[np.ndarray]] = {name: [] for name in BY_IMAGE}
-    for row, y in enumerate(truth):
-        problems = class_problems(y, classes, outer)
-        start = zero_start(problems, coordinates.features.shape[1]) if row else nearby
-        finals.append(solve(coordinates, problems, start, l2, config.tolerance, config.max_steps))
-        predictions = jax.device_get(_predict(coordinates.features, finals[-1].coefficients, problems))  # [F, N]
-        values = [part[probe, images] for probe in (folds, (folds + 1) % number) for part in predictions]
-        exchanged = exchange(coordinates, problems, finals[-1].coefficients, l2, y, folds, signs)
-        for name, value in zip(BY_IMAGE, (*values, *exchanged), strict=True):
-            found[name].append(value)
-    gap = np.max(jax.device_get([solution.relative_gap for solution in (*path.values(), *finals)]))
-    by_target = dict(zip(BY_TARGET, (guess, log_p, chosen, gap), strict=True))
-    return {name: np.stack(rows) for name, rows in found.items()} | by_target
+def _probe_stack(
+    stack: Coordinates, truth: Mapping[str, np.ndarray], classes: Mapping[str, int], how: Nested
+) -> dict[tuple[int, str], dict[str, np.ndarray]]:
+    """Fields of `OutOfFold` by layer and target; targets of one padded size are one batch."""
+    layers, images, width = stack.features.shape
+    of_size: dict[int, list[str]] = {}
+    for target in truth:
+        of_size.setdefault(padded_classes(classes[target]), []).append(target)
+    found: dict[tuple[int, str], dict[str, np.ndarray]] = {}
+    for size, targets in of_size.items():
+        jobs = [Job(layer, target) for layer in range(layers) for target in range(len(targets))]
+        bytes_of_one = job_bytes(images, width, size * (how.folds.max() + 1), shared=layers == 1)
+        for some, dealt in deals(jobs, bytes_of_one, how.mesh):
+            mine = sorted({job.target for job in some})
+            own = [Job(job.layer, mine.index(job.target)) for job in some]
+            names = [targets[t] for t in mine]
+            results = probe_jobs(stack, [truth[n] for n in names], [classes[n] for n in names], own, dealt, how)
+            found |= {(job.layer, targets[job.target]): fields for job, fields in zip(some, results, strict=True)}
+    return found
 
 
 def _shuffle_within_folds(folds: np.ndarray, rng: np.random.Generator, people: np.ndarray | None) -> np.ndarray:
@@ -174,17 +180,3 @@ def _shuffle_within_folds(folds: np.ndarray, rng: np.random.Generator, people: n
         members = np.flatnonzero(folds == f)
         order[members] = members[shuffled_blocks(None if people is None else people[members], rng, len(members))]
     return order
-
-
-@jax.jit
-def _select(coefficients: list[jax.Array], choice: jax.Array) -> jax.Array:
-    """Of R solutions [F, C, D + 1] the one chosen for each fold."""
-    return jnp.stack(coefficients)[choice, jnp.arange(len(choice))]
-
-
-@jax.jit
-def _predict(features: jax.Array, coefficients: jax.Array, problems: Problems) -> tuple[jax.Array, jax.Array]:
-    """Most probable class and log-probability of the labelled one, both [P, N]."""
-    logits = problem_logits(features, coefficients, problems)
-    log_p = jax.nn.log_softmax(logits, axis=1)
-    return logits.argmax(axis=1).astype(jnp.int32), jnp.take_along_axis(log_p, problems.labels[:, None], axis=1)[:, 0]

@@ -16,6 +16,7 @@ from PIL import Image
 
 from bias_jax.errors import CONTINUE, InputError, WriteError, writing
 from bias_jax.results.arrays import is_whole, read_arrays, write_arrays
+from bias_jax.results.shapes import misfit
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -128,16 +129,23 @@ class Folder:
             log.info("note: %s is not what this run would write: it is written again", path)
         self.save_json(name, content)
 
-    def load_json(self, name: str) -> Any:
+    def load_json(self, name: str, shape: Any = None) -> Any:
         """Read what `save_json` wrote.
 
+        Args:
+            name: of the file.
+            shape: what it must be like, see `shapes.misfit`.
+
         Raises:
-            DamagedError: it is damaged.
+            DamagedError: it is damaged, or of another shape.
         """
         try:
-            return json.loads((self.path / name).read_text())
-        except (OSError, ValueError) as error:
+            content = json.loads((self.path / name).read_text())
+        except (OSError, ValueError, RecursionError) as error:
             raise DamagedError(self.path / name, error) from None
+        if said := misfit(content, shape):
+            raise DamagedError(self.path / name, said)
+        return content
 
     @contextmanager
     def _replacing(self, target: Path) -> Iterator[Path]:

@@ -17,6 +17,7 @@ from typing import Any
 
 from bias_jax.errors import InputError, writing
 from bias_jax.results.folder import MANIFEST, PARTIAL, Folder
+from bias_jax.results.shapes import misfit
 
 CHOOSE = "choose another --out, or delete this one"
 LOCK = ".lock"
@@ -61,7 +62,7 @@ class RunDirectory(Folder):
         """A run directory to read from, and the content of its ``run.json``.
 
         Raises:
-            InputError: it is none.
+            InputError: it is none, or its ``run.json`` is damaged.
         """
         manifest = Path(path) / MANIFEST
         if not manifest.exists():
@@ -75,9 +76,16 @@ class RunDirectory(Folder):
         """Record a fact in ``run.json`` that shows while the run goes on."""
         self.save_json(MANIFEST, {**_manifest(self.path / MANIFEST, CHOOSE), name: content})
 
-    def noted(self, name: str) -> Any:
-        """What `note` recorded, by this process or an earlier one; None: nothing."""
-        return _manifest(self.path / MANIFEST, CHOOSE).get(name)
+    def noted(self, name: str, shape: Any = None) -> Any:
+        """What `note` recorded, by this process or an earlier one; None: nothing.
+
+        Raises:
+            InputError: it is not of this shape, see `shapes.misfit`.
+        """
+        found = _manifest(self.path / MANIFEST, CHOOSE).get(name)
+        if found is not None and (said := misfit(found, shape, name)):
+            raise InputError(f"damaged manifest ({said})", file=self.path / MANIFEST, remedy=CHOOSE)
+        return found
 
     def instrument(self, name: str, identity: Mapping[str, Any]) -> Folder:
         """The folder of an instrument; what an instrument with another identity left there is deleted first."""
@@ -89,7 +97,7 @@ class RunDirectory(Folder):
                     return folder
             except FileNotFoundError:
                 pass  # nothing was finished there
-            except (OSError, ValueError, KeyError, TypeError) as error:
+            except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
                 folder.discard("instrument.json", error)  # nobody knows any more what the rest belongs to
             with writing(folder.path):
                 shutil.rmtree(folder.path)
@@ -121,9 +129,10 @@ def exclusive(path: str | Path) -> Iterator[None]:
 def _manifest(path: Path, remedy: str) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text())
-        dict(found["identity"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, RecursionError):
         raise InputError("damaged manifest", file=path, remedy=remedy) from None
+    if said := misfit(found, {"identity": {}}):
+        raise InputError(f"damaged manifest ({said})", file=path, remedy=remedy)
     return found
 
 

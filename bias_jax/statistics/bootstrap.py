@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bias_jax.arithmetic import matmul
 from bias_jax.statistics.persons import home_groups
 
 KEPT = 2**26  # bytes of drawn weights that are kept at most: drawing costs more than the sums they are for
@@ -95,7 +96,7 @@ def _draw_counts(arrays: tuple[np.ndarray, ...], draws: int, key: jax.Array, blo
 @jax.jit
 def _sums(counts: jax.Array, values: jax.Array) -> jax.Array:
     """Weighted sums [block, M]; a program of its own, because M changes from call to call and drawing is large."""
-    return jnp.matmul(counts, values.T, precision="highest")
+    return matmul(counts, values.T)
 
 
 @partial(jax.jit, static_argnames="block")

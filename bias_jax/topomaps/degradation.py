@@ -13,6 +13,8 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import gaussian_filter1d
 
+from bias_jax.arithmetic import einsum
+
 SIZES = range(55, 9, -5)  # percent of the side, to which images shrink and come back (bicubic, antialiased)
 SIGMAS = np.arange(1, 11) / 2.0  # percent of the side, of the Gaussian blur
 
@@ -57,7 +59,7 @@ def _errors(images: jax.Array, matrices: jax.Array) -> jax.Array:
     images = images / jnp.where(largest > 0, largest, 1.0) / 2.0  # the middle of the scale cancels
 
     def error(matrix: jax.Array) -> jax.Array:
-        degraded = jnp.einsum("ij,gjk,lk->gil", matrix, images, matrix, precision="highest")
+        degraded = einsum("ij,gjk,lk->gil", matrix, images, matrix)
         return jnp.square(degraded - images).mean(axis=(1, 2)).sum() / jnp.maximum(used.sum(dtype=jnp.float32), 1.0)
 
     return jax.lax.map(error, matrices)

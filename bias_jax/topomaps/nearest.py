@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bias_jax.arithmetic import matmul
 from bias_jax.topomaps import shapes
 
 BLOCK_ROWS, BLOCK_NODES = 256, 256  # of distances held at once
@@ -44,7 +45,7 @@ def search(x: jax.Array, weights: jax.Array, rows: jax.Array, nodes: jax.Array, 
             here, length = (
                 jax.lax.dynamic_slice_in_dim(a, block * BLOCK_NODES, BLOCK_NODES, axis=1) for a in (columns, lengths)
             )
-            distance = length - 2.0 * jnp.matmul(mine, here, precision="highest")
+            distance = length - 2.0 * matmul(mine, here)
             # Without the barrier the product is fused into every pass over it.
             distance = jax.lax.optimization_barrier(distance)
             number = block * BLOCK_NODES + jnp.arange(BLOCK_NODES, dtype=jnp.int32)

@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bias_jax.arithmetic import matmul
 from bias_jax.topomaps import shapes
 from bias_jax.topomaps.grid import Neighbourhood, influence, node_positions
 from bias_jax.topomaps.nearest import search
@@ -95,18 +96,17 @@ def _update(
     rate: jax.Array,
 ) -> jax.Array:
     """The batch rule for padded tables, of x [N, D] with winners [N, 1] among weights [K, D]."""
-    product = partial(jnp.matmul, precision="highest")
     at, back = places
     nodes = len(weights)
     counted = jnp.concatenate([x, jnp.ones((len(x), 1))], axis=1)
     winner = jnp.where(jnp.arange(len(x)) < rows, winners[:, 0], nodes)  # of padding: a node too many
     sums = jax.ops.segment_sum(counted, winner, nodes + 1).at[nodes].set(0.0)
     if len(factors) == 1:
-        found = product(factors[0], sums[:-1])
+        found = matmul(factors[0], sums[:-1])
     else:
         down, right = at.shape
-        along = product(jnp.broadcast_to(factors[1][None], (down, right, right)), sums[at])
-        found = product(factors[0], along.reshape(down, -1)).reshape(down * right, -1)
+        along = matmul(jnp.broadcast_to(factors[1][None], (down, right, right)), sums[at])
+        found = matmul(factors[0], along.reshape(down, -1)).reshape(down * right, -1)
         found = found.at[back].get(mode="fill", fill_value=0.0)  # padding stays zero
     reach = found[:, -1:]
     update = found[:, :-1] / jnp.where(reach > 0, reach, 1.0)

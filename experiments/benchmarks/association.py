@@ -4,8 +4,9 @@ The work is that of the published tests (Steed & Caliskan 2021): 15 tests with t
 of a network. The values are random; the cost does not depend on them.
 """
 
-import time
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -13,6 +14,8 @@ from bias_jax.association.sampled import count_hits
 from bias_jax.errors import InputError
 from bias_jax.randomness import key_for
 from bias_jax.results import device, versions
+from experiments.benchmarks.report import Column, Line, Table
+from experiments.benchmarks.timing import timed
 
 PUBLISHED_SIZES = (35, 6, 6, 8, 6, 10, 7, 4, 7, 9, 6, 10, 6, 40, 40)  # images of X, and of Y, of the 15 tests
 BLOCK = 10_000  # draws that NumPy holds at once: larger blocks leave the cache and are slower
@@ -57,34 +60,39 @@ def numpy_joint(rows: np.ndarray, size: int, draws: int, rng: np.random.Generato
     return own, largest
 
 
-def run_association(config: AssociationBenchmark) -> int:
+def run_association(config: AssociationBenchmark) -> Iterator[Line]:
+    """Times of all tests, in this package and in NumPy."""
     rng = np.random.default_rng(config.seed)
     tests = [(rng.standard_normal((config.layers, 2 * n)), n) for n in PUBLISHED_SIZES]
     tests = [(rows - rows.mean(axis=1, keepdims=True), n) for rows, n in tests]
+    number = len(tests) * config.draws * config.layers
+    yield f"{len(tests)} tests x {config.layers} layers x {config.draws} relabellings = {number:.3g}, on {device()}"
+    yield f"jax {versions()['jax']}, numpy {versions()['numpy']}; numpy times scaled from {config.numpy_draws} draws"
 
-    def ours() -> float:
-        start = time.perf_counter()
+    def ours() -> None:
         for number, (rows, size) in enumerate(tests):
             count_hits(rows, size, config.draws, key_for(config.seed, str(number)), two_sided=False)
-        return time.perf_counter() - start
 
-    first, again = ours(), ours()
+    first, again = timed(ours), timed(ours)
     scale = config.draws / config.numpy_draws
-    seconds = {"numpy, layers together": 0.0, "numpy, layer by layer": 0.0}
+    peers = {"numpy, layers together": 0.0, "numpy, layer by layer": 0.0}
     for rows, size in tests:
-        start = time.perf_counter()
-        numpy_joint(rows, size, config.numpy_draws, rng)
-        seconds["numpy, layers together"] += scale * (time.perf_counter() - start)
-        start = time.perf_counter()
-        numpy_single(rows[0], size, config.numpy_draws, rng)  # the layers of a test all cost the same
-        seconds["numpy, layer by layer"] += scale * config.layers * (time.perf_counter() - start)
+        together = partial(numpy_joint, rows, size, config.numpy_draws, rng)
+        single = partial(numpy_single, rows[0], size, config.numpy_draws, rng)  # the layers of a test cost the same
+        peers["numpy, layers together"] += scale * timed(together)
+        peers["numpy, layer by layer"] += scale * config.layers * timed(single)
 
-    number = len(tests) * config.draws * config.layers
-    print(f"{len(tests)} tests x {config.layers} layers x {config.draws} relabellings = {number:.3g}, on {device()}")
-    print(f"jax {versions()['jax']}, numpy {versions()['numpy']}; numpy times scaled from {config.numpy_draws} draws")
-    print(f"{'':<34}{'seconds':>10}{'per second':>12}{'ns each':>9}{'bias-jax is faster by':>24}")
-    rows_ = {"bias-jax, compilation included": first, "bias-jax": again, **seconds}
-    for name, wall in rows_.items():
-        faster = f"{wall / again:.1f} ({wall / first:.1f} with compilation)" if name in seconds else ""
-        print(f"{name:<34}{wall:>10.2f}{number / wall:>12.3g}{1e9 * wall / number:>9.2f}   {faster}")
-    return 0
+    yield Table(
+        "Sampled association tests",
+        (
+            Column("program", width=32),
+            Column("time", "s", ".2f", 8),
+            Column("relabellings", "1/s", ".3g"),
+            Column("each", "ns", ".2f", 8),
+            Column("bias-jax faster by", form=".1f"),
+            Column("with compilation", form=".1f"),
+        ),
+    )
+    for name, wall in {"bias-jax, compilation included": first, "bias-jax": again, **peers}.items():
+        faster = (wall / again, wall / first) if name in peers else (None, None)
+        yield (name, wall, number / wall, 1e9 * wall / number, *faster)

@@ -4,7 +4,7 @@ The peer is torchvision in eager mode, channels_last, with forward hooks that po
 of the machine, and both get images that are already normalised and on the device.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -14,11 +14,15 @@ import numpy as np
 
 from bias_jax.activations import pool
 from bias_jax.errors import InputError
-from bias_jax.networks import NETWORKS, forward, jit_network, network
+from bias_jax.networks import NETWORKS, forward, jit_network, network, random_params
 from bias_jax.results import device, versions
 from converters import convert
 from converters.original import import_torchvision
-from experiments.benchmarks.timing import alternate, describe, ratio
+from experiments.benchmarks.peers import check_names, require, torch_in_words, use_torch
+from experiments.benchmarks.report import Column, Line, Table
+from experiments.benchmarks.timing import alternate, rates, ratio
+
+Programs = dict[tuple[str, str], Callable[[], Any]]  # by whose and what
 
 
 @dataclass(frozen=True)
@@ -27,52 +31,85 @@ class ExtractBenchmark:
 
     networks: tuple[str, ...] = tuple(NETWORKS)  # networks to run
     batch_size: int = 32  # images per forward pass
-    repeats: int = 3  # rounds, in alternation; the best and the spread are printed
+    repeats: int = 3  # rounds, in alternation; medians, best ratio and ranges are printed
     precision: Literal["float32", "tf32", "bfloat16"] = "float32"  # arithmetic, of both
 
+    peers: tuple[str, ...] = ("torchvision",)  # torchvision; --peers alone measures this package only
+
     def __post_init__(self) -> None:
+        check_names(self.peers, ("torchvision",))
         if min(self.batch_size, self.repeats) < 1:
             raise InputError("all numbers must be positive", remedy="see --help")
         for name in self.networks:
             network(name)  # refuses unknown ones before anything is measured
 
 
-def run_extract(config: ExtractBenchmark) -> int:
-    """Print a table of rates and ratios."""
-    torch = import_torchvision() and __import__("torch")
-    print(f"{device()}, jax {versions()['jax']}, torch {torch.__version__}, {torch.get_num_threads()} torch threads")
+def run_extract(config: ExtractBenchmark) -> Iterator[Line]:
+    """Rates and ratios, network by network."""
+    require(config.peers)
+    yield f"{device()}, jax {versions()['jax']}; batches of {config.batch_size}, {config.precision}"
+    if config.peers:
+        yield torch_in_words(*use_torch())
+    yield Table(
+        "Extraction",
+        (
+            Column("network", width=13),
+            Column("what", width=13),
+            Column("bias-jax", "images/s", ",.1f", 24),
+            Column("torchvision", "images/s", ",.1f", 24),
+            Column("ratio", form=".2f", width=18),
+            Column("difference of logits", form=".1e"),
+        ),
+    )
     for name in config.networks:
-        programs, difference = build_programs(name, config, torch)
+        images = np.random.default_rng(0).standard_normal((config.batch_size, *2 * (network(name).image_size,), 3))
+        images = images.astype(np.float32)
+        model = original(name) if config.peers else None
+        params = random_params(name, 0, jax.device_put(images)) if model is None else \
+            convert(name, {key: value.numpy() for key, value in model.state_dict().items()})  # fmt: skip
+        programs, apart = jax_programs(name, params, images, config.precision), None
+        if model is not None:
+            peer = torch_programs(model, images, network(name).layers, config.precision)
+            found, expected = jax.device_get(programs["jax", "logits only"]()), peer["torch", "logits only"]()
+            expected = expected.float().cpu().numpy()
+            apart = np.abs(found - expected).max() / np.abs(expected).max()
+            programs |= peer
         seconds = alternate(programs, config.repeats)
-        print(f"{name}, batches of {config.batch_size}; largest relative difference of the logits {difference:.1e}")
         for what in ("pooled layers", "logits only"):
-            ours, theirs = seconds[f"jax, {what}"], seconds[f"torch, {what}"]
-            for label, values in (("jax", ours), ("torch", theirs)):
-                print(f"  {what:<14} {label:<6} {describe(values, config.batch_size, 'images/s')}")
-            print(f"  {what:<14} ratio  {ratio(ours, theirs)}")
-    return 0
+            ours, theirs = seconds["jax", what], seconds.get(("torch", what))
+            compared = (None, None) if theirs is None else (rates(theirs, config.batch_size), ratio(ours, theirs))
+            yield (name, what, rates(ours, config.batch_size), *compared, apart)
 
 
-def build_programs(name: str, config: ExtractBenchmark, torch: Any) -> tuple[dict[str, Callable[[], Any]], float]:
-    """The four programs of one network, and how far their logits are apart."""
+def original(name: str) -> Any:
+    """torchvision's network with drawn weights."""
+    torch, _ = use_torch()
     torch.manual_seed(0)
     options = {"transform_input": True, "init_weights": False} if name == "inception_v3" else {}
-    model = getattr(import_torchvision().models, name)(weights=None, **options).eval()
-    params = convert(name, {key: value.numpy() for key, value in model.state_dict().items()})
-    side, layers = network(name).image_size, network(name).layers
-    images = np.random.default_rng(0).standard_normal((config.batch_size, side, side, 3)).astype(np.float32)
-    on_device = jax.device_put(images)
+    return getattr(import_torchvision().models, name)(weights=None, **options).eval()
+
+
+def jax_programs(name: str, params: Any, images: np.ndarray, precision: str) -> Programs:
+    """Both programs of one network in this package."""
+    on_device, params = jax.device_put((images, params))
 
     @jit_network
     def pooled(p: Any, x: jax.Array) -> dict[str, jax.Array]:
-        _, activations = forward(name, p, x, precision=config.precision)
-        return {layer: pool("mean", activations[layer]) for layer in layers}
+        _, activations = forward(name, p, x, precision=precision)
+        return {layer: pool("mean", activations[layer]) for layer in network(name).layers}
 
-    logits = jit_network(lambda p, x: forward(name, p, x, precision=config.precision)[0])
+    logits = jit_network(lambda p, x: forward(name, p, x, precision=precision)[0])
+    return {
+        ("jax", "pooled layers"): lambda: jax.block_until_ready(pooled(params, on_device)),
+        ("jax", "logits only"): lambda: jax.block_until_ready(logits(params, on_device)),
+    }
 
-    peer = "cuda" if torch.cuda.is_available() and jax.devices()[0].platform == "gpu" else "cpu"
-    kind = torch.bfloat16 if config.precision == "bfloat16" else torch.float32
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = config.precision == "tf32"
+
+def torch_programs(model: Any, images: np.ndarray, layers: tuple[str, ...], precision: str) -> Programs:
+    """Both programs of one network in torchvision."""
+    torch, peer = use_torch()
+    kind = torch.bfloat16 if precision == "bfloat16" else torch.float32
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
     model = model.to(peer, kind, memory_format=torch.channels_last)
     tensor = torch.from_numpy(images.transpose(0, 3, 1, 2).copy()).to(peer, kind, memory_format=torch.channels_last)
 
@@ -96,11 +133,4 @@ def build_programs(name: str, config: ExtractBenchmark, torch: Any) -> tuple[dic
             handle.remove()
         return found
 
-    expected = torch_logits().float().cpu().numpy()
-    difference = np.abs(jax.device_get(logits(params, on_device)) - expected).max() / np.abs(expected).max()
-    return {
-        "jax, pooled layers": lambda: jax.block_until_ready(pooled(params, on_device)),
-        "torch, pooled layers": torch_pooled,
-        "jax, logits only": lambda: jax.block_until_ready(logits(params, on_device)),
-        "torch, logits only": torch_logits,
-    }, float(difference)
+    return {("torch", "pooled layers"): torch_pooled, ("torch", "logits only"): torch_logits}

@@ -13,11 +13,26 @@ import numpy as np
 
 from bias_jax.errors import InputError
 from bias_jax.probes.axes import principal_axes
-from bias_jax.probes.problems import class_problems, zero_start
-from bias_jax.probes.solver import solve
+from bias_jax.probes.paths import solve_path
+from bias_jax.probes.problems import class_problems
 from bias_jax.results import device, versions
 from experiments.benchmarks.banks import generated
-from experiments.benchmarks.probes import product_rate
+from experiments.benchmarks.machine import product_rate
+from experiments.benchmarks.report import Column, Line, Table
+from experiments.benchmarks.timing import median
+
+COLUMNS = (
+    Column("images", form=",d"),
+    Column("features", form=",d"),
+    Column("probes", form="d"),
+    Column("steps", form="d"),
+    Column("time", "s", ".3f", 22),
+    Column("a step", "ms", ".2f"),
+    Column("and probe", "ms", ".3f"),
+    Column("rate", "GFLOP/s", ".0f"),
+    Column("products alone", "GFLOP/s", ".0f"),
+    Column("share", form=".0%"),
+)
 
 
 @dataclass(frozen=True)
@@ -39,26 +54,19 @@ class GrowthBenchmark:
             raise InputError("numbers must be positive, --usual three, --classes at least 2", remedy="see --help")
 
 
-def run_growth(config: GrowthBenchmark) -> int:
-    images, features, probes = config.usual
-    print(f"{device()}, jax {versions()['jax']}; products: GFLOP/s of one of 2,000 x 2,048 x 630, float32, best of 10")
-    print(f"{config.classes} classes, l2 {config.l2:g}, relative gap {config.tolerance:g}; principal axes not included")
-    print(f"{'images':>7}{'features':>9}{'probes':>7}{'steps':>6}{'seconds [range]':>27}{'ms a step':>11}"
-          f"{'and probe':>11}{'GFLOP/s':>9}{'products':>9}{'share':>7}")  # fmt: skip
+def run_growth(config: GrowthBenchmark) -> Iterator[Line]:
+    """Times of one solve after the other."""
+    yield f"{device()}, jax {versions()['jax']}; products: GFLOP/s of one of 2,000 x 2,048 x 630, float32, best of 10"
+    yield f"{config.classes} classes, l2 {config.l2:g}, relative gap {config.tolerance:g}; principal axes not included"
+    yield Table("One solve, as one of its sizes grows", COLUMNS)
     for growing, values in enumerate((config.images, config.features, config.probes)):
         for value in values:
-            sizes = [images, features, probes]
-            sizes[growing] = value
+            sizes = [*config.usual[:growing], value, *config.usual[growing + 1 :]]
             peak = product_rate(2000, 2048, 630)
             steps, seconds = measure(sizes[0], sizes[1], sizes[2], config)
             middle, work = float(np.median(seconds)), 4.0 * sizes[0] * (sizes[1] + 1) * sizes[2] * config.classes
             rate, step = work * steps / middle, 1e3 * middle / steps
-            spread = f"{middle:.3f} [{min(seconds):.3f}, {max(seconds):.3f}]"
-            print(f"{sizes[0]:>7}{sizes[1]:>9}{sizes[2]:>7}{steps:>6}{spread:>27}{step:>11.2f}"
-                  f"{step / sizes[2]:>11.3f}{rate / 1e9:>9.0f}{peak / 1e9:>9.0f}{rate / peak:>7.0%}",
-                  flush=True)  # fmt: skip
-        print()
-    return 0
+            yield (*sizes, steps, median(seconds), step, step / sizes[2], rate / 1e9, peak / 1e9, rate / peak)
 
 
 def measure(images: int, features: int, probes: int, config: GrowthBenchmark) -> tuple[int, list[float]]:
@@ -67,15 +75,13 @@ def measure(images: int, features: int, probes: int, config: GrowthBenchmark) ->
     y = rng.permutation(np.arange(images) % config.classes)
     coordinates = principal_axes(jax.device_put(generated(features, y, 0))).coordinates
     problems = class_problems(y, config.classes, rng.random((probes, images)) < 0.8)
-    start = zero_start(problems, coordinates.features.shape[1])
-    l2 = jax.device_put(np.full(probes, config.l2, np.float32))
 
     def run() -> Iterator[tuple[int, float]]:
         for _ in range(config.repeats + 1):
             begin = time.perf_counter()
-            found = solve(coordinates, problems, start, l2, config.tolerance, 2000)
+            found = solve_path(coordinates, problems, np.array([config.l2]), config.tolerance, 2000)
             jax.block_until_ready(found)
-            yield int(found.steps), time.perf_counter() - begin
+            yield int(found.steps[0]), time.perf_counter() - begin
 
     steps, seconds = zip(*run(), strict=True)
     return steps[0], list(seconds[1:])

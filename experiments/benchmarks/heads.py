@@ -5,7 +5,7 @@ initial weights, both on the cores or the accelerator of this machine. Features 
 depend on them. The default widths are those of ResNet50's 17 blocks.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -17,7 +17,9 @@ from scipy.sparse import csr_array
 from bias_jax.disparity.heads import HeadConfig, Heads, initial_weights, minibatches, train_heads
 from bias_jax.errors import InputError
 from bias_jax.results import device, versions
-from experiments.benchmarks.timing import alternate, describe, ratio
+from experiments.benchmarks.peers import check_names, require, torch_in_words, use_torch
+from experiments.benchmarks.report import Column, Line, Table
+from experiments.benchmarks.timing import alternate, rates, ratio
 
 WIDTHS = (64, *3 * (256,), *4 * (512,), *6 * (1024,), *3 * (2048,))
 SEED = 0
@@ -33,19 +35,18 @@ class HeadsBenchmark:
     epochs: int = 2  # passes over the images
     batch_size: int = 32  # images per step
     learning_rates: tuple[float, ...] = (0.001, 0.01, 0.1, 1.0)  # one head per loss and rate
-    repeats: int = 3  # rounds, in alternation; the best and the spread are printed
+    repeats: int = 3  # rounds, in alternation; medians, best ratio and ranges are printed
+    peers: tuple[str, ...] = ("torch",)  # torch; --peers alone measures this package only
 
     def __post_init__(self) -> None:
+        check_names(self.peers, ("torch",))
         if min(*self.widths, self.images, self.classes, self.epochs, self.batch_size, self.repeats) < 1:
             raise InputError("all numbers must be positive", remedy="see --help")
 
 
-def run_heads(config: HeadsBenchmark) -> int:
-    """Print rates, their ratio and how far the trained weights are apart."""
-    try:
-        import torch
-    except ImportError:
-        raise InputError("torch is needed to compare with", remedy="pip install 'bias-jax[verify]'") from None
+def run_heads(config: HeadsBenchmark) -> Iterator[Line]:
+    """Rates, their ratio and how far the trained weights are apart."""
+    require(config.peers)
     rng = np.random.default_rng(0)
     banks = [rng.standard_normal((config.images, width)).astype(np.float32) for width in sorted(config.widths)]
     banks = [(x - x.mean(axis=0)) / x.std(axis=0) for x in banks]
@@ -55,29 +56,46 @@ def run_heads(config: HeadsBenchmark) -> int:
         learning_rates=config.learning_rates, weight_decays=(1e-4,), epochs=config.epochs,
         minibatch=config.batch_size, schedule="constant",
     )  # fmt: skip
-    ours, theirs = jax_program(banks, labels, training), torch_program(banks, labels, training, torch)
-    places = [(heads, layer) for heads in ours() for layer in range(len(heads.weights))]
-    differences = []
-    for (found, layer), expected in zip(places, theirs(), strict=True):
-        for head, (name, rate, _) in enumerate(training.heads):
-            if rate <= 0.01:  # at large rates rounding errors grow
-                w = np.asarray(found.weights)[layer, 0, :-1, head]
-                differences.append((np.abs(w - expected[head]).max() / np.abs(expected[head]).max(), name))
-    seconds = alternate({"jax": ours, "torch": theirs}, config.repeats)
     steps = config.epochs * (config.images // config.batch_size)
     heads = len(training.heads) * len(banks)
-    flops = 4 * config.batch_size * sum(config.widths) * len(training.heads) * config.classes * steps
-    print(f"{device()}, jax {versions()['jax']}, torch {torch.__version__}, {torch.get_num_threads()} torch threads")
-    print(f"{len(banks)} layers x {len(training.losses)} losses x {len(config.learning_rates)} learning rates")
-    print(f"= {heads} heads of {config.classes} labels; {steps} steps of {config.batch_size} images")
-    if differences:
-        print("largest relative difference of the weights, at rates up to 0.01: {:.1e} ({})".format(*max(differences)))
+    yield f"{device()}, jax {versions()['jax']}"
+    grid = f"{len(banks)} layers x {len(training.losses)} losses x {len(config.learning_rates)} learning rates"
+    yield f"{grid} = {heads} heads of {config.classes} labels; {steps} steps of {config.batch_size} images"
+    programs: dict[str, Callable[[], list]] = {"bias-jax": jax_program(banks, labels, training)}
+    if config.peers:
+        torch, place = use_torch()
+        programs["torch"] = torch_program(banks, labels, training, torch, place)
+        yield torch_in_words(torch, place)
+        apart = difference(programs["bias-jax"](), programs["torch"](), training)
+        if apart:
+            yield "largest relative difference of the weights, at rates up to 0.01: {:.1e} ({})".format(*apart)
+    seconds = alternate(programs, config.repeats)
     examples = heads * steps * config.batch_size
-    for label, values in seconds.items():
-        rates = describe(values, examples / 1e6, "million examples x heads/s")
-        print(f"  {label:<6} {rates}, {flops / 1e9 / min(values):.1f} GFLOP/s at best")
-    print(f"  ratio  {ratio(seconds['jax'], seconds['torch'])}")
-    return 0
+    flops = 4 * config.batch_size * sum(config.widths) * len(training.heads) * config.classes * steps
+    yield Table(
+        "Multi-label heads",
+        (
+            Column("program", width=10),
+            Column("rate", "million examples x heads/s", ".2f"),
+            Column("at best", "GFLOP/s", ".1f"),
+            Column("bias-jax faster by", form=".1f", width=20),
+        ),
+    )
+    for name, values in seconds.items():
+        faster = None if name == "bias-jax" else ratio(seconds["bias-jax"], values)
+        yield name, rates(values, examples / 1e6), flops / 1e9 / min(values), faster
+
+
+def difference(ours: list[Heads], theirs: list[list[np.ndarray]], training: HeadConfig) -> tuple[float, str] | None:
+    """Largest relative difference of the weights, and of which loss; None if all rates are large: errors grow there."""
+    places = [(heads, layer) for heads in ours for layer in range(len(heads.weights))]
+    found = []
+    for (heads, layer), expected in zip(places, theirs, strict=True):
+        for head, (name, rate, _) in enumerate(training.heads):
+            if rate <= 0.01:
+                w = np.asarray(heads.weights)[layer, 0, :-1, head]
+                found.append((float(np.abs(w - expected[head]).max() / np.abs(expected[head]).max()), name))
+    return max(found, default=None)
 
 
 def jax_program(banks: list[np.ndarray], labels: np.ndarray, config: HeadConfig) -> Callable[[], list[Heads]]:
@@ -88,10 +106,9 @@ def jax_program(banks: list[np.ndarray], labels: np.ndarray, config: HeadConfig)
 
 
 def torch_program(
-    banks: list[np.ndarray], labels: np.ndarray, config: HeadConfig, torch: Any
+    banks: list[np.ndarray], labels: np.ndarray, config: HeadConfig, torch: Any, place: str
 ) -> Callable[[], list[list[np.ndarray]]]:
     """One head after the other; weights [D, C] of every layer and head."""
-    place = "cuda" if torch.cuda.is_available() and jax.devices()[0].platform == "gpu" else "cpu"
     losses = torch_losses(torch)
     targets = torch.from_numpy((labels > 0).astype(np.float32)).to(place)
     tensors = [torch.from_numpy(x).to(place) for x in banks]

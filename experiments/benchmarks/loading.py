@@ -2,7 +2,7 @@
 
 import io
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -20,7 +20,8 @@ from bias_jax.data import CalibrationConfig, calibration_faces, image_batches, r
 from bias_jax.data.dataset import FaceDataset
 from bias_jax.data.decoding import THREADS, decode, decode_with_pil, fast_decoder
 from bias_jax.devices import device_mesh
-from experiments.benchmarks.timing import alternate, describe
+from experiments.benchmarks.report import Column, Line, Table
+from experiments.benchmarks.timing import alternate, median, rates
 
 
 @dataclass(frozen=True)
@@ -34,31 +35,34 @@ class LoadingBenchmark:
     repeats: int = 5  # rounds of every measurement
 
 
-def run_loading(options: LoadingBenchmark) -> int:
-    """Print both tables."""
+def run_loading(options: LoadingBenchmark) -> Iterator[Line]:
+    """Rates of decoders, and what extraction waits for."""
     dataset = _dataset(options)
     encoded = [dataset.read_bytes(i) for i in range(len(dataset))]
     average = sum(map(len, encoded)) / len(encoded)
-    print(f"{len(encoded)} JPEG images of {decode(encoded[0]).shape[:2]} pixels, {average:,.0f} bytes on average")
+    yield f"{len(encoded)} JPEG images of {decode(encoded[0]).shape[:2]} pixels, {average:,.0f} bytes on average"
     decoders: dict[str, Callable[[bytes], Any]] = {"PIL": decode_with_pil}
     if (fast := fast_decoder()) is not None:
         decoders["simplejpeg"] = fast
         same = all(np.array_equal(np.asarray(fast(data)), decode_with_pil(data)) for data in encoded)
-        print(f"simplejpeg equals PIL on every pixel of every image: {same}")
+        yield f"simplejpeg equals PIL on every pixel of every image: {same}"
+    else:
+        yield "simplejpeg is left out: it is not installed"
+    rate = Column("rate", "images/s", ",.1f", 28)
+    yield Table("Decoding", (Column("decoder", width=24), Column("threads", form="d"), rate))
     with ThreadPoolExecutor(THREADS) as pool:
-        programs: dict[str, Callable[[], object]] = {}
+        programs: dict[tuple[str, int], Callable[[], object]] = {}
         for name, decoder in decoders.items():
-            programs[f"{name}, 1 thread"] = partial(_decode_all, decoder, encoded, map)
-            programs[f"{name}, {THREADS} threads"] = partial(_decode_all, decoder, encoded, pool.map)
-        for name, seconds in alternate(programs, options.repeats).items():
-            print(f"  {name:<24} {describe(seconds, len(encoded), 'images/s')}")
+            programs[name, 1] = partial(_decode_all, decoder, encoded, map)
+            programs[name, THREADS] = partial(_decode_all, decoder, encoded, pool.map)
+        for (name, threads), seconds in alternate(programs, options.repeats).items():
+            yield name, threads, rates(seconds, len(encoded))
     waits = [_waiting(dataset, options) for _ in range(max(options.repeats // 2, 1) + 1)][1:]  # the first compiles
-    shares = sorted(wait / total for wait, total in waits)
-    totals = [total for _, total in waits]
-    print(f"extraction of ResNet50, {options.extract} images: {describe(totals, options.extract, 'images/s')}")
-    middle, low, high = (100 * share for share in (shares[len(shares) // 2], shares[0], shares[-1]))
-    print(f"  waiting for data: {middle:.2f} % of the time [{low:.2f}, {high:.2f}]")
-    return 0
+    yield Table(
+        "Extraction of ResNet50", (Column("images", form="d"), rate, Column("waiting for data", form=".2%", width=22))
+    )
+    count = min(options.extract, len(dataset))
+    yield count, rates([total for _, total in waits], count), median([wait / total for wait, total in waits])
 
 
 def _decode_all(decoder: Callable[[bytes], Any], encoded: list[bytes], apply: Callable) -> list:

@@ -9,8 +9,9 @@ programs.
 
 import resource
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import jax
 import numpy as np
@@ -21,11 +22,31 @@ from bias_jax.errors import InputError
 from bias_jax.results import device, versions
 from bias_jax.topomaps import FittedMap, default_som, force_layout, group_profiles, unit_profiles
 from experiments.benchmarks.banks import benchmark_bank
-from experiments.benchmarks.timing import ratio
+from experiments.benchmarks.peers import check_names, require
+from experiments.benchmarks.report import Column, Line, Table
+from experiments.benchmarks.timing import median, ratio, timed
 
 WIDTHS = {64: 1, 256: 3, 512: 4, 1024: 6, 2048: 3}  # units of ResNet50's default layers
 GROUPS = 126
 GROUP_TARGET = "race x age x gender"
+
+
+PROGRAM, TIME = Column("program", width=16), Column("time", "s", ".2f", 20)
+FIRST, FASTER = Column("first round", "s", ".2f"), Column("bias-jax faster by", form=".1f", width=20)
+COMPILED = Column("with compilation", form=".1f")
+ERRORS = (
+    Column("units", form=",d"),
+    Column("layers", form="d"),
+    PROGRAM,
+    Column("quantization error", form=".4f"),
+    Column("topographic error", form=".4f"),
+)
+TIMES = (
+    *(PROGRAM, TIME, FIRST, FASTER, COMPILED),
+    Column("our quantization no worse", "layers", "d"),
+    Column("our topography no worse", "layers", "d"),
+)
+FORCE = (PROGRAM, TIME, FIRST, Column("a step", "ms", ".2f"), FASTER, COMPILED)
 
 
 @dataclass(frozen=True)
@@ -41,21 +62,23 @@ class TopomapsBenchmark:
     numpy_steps: int = 4  # steps of the NumPy force layout, which are scaled up to --force-steps
     repeats: int = 3  # rounds of ours
     seed: int = 0  # of maps and drawn profiles
+    peers: tuple[str, ...] = ("minisom",)  # minisom; --peers alone compares nothing but the force layout, with NumPy
 
     def __post_init__(self) -> None:
+        check_names(self.peers, ("minisom",))
         counts = (self.per_group, self.widest, self.minisom_steps, self.units, self.force_steps, self.numpy_steps)
         if min(*counts, self.repeats) < 1:
             raise InputError("all numbers must be positive", remedy="see --help")
 
 
-def run_topomaps(config: TopomapsBenchmark) -> int:
-    """Print both comparisons."""
-    print(f"{device()}, jax {versions()['jax']}, numpy {versions()['numpy']}")
-    compare_maps(config)
-    compare_force(config)
+def run_topomaps(config: TopomapsBenchmark) -> Iterator[Line]:
+    """Both comparisons."""
+    require(config.peers)
+    yield f"{device()}, jax {versions()['jax']}, numpy {versions()['numpy']}"
+    yield from compare_maps(config)
+    yield from compare_force(config)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(f"peak memory of this process, both programs and all data: {peak:.2f} GiB")
-    return 0
+    yield f"peak memory of this process, both programs and all data: {peak:.2f} GiB"
 
 
 def read_layers(config: TopomapsBenchmark) -> tuple[dict[str, np.ndarray], str]:
@@ -86,50 +109,56 @@ def train_all(layers: Mapping[str, np.ndarray], seed: int) -> dict[str, FittedMa
     return {layer: default_som(len(units)).fit(units, seed=seed) for layer, units in layers.items()}
 
 
-def compare_maps(config: TopomapsBenchmark) -> None:
-    """All layers beside MiniSom's two rules."""
+def minisom_map(units: np.ndarray, sides: tuple[int, int], rule: str, config: TopomapsBenchmark) -> tuple[float, ...]:
+    """Seconds, quantization and topographic error of MiniSom's map of one layer.
+
+    Args:
+        units: what is mapped, float64 [U, D].
+        sides: of the map.
+        rule: ``online`` or ``batch``.
+        config: steps and seed.
+    """
     from minisom import MiniSom
 
-    layers, source = read_layers(config)
+    som = MiniSom(*sides, units.shape[1], sigma=1.0, learning_rate=0.5, random_seed=config.seed)
     start = time.perf_counter()
+    som.random_weights_init(units)
+    if rule == "online":
+        som.train_random(units, config.minisom_steps * len(units))
+    else:
+        som.train_batch_offline(units, config.minisom_steps)
+    wall = time.perf_counter() - start
+    return wall, float(som.quantization_error(units)), float(som.topographic_error(units))
+
+
+def compare_maps(config: TopomapsBenchmark) -> Iterator[Line]:
+    """All layers beside MiniSom's two rules."""
+    layers, source = read_layers(config)
     with counted_programs() as programs:
-        ours = train_all(layers, config.seed)
-    first = time.perf_counter() - start
-    rounds = []
-    for _ in range(config.repeats):
-        start = time.perf_counter()
-        train_all(layers, config.seed)
-        rounds.append(time.perf_counter() - start)
-    seconds = {"online": 0.0, "batch": 0.0}
-    errors: dict[str, dict[str, tuple[float, float]]] = {"ours": {}, **{rule: {} for rule in seconds}}
-    for layer, units in tqdm(layers.items(), "MiniSom", unit="layer"):
-        fitted, x = ours[layer], units.astype(np.float64)
-        errors["ours"][layer] = fitted.quantization_error(units), fitted.topographic_error(units)
-        for rule in seconds:
-            som = MiniSom(*fitted.weights.shape[:2], x.shape[1], sigma=1.0, learning_rate=0.5, random_seed=config.seed)
-            start = time.perf_counter()
-            som.random_weights_init(x)
-            if rule == "online":
-                som.train_random(x, config.minisom_steps * len(x))
-            else:
-                som.train_batch_offline(x, config.minisom_steps)
-            seconds[rule] += time.perf_counter() - start
-            errors[rule][layer] = float(som.quantization_error(x)), float(som.topographic_error(x))
-    widths: dict[int, list[str]] = {}
-    for layer, units in layers.items():
-        widths.setdefault(len(units), []).append(layer)
-    print(f"self-organizing maps of {len(layers)} layers ({source}), mean errors per width; MiniSom: one core")
-    print(f"{'units':>6} {'layers':>6}" + "".join(f"{rule + ': q, t':>20}" for rule in errors))
-    for units_of, mine in widths.items():
-        cells = [np.mean([found[layer] for layer in mine], axis=0) for found in errors.values()]
-        print(f"{units_of:>6} {len(mine):>6}" + "".join(f"{q:>12.4f}, {t:.4f}" for q, t in cells))
-    print(f"{'bias-jax':<34}{min(rounds):>9.2f} s  (rounds {min(rounds):.2f} to {max(rounds):.2f}; first {first:.2f}, "
-          f"{programs})")  # fmt: skip
-    for rule, wall in seconds.items():
-        no_worse = [sum(errors["ours"][x][i] <= errors[rule][x][i] for x in layers) for i in (0, 1)]
-        faster = f"bias-jax is {wall / min(rounds):.0f} times as fast, {wall / first:.1f} times with compilation"
-        print(f"{'MiniSom, ' + rule:<34}{wall:>9.2f} s  {faster}; its quantization error is no larger in "
-              f"{no_worse[0]} of {len(layers)} layers, its topographic error in {no_worse[1]}")  # fmt: skip
+        first = timed(lambda: train_all(layers, config.seed))
+    yield f"self-organizing maps of {len(layers)} layers ({source}); MiniSom: one core"
+    yield f"first round: {programs}"
+    rounds = [timed(lambda: train_all(layers, config.seed)) for _ in range(config.repeats)]
+    ours = train_all(layers, config.seed)
+    errors = {"bias-jax": {x: (ours[x].quantization_error(u), ours[x].topographic_error(u)) for x, u in layers.items()}}
+    seconds = {f"MiniSom, {rule}": 0.0 for rule in ("online", "batch") if config.peers}
+    for name in seconds:
+        errors[name] = {}
+        for layer, units in tqdm(layers.items(), name, unit="layer"):
+            sides = ours[layer].weights.shape[:2]
+            wall, *found = minisom_map(units.astype(np.float64), sides, name.split()[-1], config)
+            seconds[name] += wall
+            errors[name][layer] = found[0], found[1]
+    yield Table("Errors of maps, mean over layers of a width", ERRORS)
+    for width in dict.fromkeys(map(len, layers.values())):
+        mine = [layer for layer, units in layers.items() if len(units) == width]
+        for name, found_by in errors.items():
+            yield (width, len(mine), name, *np.mean([found_by[layer] for layer in mine], axis=0))
+    yield Table("Training all maps", TIMES)
+    yield ("bias-jax", median(rounds), first, None, None, None, None)
+    for name, wall in seconds.items():
+        no_worse = [sum(errors["bias-jax"][x][i] <= errors[name][x][i] for x in layers) for i in (0, 1)]
+        yield (name, wall, None, wall / min(rounds), wall / first, *no_worse)
 
 
 def numpy_force(positions: np.ndarray, steps: int, total: int) -> np.ndarray:
@@ -142,21 +171,15 @@ def numpy_force(positions: np.ndarray, steps: int, total: int) -> np.ndarray:
     return positions
 
 
-def compare_force(config: TopomapsBenchmark) -> None:
+def compare_force(config: TopomapsBenchmark) -> Iterator[Line]:
     """The force layout of random positions."""
     start = np.random.default_rng(config.seed).uniform(size=(config.units, 2))
-    walls = []
-    for _ in range(config.repeats + 1):
-        begin = time.perf_counter()
-        force_layout(start, steps=config.force_steps)
-        walls.append(time.perf_counter() - begin)
-    peers = []
-    for _ in range(config.repeats):
-        begin = time.perf_counter()
-        numpy_force(start, config.numpy_steps, config.force_steps)
-        peers.append((time.perf_counter() - begin) * config.force_steps / config.numpy_steps)
-    print(f"force layout, {config.units} units, {config.force_steps} steps; NumPy scaled from {config.numpy_steps}")
-    print(f"{'bias-jax, compilation included':<34}{walls[0]:>9.2f} s")
-    print(f"{'bias-jax':<34}{min(walls[1:]):>9.2f} s  {1e3 * min(walls[1:]) / config.force_steps:.2f} ms a step")
-    print(f"{'NumPy, one core':<34}{min(peers):>9.2f} s  bias-jax is {ratio(walls[1:], peers)}, "
-          f"with compilation {min(peers) / walls[0]:.1f}")  # fmt: skip
+    first, *walls = (timed(lambda: force_layout(start, steps=config.force_steps)) for _ in range(config.repeats + 1))
+    scale = config.force_steps / config.numpy_steps
+    numpy_program = partial(numpy_force, start, config.numpy_steps, config.force_steps)
+    peers = [scale * timed(numpy_program) for _ in range(config.repeats)]
+    yield f"force layout, {config.units} units, {config.force_steps} steps; NumPy scaled from {config.numpy_steps}"
+    yield Table("Force layout", FORCE)
+    yield "bias-jax", median(walls), first, 1e3 * min(walls) / config.force_steps, None, None
+    step = 1e3 * min(peers) / config.force_steps
+    yield "NumPy, one core", median(peers), None, step, ratio(walls, peers), min(peers) / first

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 from sklearn.metrics.pairwise import cosine_similarity
 
-from bias_jax.association import cosines, ieat, image_associations
+from bias_jax.association import cosines, effect_size_interval, ieat, ieat_layers, image_associations
 from bias_jax.association.statistic import contrast
+from bias_jax.errors import InputError
 
 
 @pytest.fixture
@@ -100,3 +101,17 @@ def test_bad_shapes_and_options_raise(sets):
         ieat(x, y, a, b, alternative="less")
     with pytest.raises(ValueError, match="two non-empty vectors"):
         contrast([], [1.0])
+
+
+@pytest.mark.parametrize("name", ["X", "Y", "A", "B"])
+def test_a_set_without_any_direction_is_refused(name, rng):
+    sets = {key: rng.normal(size=(4, 3)) for key in "XYAB"}
+    sets[name] = np.zeros((4, 3))
+    with pytest.raises(InputError, match=rf"all 4 vectors of {name} are zero \(rows 0 to 3\)"):
+        ieat(**sets)
+    with pytest.raises(InputError, match=rf"all 4 vectors of {name} are zero"):
+        effect_size_interval(**sets)
+    with pytest.raises(InputError, match=rf"all 4 vectors of {name} in layer late are zero"):
+        ieat_layers({"late": tuple(sets.values())})
+    sets[name][1, 1] = 1.0  # one that has a direction tells something
+    assert np.isfinite(ieat(**sets).effect_size)

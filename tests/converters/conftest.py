@@ -1,9 +1,7 @@
 import numpy as np
 import pytest
-from flax import nnx
 
-from bias_jax.networks import NETWORKS, Network
-from bias_jax.networks.layers import conv, norm
+from tests.converters.tiny import tiny_network
 from tests.reference import torch_oracle as oracle
 
 
@@ -14,24 +12,11 @@ def state_dict():
     return oracle.seeded_state_dict(shapes)
 
 
-class Tiny(nnx.Module):
-    """Named like a ResNet, never run."""
-
-    def __init__(self, classes: int, rngs: nnx.Rngs):
-        self.conv1 = conv(3, 2, 3, rngs=rngs)
-        self.bn1 = norm(2, 1e-5, rngs)
-        self.layer1 = nnx.List([conv(2, 4, 1, rngs=rngs), conv(4, 4, 1, rngs=rngs)])
-        self.fc = nnx.Linear(4, classes, rngs=rngs)
-
-
 @pytest.fixture(scope="module")
 def tiny():
-    """A network of the registry that converts in no time, and its weights under torchvision's names."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(NETWORKS, "tiny", Network(Tiny, 8, 1, 8, ("fc",), ("conv1",)))
-        shapes = {"conv1.weight": [2, 3, 3, 3], "layer1.0.weight": [4, 2, 1, 1], "layer1.1.weight": [4, 4, 1, 1]}
-        shapes |= {f"bn1.{leaf}": [2] for leaf in ("weight", "bias", "running_mean", "running_var")}
-        yield oracle.seeded_state_dict(shapes | {"bn1.num_batches_tracked": [], "fc.weight": [3, 4], "fc.bias": [3]})
+    """Weights of the network ``tiny`` under torchvision's names, while it is registered."""
+    with tiny_network() as weights:
+        yield weights
 
 
 @pytest.fixture
@@ -52,11 +37,6 @@ def photographs(tmp_path, rng):
         coarse = Image.fromarray(rng.integers(0, 255, (8, 8, 3), dtype="uint8"))
         coarse.resize(size, Image.Resampling.BICUBIC).save(path)
     return folder
-
-
-def under(prefix: str, arrays: dict) -> dict:
-    """The same arrays with something before every name."""
-    return {f"{prefix}{key}": value for key, value in arrays.items()}
 
 
 def without(arrays: dict, *starts: str) -> dict:

@@ -96,3 +96,12 @@ def test_a_network_that_is_no_name(tmp_path):
 def test_options_of_the_extraction_benchmark(option, capsys):
     assert benchmark.main(["extract", *option]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_transposed_classifier_is_told_in_the_layout_of_the_file(state_dict):
+    words = r"fc\.weight has shape \(2048, 1000\) instead of \(1000, 2048\): it is transposed"
+    with pytest.raises(InputError, match=words):
+        convert("resnet50", {**state_dict, "fc.weight": state_dict["fc.weight"].T})
+    kernel = np.zeros((3, 7, 7, 64), np.float32)
+    with pytest.raises(InputError, match=r"conv1\.weight has shape \(3, 7, 7, 64\) instead of \(64, 3, 7, 7\)"):
+        convert("resnet50", {**state_dict, "conv1.weight": kernel})

@@ -11,7 +11,8 @@ from bias_jax.networks import load_checkpoint
 from converters import convert
 from converters.__main__ import main
 from converters.recognition import recognise
-from tests.converters.conftest import floats, under, without
+from tests.converters.conftest import floats, without
+from tests.converters.tiny import under
 from tests.reference import torch_oracle as oracle
 
 ADAM = {"state": {0: {"step": np.array(3.0), "exp_avg": floats(64, 3, 7, 7)}}, "param_groups": [{"lr": 0.1}]}

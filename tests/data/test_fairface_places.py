@@ -439,7 +439,7 @@ def test_messages_say_where_and_what_was_found(tmp_path):
         caught.value
     )
     pack(tmp_path / "outer.zip", {"inner.zip": b"x", "train.csv": b""})
-    with pytest.raises(InputError, match=r"outer\.zip/fairface_label_train.csv.*found: inner.zip, train.csv"):
+    with pytest.raises(InputError, match=r"outer\.zip: holds no picture, but an archive that is not opened, inner.zip"):
         (tmp_path / "fairface_label_train.csv").unlink()
         read_fairface(tmp_path / "outer.zip")
 
@@ -472,3 +472,10 @@ def test_prepared_data_one_level_up_and_of_unknown_padding(tmp_path):
 def test_the_shades_of_the_tests_differ():
     every = [*expected("0.25", "train", "val").values(), *expected("1.25", "train", "val").values()]
     assert len(np.unique(every)) == 10
+
+
+@pytest.mark.parametrize("inner", ["fairface.zip", "fairface.tar.gz"])
+def test_archives_in_an_archive_are_named(inner, tmp_path):
+    pack(tmp_path / "outer.zip", labels() | {inner: b"packed"})
+    with pytest.raises(InputError, match=rf"an archive that is not opened, {inner}. Way out: unpack {inner}"):
+        read_fairface(tmp_path / "outer.zip")

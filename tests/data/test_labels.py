@@ -128,7 +128,7 @@ DEFECTS = {
     "label instead of labels": ("Image,Label\nx,a\n", "row 1: has the columns Image, Label"),
     "no known column of images": ("picture,Labels\nx,a\n", "row 1: column 'image' is missing (found: picture, Labels)"),
     "absent": (None, "no such file"),
-    "empty": ("", "has the columns"),
+    "empty": ("", "is empty"),
     "header only": (HEADER, "lists no image"),
     "other columns": ("a,b,c\n1,2,3\n", "row 1: has the columns a, b, c"),
     "no confidence": ("ImageID,LabelName\nx,y\n", "row 1: column 'Confidence' is missing"),

@@ -2,107 +2,23 @@
 
 import csv
 import io
-from pathlib import Path
+import unicodedata
 
-import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from bias_jax.data import LabelRules, Table, read_labels, read_table
+from bias_jax.data import Table, read_table
 from bias_jax.data.file_kinds import require_text
 from bias_jax.data.labels import folded, is_missing, read_label
 from bias_jax.data.numeric_labels import number
 from bias_jax.errors import InputError
+from tests.fuzz.tables import IMAGE_LABELS, PIECES, RULES, TABLES, Everything, any_labels, any_table
+from tests.fuzz.watching import outcome
 
 FEW = settings(max_examples=60, deadline=None)
-
-
-class Everything:
-    """A store that holds an image of every name."""
-
-    source = Path("everywhere")
-
-    def inside(self, name):
-        return True
-
-    def find(self, name):
-        return (name,)
-
-    def summary(self):
-        return "everything"
-
-    def read(self, name):
-        return b""
-
-
-RULES = st.builds(
-    LabelRules,
-    st.sampled_from(["refuse", "drop"]),
-    st.booleans(),
-    st.sampled_from([{}, {"race": (0, 18, 40)}, {"age": (-1.5, 0.25)}]),
-)
-PIECES = st.sampled_from(
-    [*',;\t|"\n\r', '""', "\r\n", ", ", "\n\n", "\0", "\ufeff", "\xa0", " ", "nan", "NA", "White", "white", "Black",
-     "1", "1.0", "01", "17", "inf", "Métis", "x.jpg", "file", "race", "sep=;\n", "# a comment\n", "\u2028",
-     "file,race,age\n", "\ufefffile;race;age\r\n", "a,White,20\n", "b,Black,30\n", 'c,"Wh\nite",3\n', "<html>",
-     "PK\x03\x04"]
-)  # fmt: skip
-LABEL = (
-    st.sampled_from(["White", "Black", "1", "17", " White ", '"White"', "Black\u200b"]) | PIECES | st.text(max_size=3)
-)
-MOSTLY_UTF8 = st.sampled_from(["utf-8"] * 6 + ["utf-8-sig", "utf-16", "utf-32", "utf-16-le", "utf-7"])
-
-
-@st.composite
-def like_tables(draw):
-    """Tables of three columns, into which something odd was put, or not."""
-    separator, end = draw(st.sampled_from(",,,;\t|")), draw(st.sampled_from(["\n", "\r\n", "\r"]))
-    pairs = draw(st.lists(st.tuples(LABEL, LABEL), max_size=6))
-    rows = [("file", "race", "age"), *((f"{i}.jpg", *pair) for i, pair in enumerate(pairs))]
-    text = "".join(separator.join(row) + end for row in rows)
-    odd, at = draw(st.just("") | PIECES), draw(st.integers(0, len(text)))
-    return (text[:at] + odd + text[at:]).encode(draw(MOSTLY_UTF8))
-
-
-CUT = st.builds(lambda content, at: content[: at % (len(content) + 1)], like_tables(), st.integers(0))
-ANY = st.builds(lambda pieces, codec: "".join(pieces).encode(codec), st.lists(PIECES, max_size=30), MOSTLY_UTF8)
-BYTES = st.one_of(like_tables(), like_tables(), like_tables(), CUT, ANY, st.binary(max_size=200))
-
-
-def outcome(read):
-    """A data set, or None if the input was refused; anything else is a fault."""
-    try:
-        return read()
-    except InputError as error:
-        assert str(error).isprintable() and "Way out: " in str(error) and len(str(error)) < 2000
-        return None
-
-
-@FEW
-@given(BYTES, RULES, st.sampled_from(["", "", "", "cp1252", "utf-16-le"]), st.sampled_from([0, 0, 0, 1, 2, 60]),
-       st.sampled_from(["", "age"]))  # fmt: skip
-def test_any_bytes_as_a_table(content, rules, encoding, skip_lines, group_column):
-    table = Table("t.csv", lambda: content, encoding, skip_lines)
-    attributes = ["race"] if group_column else ["race", "age"]
-    faces = outcome(
-        lambda: read_table([table], Everything(), attributes, name="t", rules=rules, group_column=group_column)
-    )
-    if faces is not None:
-        assert len(set(faces.image_names)) == len(faces) == len(faces.rows) > 0
-        assert all(len(set(map(folded, a.categories))) == len(a.categories) for a in faces.attributes)
-        assert all(codes.dtype == np.int32 and codes.min() >= 0 for codes in faces.labels.values())
-        assert (faces.people is not None) == bool(group_column)
-
-
-@FEW
-@given(BYTES)
-def test_any_bytes_as_a_file_of_labels(tmp_path_factory, content):
-    path = tmp_path_factory.getbasetemp() / "labels.csv"
-    path.write_bytes(content)
-    outcome(lambda: read_labels(path))
-    path.write_bytes(b"image,labels\n" + content)
-    outcome(lambda: read_labels(path, descriptions=path))
+test_any_bytes_as_a_table = FEW(given(**TABLES)(any_table))
+test_any_bytes_as_labels_of_images = FEW(given(**IMAGE_LABELS)(any_labels))
 
 
 @FEW
@@ -158,3 +74,15 @@ def test_what_is_written_is_read(rows, separator, end, quoting, encoding, told):
 @pytest.mark.parametrize("content", [b"file,race", b"", b"PAR1,PAR2\n", b"[file],[race]\n", b"<3,age\n", b"{file}\n"])
 def test_headers_that_are_no_other_kind_of_file(content):
     require_text(content, "t.csv")
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_columns_are_found_however_their_letters_are_composed(form):
+    other = {"NFC": "NFD", "NFD": "NFC"}[form]
+    content = unicodedata.normalize(form, "file;größe;Länge\n1.jpg;a;\n2.jpg;b;\n").encode()
+    name = unicodedata.normalize(other, "größe")
+    faces = read_table([Table("t.csv", lambda: content)], Everything(), [name], name="t")
+    assert faces.labels[name].tolist() == [0, 1]
+    twice = unicodedata.normalize(form, "file,é,") + unicodedata.normalize(other, "é\n1.jpg,a,b\n")
+    with pytest.raises(InputError, match="columns 2 and 3 are both called"):
+        read_table([Table("t.csv", twice.encode)], Everything(), ["é"], name="t")

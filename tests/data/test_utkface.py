@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from bias_jax.audit import look
-from bias_jax.data import read_utkface
+from bias_jax.data import distinct_images, read_utkface
 from bias_jax.data.decoding import decode
 from bias_jax.errors import InputError
 from tests.data.test_decoding import encoded
@@ -143,7 +143,7 @@ def test_several_parts_in_a_folder(tmp_path):
 
 def test_what_was_found_is_named(tmp_path):
     (tmp_path / "crop_part1.tar.gz").write_bytes(b"x")
-    with pytest.raises(InputError, match=r"holds no image named .*\(found: crop_part1.tar.gz\).*Way out"):
+    with pytest.raises(InputError, match=r"not opened, crop_part1.tar.gz. Way out: unpack"):
         read_utkface(tmp_path)
     with pytest.raises(InputError, match=r"crop_part1.tar.gz: is not a readable zip archive"):
         read_utkface(tmp_path / "crop_part1.tar.gz")
@@ -173,3 +173,25 @@ def test_folders_of_any_name_do_not_stop_it(tmp_path):
     os.rename(tmp_path / name, folder + b"/" + name.encode())
     (images, (seen,)) = look([read_utkface(tmp_path)])
     assert len(images) == len(seen.dataset) == 1
+
+
+def test_messages_name_files_and_no_rows(tmp_path):
+    touch(tmp_path, f"1_0_0_{STAMP}.jpg", f"2_1_1_{STAMP}.jpg")
+    (tmp_path / f"3_0_0_{STAMP}.jpg").write_bytes(b"cut")
+    with pytest.raises(
+        InputError, match=rf"/3_0_0_{STAMP}.jpg: image .* cannot be decoded.*delete it, or pass"
+    ) as told:
+        look([read_utkface(tmp_path)])
+    assert "row" not in str(told.value)
+    (tmp_path / f"3_0_0_{STAMP}.jpg").unlink()
+    with pytest.raises(InputError, match=rf"/2_1_1_{STAMP}.jpg: image .* is the same picture as .*rename or") as told:
+        distinct_images(read_utkface(tmp_path), np.zeros(2, int))
+    assert "row" not in str(told.value)
+
+
+@pytest.mark.parametrize("inner", ["part1.zip", "UTKFace.tar.gz"])
+def test_archives_in_an_archive_are_named(inner, tmp_path):
+    with zipfile.ZipFile(tmp_path / "outer.zip", "w") as archive:
+        archive.writestr(f"data/{inner}", b"packed")
+    with pytest.raises(InputError, match=rf"an archive that is not opened, data/{inner}. Way out: unpack data/{inner}"):
+        read_utkface(tmp_path / "outer.zip")

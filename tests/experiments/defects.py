@@ -146,7 +146,7 @@ DEFECTS: dict[str, tuple[Callable[[Path], list[str]], str]] = {
     "no data directory given": (plain("--data", "fairface"), "needs --data-dir"),
     "directory does not exist": (plain("--data", "fairface", "--data-dir", "/nowhere"), "no such file or directory"),
     "directory without label file": (lambda r: ["--data", "fairface", "--data-dir", str(r)], "no such file"),
-    "label file is empty": (labels("", ""), "column 'file' is missing (found: nothing)"),
+    "label file is empty": (labels("", ""), "is empty"),
     "label file has only a header": (labels(""), "no usable image is listed"),
     "column is missing": (labels("train/1.jpg,20-29,Male\n", "file,age,gender\n"), "row 1: column 'race' is missing"),
     "row is too short": (labels(GOOD + "train/3.jpg,20-29\n"), "row 4: expected 5 fields"),

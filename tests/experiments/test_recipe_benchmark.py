@@ -36,11 +36,9 @@ def test_recipe_benchmark_prints_its_tables(capsys):
     sizes = ["--widths", "4", "--classes", "2,3", "--images", "40", "--l1", "2", "--learning-rates", "1"]
     assert main(["recipe", *sizes, "--seeds", "1", "--epochs", "1", "--repeats", "1"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert "2 strengths, 1 rates, 1 seeds, 2 targets" in lines[1] and [line.split()[0] for line in lines[4:]] == [
-        "4",
-        "all",
-    ]
-    assert all(float(value.strip("[],").replace(",", "")) > 0 for line in lines[4:] for value in line.split()[1:])
+    assert "2 strengths, 1 rates, 1 seeds, 2 targets" in lines[2]
+    assert [line.split()[0] for line in lines[6:]] == ["4", "all"]
+    assert all(float(value.strip("[],").replace(",", "")) > 0 for line in lines[6:] for value in line.split()[1:])
 
 
 def test_bad_sizes_end_with_status_2(capsys):

@@ -197,9 +197,12 @@ def invented(path, faces, digest):
     truth[0, number] = faces.labels["gender"]
     wrong = np.arange(len(faces)) % 10 == 0
     folder = RunDirectory(path, {"data_sha256": digest}, {}).instrument("probes", {})
-    folder.save_json("about.json", {})
+    about = {"model": "toy", "weights": "none", "data": "toy", "images": len(faces), "seed": 0}
+    folder.save_json("about.json", about)
     folder.save_json("layers.json", {"network": [["flat", [1, 1, 64]]]})
-    folder.save_json("facts.json", {"targets": targets})
+    categories = {a.name: list(a.categories) for a in (*faces.attributes, *faces.solo_attributes)}
+    facts = {"categories": categories, "targets": targets, "groups": next(iter(targets)), "ordinal": []}
+    folder.save_json("facts.json", facts)
     folder.save_arrays(layer_file("network", "flat"), {"truth": truth, "predicted": np.where(wrong, 1 - truth, truth)})
     return wrong
 

@@ -8,9 +8,9 @@ from scipy.special import log_softmax
 
 from bias_jax.probes import between_folds
 from bias_jax.probes.axes import principal_axes
-from bias_jax.probes.between_folds import VALUES, centred_signs, exchange
-from bias_jax.probes.problems import class_problems, zero_start
-from bias_jax.probes.solver import solve
+from bias_jax.probes.between_folds import VALUES, answer, ask, centred_signs, responses
+from bias_jax.probes.paths import solve_path
+from bias_jax.probes.problems import class_problems
 from bias_jax.statistics import deviations
 
 IMAGES, CLASSES, FOLDS, STRENGTH = 42, 3, 3, 0.3
@@ -54,8 +54,7 @@ def small():
     coordinates = principal_axes(jax.device_put(x)).coordinates
     problems = class_problems(y, CLASSES, np.stack([folds != f for f in range(FOLDS)]))
     l2 = jax.device_put(np.full(FOLDS, STRENGTH, np.float32))
-    start = zero_start(problems, coordinates.features.shape[1])
-    solution = solve(coordinates, problems, start, l2, 1e-7, 500)
+    solution = jax.tree.map(lambda a: a[0], solve_path(coordinates, problems, np.array([STRENGTH]), 1e-7, 500))
     features = np.asarray(coordinates.features, float)
     features = features[:, features.any(axis=0)]  # without what only fills the array
     influence, factor = np.zeros((IMAGES, IMAGES)), np.zeros(IMAGES)
@@ -80,7 +79,9 @@ def found(small):
     """Signs, 3 to compare and 400 to average over, and what images exchange, in one call."""
     coordinates, problems, solution, l2, y, folds, _ = small
     z = np.concatenate([centred_signs(y, repeats, np.random.default_rng(s)) for s, repeats in enumerate((3, 400))])
-    return z, exchange(coordinates, problems, solution.coefficients, l2, y, folds, z)
+    asked = ask(y, folds, z)
+    found = jax.jit(responses)(coordinates, problems, solution.coefficients, l2, *asked)
+    return z, answer(*jax.device_get(found), len(z))
 
 
 def test_influences_against_refits(small, found):

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from bias_jax.compilation import counted_programs
-from bias_jax.probes import ProbeConfig, between_folds, cross_validate, score_probes, solver, validation
+from bias_jax.probes import ProbeConfig, cross_validate, jobs, nested, score_probes, validation
 from bias_jax.probes.axes import Coordinates, principal_axes
-from bias_jax.probes.problems import class_problems, zero_start
+from bias_jax.probes.paths import solve_path
+from bias_jax.probes.problems import class_problems, host_problems
 from bias_jax.probes.sizes import padded_axes, padded_classes
-from bias_jax.probes.solver import solve
 from bias_jax.randomness import key_for
 
 N, FOLDS = 240, 4
@@ -52,22 +52,21 @@ def bare_axes(bank):
 
 def bare_problems(labels, classes, training):
     """Without the classes that nothing has."""
-    problems = class_problems(labels, classes, training)
-    return problems._replace(present=jax.device_put(np.asarray(problems.present)[:, :classes]))
+    problems = host_problems(labels, classes, training)
+    return problems._replace(present=problems.present[:, :classes])
 
 
 def test_padding_changes_no_solution(planted):
     """Coefficients to 1e-4 of the largest; what is added has none. Float32 sums in another order."""
     x, y, folds = planted
     training = folds != np.arange(FOLDS)[:, None]
-    l2 = jax.device_put(np.array([1e-3, 1e-2, 0.1, 1.0], np.float32))
+    l2 = np.array([1e-3, 1e-2, 0.1, 1.0], np.float32)
     found = []
     for axes, problems in (
         (principal_axes(jax.device_put(x)), class_problems(y, 5, training)),
-        (bare_axes(jax.device_put(x)), bare_problems(y, 5, training)),
+        (bare_axes(jax.device_put(x)), jax.device_put(bare_problems(y, 5, training))),
     ):
-        start = zero_start(problems, axes.coordinates.features.shape[1])
-        solution = solve(axes.coordinates, problems, start, l2, 1e-5, 500)
+        solution = jax.tree.map(lambda a: a[0], solve_path(axes.coordinates, problems, l2[None], 1e-5, 500))
         assert (np.asarray(solution.gap) <= 1e-5 * np.asarray(solution.objective)).all()
         np.testing.assert_allclose(solution.relative_gap, solution.gap / solution.objective, rtol=1e-6)
         found.append(solution)
@@ -90,7 +89,7 @@ def test_padding_changes_no_table(planted, monkeypatch):
 
     padded, scores = table()
     monkeypatch.setattr(validation, "principal_axes", bare_axes)
-    monkeypatch.setattr(validation, "class_problems", bare_problems)
+    monkeypatch.setattr(nested, "host_problems", bare_problems)
     bare, expected = table()
     for name in ("predicted", "fitted", "inner_predicted", "l2"):
         np.testing.assert_array_equal(getattr(padded, name), getattr(bare, name))
@@ -110,11 +109,18 @@ def test_padding_changes_no_table(planted, monkeypatch):
         assert score[:5] == other[:5] and score[5:] == pytest.approx(other[5:], abs=1e-4)
 
 
-def test_widths_and_targets_share_programs(monkeypatch):
+@pytest.fixture
+def fresh_programs():
+    """Programs that other tests have compiled are forgotten, and those of this one afterwards."""
+    jobs._over_devices.cache_clear()
+    yield
+    jobs._over_devices.cache_clear()
+
+
+def test_widths_and_targets_share_programs(monkeypatch, fresh_programs):
     """Six widths and eight targets in three sizes of one width; every width has its own way there, which is short."""
-    for module, name in ((solver, "_solve"), (between_folds, "_exchange")):
-        bounded = chex.assert_max_traces(getattr(module, name).__wrapped__, n=3)
-        monkeypatch.setattr(module, name, jax.jit(bounded))
+    for module, name in ((jobs, "_solve"), (nested, "_respond")):
+        monkeypatch.setattr(module, name, chex.assert_max_traces(getattr(module, name), n=3))
     rng, group, config = np.random.default_rng(0), np.arange(N) % 24, replace(CONFIG, l2=(1.0,), shuffles=0)
     sizes = {"race": 4, "age": 3, "gender": 2, "race x age": 12, "race x gender": 8, "age x gender": 6, "all": 24,
              "null": 2}  # fmt: skip
@@ -124,6 +130,6 @@ def test_widths_and_targets_share_programs(monkeypatch):
         for width in widths:
             x = rng.standard_normal((N, width)).astype(np.float32)
             cross_validate(jax.device_put(x), labels, sizes, folds, group, config, 0)
-    # Per size: solving, exchange, where to start, choosing, predicting. Per width: moments, and axes or Gram
-    # matrix; and the axes of all Gram matrices.
-    assert programs.count <= 3 * 5 + len(widths) * 2 + 1
+    # Per size: solving, exchange, two places to start, predicting all strengths and the chosen one. Per width: moments,
+    # and axes or Gram matrix; and the axes of all Gram matrices, and a stack of them.
+    assert programs.count <= 3 * 6 + len(widths) * 2 + 2

@@ -5,17 +5,20 @@ import pytest
 
 from bias_jax.errors import InputError
 from bias_jax.topomaps import default_som, force_layout
+from experiments.benchmarks.report import print_lines
 from experiments.benchmarks.topomaps import TopomapsBenchmark, numpy_force, read_layers, run_topomaps, train_all
 
 
 def test_benchmark_prints_both_comparisons(capsys):
     pytest.importorskip("minisom")
     small = {"units": 50, "force_steps": 10, "numpy_steps": 2, "repeats": 1, "minisom_steps": 1}
-    assert run_topomaps(TopomapsBenchmark(widest=64, **small)) == 0
-    text = capsys.readouterr().out
-    assert "MiniSom, online" in text and "MiniSom, batch" in text and "force layout, 50 units" in text
+    errors, times, force = print_lines(run_topomaps(TopomapsBenchmark(widest=64, **small))).tables
+    rules = ["bias-jax", "MiniSom, online", "MiniSom, batch"]
+    assert [row[2] for row in errors.rows] == [row[0] for row in times.rows] == rules
+    assert [row[0] for row in force.rows] == ["bias-jax", "NumPy, one core"]
+    assert "force layout, 50 units" in capsys.readouterr().out
     with pytest.raises(InputError):
-        run_topomaps(TopomapsBenchmark(data_dir="/nowhere"))
+        print_lines(run_topomaps(TopomapsBenchmark(data_dir="/nowhere")))
     with pytest.raises(InputError, match="must be positive"):
         TopomapsBenchmark(repeats=0)
 

@@ -8,6 +8,7 @@ from typing import ClassVar
 import jax
 from matplotlib.figure import Figure
 
+from bias_jax.association import check_directions
 from bias_jax.association.permutation import Method
 from bias_jax.association.statistic import Alternative
 from bias_jax.audit import BASELINE, NETWORK, UNTRAINED, Arrays, Choice, Context, Layer, Rows, Seen, Stored, Task
@@ -84,8 +85,12 @@ class Associations:
     ) -> Iterator[tuple[str, Arrays]]:  # fmt: skip
         tests = tests_of(task.facts, task.arrays)
         for layer in wanted:
+            found = jax.device_get(features[layer])
+            for test in tests:
+                sets = zip(test.labels, test.rows, strict=True)
+                check_directions(**{f"{label} ({test.name}) in layer {layer}": found[rows] for label, rows in sets})
             try:
-                yield layer, measure_tests(jax.device_get(features[layer]), tests)
+                yield layer, measure_tests(found, tests)
             except ValueError as error:  # features without a direction, such as NaN
                 remedy = "check the weights, or use --precision float32"
                 raise InputError(f"layer {layer}: {error}", remedy=remedy) from None

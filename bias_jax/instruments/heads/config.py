@@ -21,6 +21,8 @@ class HeadsConfig(HeadConfig):
     machine_labels: str = ""  # further labels made by a machine, in Open Images' layout
     machine_confidence: float = 0.5  # labels of a machine with less confidence are ignored
     descriptions: str = ""  # CSV of label code and display name
+    label_encoding: str = ""  # of these files, without byte order mark, e.g. cp1252 (default: utf-8)
+    label_skip_lines: int = 0  # lines above the header of labels and machine_labels
     images: str = ""  # folder of the images of labels, to train on (default: labels describes the faces themselves)
     vocabulary: tuple[str, ...] = ()  # labels to train (default: all)
     min_images: int = 10  # a label of a file is trained if it is present in so many images
@@ -56,6 +58,7 @@ class HeadsConfig(HeadConfig):
             "epochs, minibatch and seeds must be positive": steps > 0,
             "momentum must be from 0 to below 1": 0 <= self.momentum < 1,
             "machine_confidence must be from 0 to 1": 0 <= self.machine_confidence <= 1,
+            "label_skip_lines must not be negative": self.label_skip_lines >= 0,
             "folds must be at least 3": self.folds >= 3,
             "threshold must lie between 0 and 1": 0 < self.threshold < 1,
             "draws must be at least 100": self.draws >= 100,

@@ -35,7 +35,9 @@ class Heads(HeadsConfig):
 
     name: ClassVar[str] = "heads"
     sources: ClassVar[tuple[str, ...]] = (NETWORK,)
-    places: ClassVar[tuple[str, ...]] = ("labels", "machine_labels", "descriptions", "images")
+    places: ClassVar[tuple[str, ...]] = (
+        "labels", "machine_labels", "descriptions", "images", "label_encoding", "label_skip_lines"
+    )  # fmt: skip
     looks: ClassVar[tuple[str, ...]] = ("examples", "attention", "cam_layer", "occlusion")
 
     def pictures(self, faces: FaceDataset | None, context: Context) -> FaceDataset:

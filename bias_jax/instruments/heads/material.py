@@ -40,6 +40,8 @@ def labels_of(config: HeadsConfig) -> LabelSet:
         machine=config.machine_labels or None,
         descriptions=config.descriptions or None,
         machine_confidence=config.machine_confidence,
+        encoding=config.label_encoding,
+        skip_lines=config.label_skip_lines,
     )
     return found.restrict(config.vocabulary, minimum=config.min_images, most=config.max_labels)
 

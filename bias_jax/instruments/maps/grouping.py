@@ -10,6 +10,7 @@ from bias_jax.audit import Seen, Stored, open_stored
 from bias_jax.data import Attribute, FaceDataset, Target, group_categories
 from bias_jax.errors import InputError
 from bias_jax.instruments.maps.config import MapsConfig
+from bias_jax.instruments.probes.stored import probe_facts
 from bias_jax.results import RunDirectory
 from bias_jax.topomaps import error_groups
 
@@ -96,7 +97,7 @@ def _predicted(probes: Stored, layer: str, target: Target) -> tuple[np.ndarray, 
         raise _nothing(probes.folder.path, f"layer {layer!r} is not there")
     arrays = probes.load(layer)
     try:
-        number = list(probes.facts["targets"]).index(target.name)
+        number = list(probe_facts(probes)["targets"]).index(target.name)
         return arrays["truth"][0, number], arrays["predicted"][0, number]
     except (KeyError, ValueError, IndexError) as error:
         raise _nothing(probes.folder.path, f"layer {layer!r}, target {target.name!r}: {error}") from None

@@ -15,7 +15,7 @@ from bias_jax.instruments.faces import PEOPLE, OfFaces, check_folds, people_of, 
 from bias_jax.instruments.probes.figures import probe_figures
 from bias_jax.instruments.probes.findings import probe_findings
 from bias_jax.instruments.probes.tables import probe_tables
-from bias_jax.probes import ProbeConfig, cross_validate
+from bias_jax.probes import ProbeConfig, cross_validate_layers
 from bias_jax.randomness import stable_hash
 
 
@@ -24,6 +24,7 @@ class Probes(OfFaces, ProbeConfig):
     """Certified softmax probes of every layer for every combination of attributes, reported out of fold."""
 
     name: ClassVar[str] = "probes"
+    collective: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         try:
@@ -58,13 +59,14 @@ class Probes(OfFaces, ProbeConfig):
         classes = {target: int(np.prod([sizes[name] for name in parts])) for target, parts in targets.items()}
         groups, seed = labels[task.facts["groups"]], stable_hash(context.seed, "shuffled labels") % 2**63
         folds, people = task.arrays["folds"], task.arrays.get(PEOPLE)
-        for layer in wanted:
-            try:
-                found = cross_validate(features[layer], labels, classes, folds, groups, self, seed, people)
-            except ValueError as error:  # features that no probe can be trained on, such as NaN
-                remedy = "check the weights, or use --precision float32"
-                raise InputError(f"layer {layer}: {error}", remedy=remedy) from None
-            yield layer, vars(found)
+        bank = {layer: features[layer] for layer in wanted}
+        found = cross_validate_layers(bank, labels, classes, folds, groups, self, seed, people, context.mesh)
+        try:
+            for layer, fields in found:
+                yield layer, vars(fields)
+        except ValueError as error:  # features that no probe can be trained on, such as NaN
+            remedy = "check the weights, or use --precision float32"
+            raise InputError(str(error), remedy=remedy) from None
 
     def tables(self, stored: Stored) -> Iterator[tuple[str, Rows]]:
         return probe_tables(stored, self, stored.run["seed"])

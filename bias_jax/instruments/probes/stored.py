@@ -2,14 +2,54 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import product
+from math import prod
 from typing import Any
 
+import numpy as np
+
 from bias_jax.audit import Stored
-from bias_jax.audit.stored import layer_file
+from bias_jax.audit.stored import TASK, layer_file
 from bias_jax.errors import InputError
 from bias_jax.probes import OutOfFold, Score
+from bias_jax.results import DamagedError
 
 Shapes = Mapping[str, tuple[tuple[str, int], ...]]  # target -> (attribute, number of categories)
+
+FACTS = {"categories": {str: [str]}, "targets": {str: [str]}, "groups": str, "ordinal": [str]}
+
+
+def probe_facts(stored: Stored) -> Mapping[str, Any]:
+    """`Task.facts` of probes, from a run that may have been damaged.
+
+    Raises:
+        DamagedError: they are not what probes write.
+    """
+    facts = stored.folder.load_json("facts.json", FACTS)
+    named = {name for parts in facts["targets"].values() for name in parts}
+    if not named <= facts["categories"].keys() or facts["groups"] not in facts["targets"]:
+        raise DamagedError(stored.folder.path / "facts.json", "its targets are not made of its attributes")
+    return facts
+
+
+def fitting_results(stored: Stored) -> tuple[dict[str, OutOfFold], np.ndarray]:
+    """layer -> predictions; and the group of each image, int [N]; from a run that may have been damaged.
+
+    Raises:
+        InputError: as `probe_results`, and where arrays, each of them whole, are not those of `probe_facts`.
+    """
+    facts, path = probe_facts(stored), stored.folder.path
+    groups, results = stored.arrays.get(f"labels of {facts['groups']}"), probe_results(stored)
+    if groups is None:
+        raise DamagedError(path / TASK, f"it has no labels of {facts['groups']}")
+    sizes = [prod(size for _, size in parts) for parts in shapes_of(facts).values()]
+    for layer, result in results.items():
+        classes = result.truth.max(axis=(0, 2), initial=0).tolist() if result.truth.ndim == 3 else []
+        fits = len(classes) == len(sizes) and all(top < size for top, size in zip(classes, sizes, strict=True))
+        if not fits or result.truth.shape[2] != len(groups):
+            raise DamagedError(
+                path / layer_file(stored.source, layer), "its targets or images are not those of the run"
+            )
+    return results, groups
 
 
 def probe_results(stored: Stored) -> dict[str, OutOfFold]:

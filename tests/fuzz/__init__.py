@@ -1,0 +1,1 @@
+"""Readers are given anything, for as long as wanted; see __main__."""
