@@ -6,6 +6,7 @@ service: it ends the others, by an error that `peer_lost` knows or by a signal.
 """
 
 import json
+import socket
 from collections.abc import Callable
 from itertools import count
 from typing import Any
@@ -42,6 +43,8 @@ def join(coordinator: str = "", processes: int | None = None, process_id: int | 
     Raises:
         InputError: these processes cannot find each other.
     """
+    if coordinator and process_id == 0:
+        _check_address(coordinator)
     jax.config.update("jax_enable_preemption_service", False)  # it would swallow SIGTERM
     try:
         jax.distributed.initialize(
@@ -56,10 +59,21 @@ def join(coordinator: str = "", processes: int | None = None, process_id: int | 
     except (RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         if coordinator:
-            remedy = f"start all {processes} processes within {ARRIVE} seconds, with the same free port"
+            remedy = f"start all {processes} processes within {ARRIVE} seconds, with the same --coordinator"
         else:
             remedy = "run it by srun or mpirun, or give --coordinator, --processes and --process-id"
         raise InputError(f"the processes do not find each other ({reason})", remedy=remedy) from None
+
+
+def _check_address(coordinator: str) -> None:
+    """JAX may crash at an address that it cannot listen at."""
+    host, _, port = coordinator.rpartition(":")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host.strip("[]"), int(port)), family=family).close()
+    except OSError as error:
+        remedy = "give --coordinator an address of the host of process 0, and a free port"
+        raise InputError(f"cannot listen at {coordinator} ({error.strerror})", remedy=remedy) from None
 
 
 def leads() -> bool:

@@ -1,4 +1,6 @@
-"""One process of a run of two: python -m tests.audit.hosts_process OUT HOW NUMBER PORT; NUMBER -1: a run of its own.
+"""One process of a run of two: python -m tests.audit.hosts_process OUT HOW NUMBER PORT.
+
+NUMBER -1: a run of its own; PORT 0: a cluster says where the others are.
 
 HOW: ``well``; ``early`` and ``late``: measuring together fails in process 1 alone, before and after what is computed
 together; ``stall``: process 1 writes its number into OUT.stalled while it measures, and does nothing more.
@@ -8,7 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -60,8 +62,11 @@ class Together(Recorder):
 def program(out: str, how: str) -> int:
     NETWORKS["small"] = SMALL
     instruments = Recorder(), Together(how=how, out=out), Means()
-    config = RunConfig(batch_size=4, layers=("first", "second"))
-    found = audit("small", instruments, faces=faces(pictures(21, size=30)), config=config, out=out)
+    given, read = faces(pictures(21, size=30)), []
+    counted = replace(given, read_bytes=lambda i: read.append(i) or given.read_bytes(i))
+    config = RunConfig(batch_size=1, layers=("first", "second"))
+    found = audit("small", instruments, faces=counted, config=config, out=out)
+    Path(f"{out}.read-by-{jax.process_index()}").write_text(str(len(read)))
     print(found.findings)
     return tell_failures(found.failures)
 
@@ -70,5 +75,5 @@ if __name__ == "__main__":
     out, how, number, port = sys.argv[1:]
     hosts = HostsConfig()
     if int(number) >= 0:
-        hosts = HostsConfig(True, f"127.0.0.1:{port}", 2, int(number))
+        hosts = HostsConfig(True, f"127.0.0.1:{port}", 2, int(number)) if int(port) else HostsConfig(True)
     sys.exit(run(lambda: together(hosts, lambda: program(out, how))))

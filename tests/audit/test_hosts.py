@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from bias_jax.errors import InputError
+from bias_jax.hosts import join
 from experiments.distributed import PEER_LOST, HostsConfig
 from tests.audit.test_faults import contents
 
@@ -51,6 +52,8 @@ def test_two_processes_leave_the_bytes_of_one_and_one_of_them_is_silent(whole, t
     assert contents(tmp_path / "run") == whole[0] and len(whole[0]) > 20
     assert "recorder: 2 layers" in first[1] and "on 16 devices" in first[1] and "Gloo" not in first[1]
     assert second[1:] == ("", "")
+    # Both look at all 21 pictures and calibrate the network on them; one picture a batch, eight devices a process.
+    assert [int((tmp_path / f"run.read-by-{number}").read_text()) for number in (0, 1)] == [42 + 13, 42 + 8]
 
 
 @pytest.mark.slow
@@ -116,9 +119,16 @@ def test_hosts_that_cannot_be(case):
         HostsConfig(**options)
 
 
-def test_without_a_cluster_or_on_a_port_that_is_taken_it_ends_in_one_line(tmp_path):
+@pytest.mark.parametrize("address", ["127.0.0.1", "no-such-host.invalid"])
+def test_an_address_that_cannot_be_listened_at_ends_in_one_line(address):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        status, _, errors = ended(start(tmp_path / "run", number=0, port=taken.getsockname()[1]))
-    assert status == 2 and len(errors.splitlines()) == 1 and errors.startswith("error: the processes do not find each")
+        with pytest.raises(InputError, match=f"cannot listen at {address}.*a free port"):
+            join(f"{address}:{taken.getsockname()[1]}", 2, 0)
+
+
+def test_without_a_cluster_it_ends_in_one_line(tmp_path):
+    status, _, errors = ended(start(tmp_path / "run", number=0))
+    assert status == 2 and len(errors.splitlines()) == 1
+    assert errors.startswith("error: the processes do not find each other") and "--process-id" in errors

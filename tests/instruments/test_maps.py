@@ -43,7 +43,7 @@ class Quarters(ToySubject):
     def choice(self, requested):
         return super().choice(requested or ("flat", "spatial"))
 
-    def extract(self, images, wave, labels, *, batch_size, precision):
+    def extract(self, images, wave, labels, *, batch_size, precision, mesh):
         seen = activations(images.pictures)
         kept = []
         for number, plan in enumerate(wave):

@@ -118,7 +118,7 @@ def test_p_values_of_variance_are_uniform_where_persons_are_known(tmp_path):
         for name, given in (("persons", dataset), ("images", replace(dataset, people=None))):
             task = Variance(permutations=99).prepare(seen(given), given, {}, CONTEXT)
             ((_, arrays),) = Variance(permutations=99).measure(
-                task, [], {"a": jax.device_put(features)}, ["a"], CONTEXT._replace(seed=repeat)
+                task, [], {"a": jax.device_put(features)}, ["a"], replace(CONTEXT, seed=repeat)
             )
             found[name].append(arrays["p_value"][:, -1])
     p, of_images = np.array(found["persons"]), np.array(found["images"])

@@ -9,7 +9,7 @@ from bias_jax.data import CalibrationConfig, calibration_faces
 from bias_jax.data.decoding import decode
 from bias_jax.instruments import INSTRUMENTS
 from bias_jax.networks import NETWORKS
-from experiments.sweep import main as main
+from experiments import sweep
 from tests.small import SMALL
 
 # fmt: off
@@ -22,10 +22,13 @@ OPTIONS = [
     "--maps.permutations", "19", "--variance.permutations", "99", "--predictions.permutations", "99",
 ]
 # fmt: on
-mpl.rcParams["savefig.dpi"] = 15  # figures are most of the time of a short run
 
 
-NETWORKS["small"] = SMALL
+def main(arguments: list[str]) -> int:
+    """The sweep, with the small network."""
+    NETWORKS["small"] = SMALL
+    mpl.rcParams["savefig.dpi"] = 15  # figures are most of the time of a short run
+    return sweep.main(arguments)
 
 
 def draw(folder: Path) -> list[str]:
