@@ -35,7 +35,7 @@ class Queue(NamedTuple):
 class _Place(NamedTuple):
     """One place of the batch."""
 
-    path: jax.Array  # number of the path, int32; K: none
+    path: jax.Array  # number of the path, int32; -1: none yet, K: none any more
     strength: jax.Array  # which of its strengths, int32
     before: jax.Array  # the solution at the strength before, [F, C, D + 1]
     at: Iterate
@@ -118,12 +118,11 @@ def _solve(
         return pick(stack, queue.layer[path]), pick(table, queue.target[path])
 
     def load(path: jax.Array, strength: jax.Array, before: jax.Array, coefficients: jax.Array) -> _Place:
-        own = jnp.minimum(path, paths - 1)
-        at = begin(*of_path(own), coefficients)
+        at = begin(*of_path(jnp.minimum(path, paths - 1)), coefficients)
         return _Place(path, strength, before, at._replace(active=path < number))
 
     def step(place: _Place) -> _Place:
-        own = jnp.minimum(place.path, paths - 1)
+        own = jnp.clip(place.path, 0, paths - 1)
         l2 = queue.l2[own, place.strength]
         return place._replace(at=newton_step(*of_path(own), l2, place.at, *limits, arithmetic))
 
@@ -132,13 +131,13 @@ def _solve(
 
     def turn(places: _Place, found: Solution, following: jax.Array) -> tuple[_Place, Solution, jax.Array]:
         """Store what has ended, and load what comes next."""
-        over = ended(places)
+        over, started = ended(places), places.path >= 0
         solution = each(Iterate.solution)(places.at)
-        into = jnp.where(over, places.path, paths)  # what goes on is stored nowhere
+        into = jnp.where(over & started, places.path, paths)  # what goes on is stored nowhere
         found = jax.tree.map(lambda all_, new: all_.at[into, places.strength].set(new, mode="drop"), found, solution)
-        own = jnp.minimum(places.path, paths - 1)
+        own = jnp.clip(places.path, 0, paths - 1)
         weaker = places.strength + 1
-        onward = weaker < queue.length[own]
+        onward = started & (weaker < queue.length[own])
         last = solution.coefficients
         ratio = queue.ratio[own, jnp.minimum(weaker, strengths - 1)][:, None, None, None]
         ahead = last + ratio * (last - places.before)
@@ -163,11 +162,10 @@ def _solve(
 
         return jax.lax.while_loop(go_on, one, state)
 
-    beginning = jnp.arange(together, dtype=jnp.int32)
-    beginning = jnp.where(beginning < number, beginning, paths)
-    first = start[jnp.minimum(beginning, paths - 1)]
-    places = each(load)(beginning, jnp.zeros_like(beginning), first, first)
-    state = places, _room(paths, strengths, start), jnp.minimum(together, number).astype(jnp.int32)
+    shapes = jax.eval_shape(load, number, number, start[0], start[0])
+    places = jax.tree.map(lambda a: jnp.zeros((together, *a.shape), a.dtype), shapes)
+    places = places._replace(path=jnp.full(together, -1, jnp.int32))
+    state = places, _room(paths, strengths, start), jnp.int32(0)
     while together > 2 * SHRINK:
         together //= SHRINK
         places, *others = rounds(state, together)
