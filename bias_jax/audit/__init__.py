@@ -1,5 +1,6 @@
 """The road of every audit: images, networks and instruments in; tables, figures and findings out."""
 
+from bias_jax.audit.config import RunConfig as RunConfig
 from bias_jax.audit.images import ImageSet as ImageSet
 from bias_jax.audit.images import Seen as Seen
 from bias_jax.audit.images import look as look
@@ -17,7 +18,6 @@ from bias_jax.audit.protocol import Layer as Layer
 from bias_jax.audit.protocol import Rows as Rows
 from bias_jax.audit.protocol import Task as Task
 from bias_jax.audit.result import Audit as Audit
-from bias_jax.audit.run import RunConfig as RunConfig
 from bias_jax.audit.run import audit as audit
 from bias_jax.audit.stored import Stored as Stored
 from bias_jax.audit.stored import open_stored as open_stored

@@ -5,28 +5,26 @@ import logging
 import shutil
 import time
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import Literal
 
 import jax
 import numpy as np
 
-from bias_jax.activations import RULES, Rule
 from bias_jax.activations.memory import default_budget_gib
-from bias_jax.activations.pooling import grid_shape, layer_rule
 from bias_jax.audit.batches import Batches
+from bias_jax.audit.config import RunConfig
 from bias_jax.audit.finishing import Finished, finish
-from bias_jax.audit.images import ImageSet, NearDuplicates, look
+from bias_jax.audit.images import look
 from bias_jax.audit.opening import open_work
-from bias_jax.audit.protocol import BASELINE, NETWORK, UNTRAINED, Context, Instrument, Layer, pooling_of
+from bias_jax.audit.protocol import Context, Instrument
 from bias_jax.audit.result import Audit
 from bias_jax.audit.road import Walk, needed_rows, plan_source, walk_source
+from bias_jax.audit.sources import layers_of, sources_of, used_sources
 from bias_jax.audit.stored import Stored
-from bias_jax.audit.subjects import RANDOM, Baseline, Subject, load_subject
+from bias_jax.audit.subjects import RANDOM, Subject, load_subject
 from bias_jax.audit.work import Assignment, Stopwatch, Work
 from bias_jax.compilation import counted_programs
 from bias_jax.data import FaceDataset
@@ -37,32 +35,6 @@ from bias_jax.networks import network as registered
 from bias_jax.results import Folder, RunDirectory, device, exclusive, versions
 
 log = logging.getLogger("bias_jax.audit")
-
-
-@dataclass(frozen=True)
-class RunConfig:
-    """How activations are made, and the seed of a run."""
-
-    layers: tuple[str, ...] = ()  # layers to audit (default: all blocks of the network)
-    # reduction of feature maps: mean (a feature a channel), grid (at most 8 x 8, as published), window and subsample
-    # (its other readings), equal (about 8192 features in every layer), none (every position)
-    pooling: Rule = "mean"
-    precision: Literal["float32", "tf32", "bfloat16"] = "float32"  # arithmetic of the network
-    batch_size: int = 32  # images per forward pass
-    memory_gib: float | None = None  # memory for activations (default: a quarter of the device's)
-    devices: int | None = None  # number of devices to use (default: all there are); the numbers do not depend on it
-    skip_unreadable: bool = False  # leave out absent and damaged images and say how many
-    drop_contradictory: bool = False  # leave out pictures that are there twice with different labels
-    # pictures that look alike, such as resized copies: report their number, join them so that they stay in one fold and
-    # count as one person, or ignore them
-    near_duplicates: NearDuplicates = "report"
-    seed: int = 0  # of everything random: sampling, folds, random weights, training, maps and bootstrap
-
-    def __post_init__(self) -> None:
-        if self.pooling not in RULES:
-            raise InputError(f"unknown pooling {self.pooling!r}", remedy=f"choose one of {', '.join(RULES)}")
-        if self.batch_size < 1:
-            raise InputError("batch size must be positive", remedy="give the number of images per forward pass")
 
 
 def audit(
@@ -159,13 +131,15 @@ def _audit(
     if isinstance(audited, str):
         audited = load_subject(audited, weights, calibration, images.image_size, config.seed)
         trained = weights != RANDOM
-    subjects = _sources(audited, trained, instruments, calibration, images, config.seed)
+    subjects = sources_of(audited, trained, instruments, calibration, images, config.seed)
     watch.add("load weights", start)
 
     assignments = []
     for instrument, mine in zip(instruments, seen, strict=True):
         with _alone(instrument, failures, "preparing"):
-            layers = {s: _layers(instrument, subjects[s], s, config, context) for s in _used(instrument, subjects)}
+            layers = {
+                s: layers_of(instrument, subjects[s], s, config, context) for s in used_sources(instrument, subjects)
+            }
             assignments.append(Assignment(instrument, mine, instrument.prepare(mine, faces, layers, context), layers))
     if not assignments:
         return [], {}, len(images)
@@ -230,45 +204,6 @@ def _alone(instrument: Instrument, failures: dict[str, Exception], doing: str) -
         error.add_note(f"while {doing}")
         failures[instrument.name] = error
         log.debug("%s failed", instrument.name, exc_info=error)
-
-
-def _sources(
-    audited: Subject, trained: bool, instruments: Sequence[Instrument], calibration: FaceDataset, images: ImageSet,
-    seed: int,
-) -> dict[str, Subject]:  # fmt: skip
-    """Source -> subject: what is audited first, then what any instrument wants beside it."""
-    subjects: dict[str, Subject] = {NETWORK if trained else UNTRAINED: audited}
-    wanted = {source for instrument in instruments for source in instrument.sources}
-    if UNTRAINED in wanted and UNTRAINED not in subjects:
-        subjects[UNTRAINED] = load_subject(audited.model, RANDOM, calibration, images.image_size, seed)
-    if BASELINE in wanted:
-        subjects[BASELINE] = Baseline()
-    return subjects
-
-
-def _used(instrument: Instrument, subjects: Mapping[str, Subject]) -> list[str]:
-    """The sources of one instrument: what is audited, and what it wants beside it."""
-    first = next(iter(subjects))
-    return [source for source in subjects if source == first or source in instrument.sources]
-
-
-def _layers(
-    instrument: Instrument, subject: Subject, source: str, config: RunConfig, context: Context
-) -> tuple[Layer, ...]:
-    """Layers of a source that an instrument measures, in depth order, each once.
-
-    Raises:
-        InputError: the network has no such layer.
-    """
-    shapes, rule = subject.shapes, pooling_of(instrument, context)
-    choice = subject.choice(config.layers if source != BASELINE else ())
-    names = instrument.choose(choice) if source != BASELINE else choice.layers
-    if unknown := [name for name in names if name not in shapes]:
-        remedy = f"choose among {', '.join(shapes)}"
-        raise InputError(f"{subject.model} has no layer {unknown[0]!r}", remedy=remedy)
-    return tuple(
-        Layer(name, grid_shape(layer_rule(name, rule), shape)) for name, shape in shapes.items() if name in names
-    )
 
 
 def _tell(works: Sequence[Work], subject: Subject, plan: object) -> None:

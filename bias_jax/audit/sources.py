@@ -1,0 +1,50 @@
+"""Where the activations of a run come from, and which layers of each source an instrument measures."""
+
+from collections.abc import Mapping, Sequence
+
+from bias_jax.activations.pooling import grid_shape, layer_rule
+from bias_jax.audit.config import RunConfig
+from bias_jax.audit.images import ImageSet
+from bias_jax.audit.protocol import BASELINE, NETWORK, UNTRAINED, Context, Instrument, Layer, pooling_of
+from bias_jax.audit.subjects import RANDOM, Baseline, Subject, load_subject
+from bias_jax.data import FaceDataset
+from bias_jax.errors import InputError
+
+
+def sources_of(
+    audited: Subject, trained: bool, instruments: Sequence[Instrument], calibration: FaceDataset, images: ImageSet,
+    seed: int,
+) -> dict[str, Subject]:  # fmt: skip
+    """Source -> subject: what is audited first, then what any instrument wants beside it."""
+    subjects: dict[str, Subject] = {NETWORK if trained else UNTRAINED: audited}
+    wanted = {source for instrument in instruments for source in instrument.sources}
+    if UNTRAINED in wanted and UNTRAINED not in subjects:
+        subjects[UNTRAINED] = load_subject(audited.model, RANDOM, calibration, images.image_size, seed)
+    if BASELINE in wanted:
+        subjects[BASELINE] = Baseline()
+    return subjects
+
+
+def used_sources(instrument: Instrument, subjects: Mapping[str, Subject]) -> list[str]:
+    """The sources of one instrument: what is audited, and what it wants beside it."""
+    first = next(iter(subjects))
+    return [source for source in subjects if source == first or source in instrument.sources]
+
+
+def layers_of(
+    instrument: Instrument, subject: Subject, source: str, config: RunConfig, context: Context
+) -> tuple[Layer, ...]:
+    """Layers of a source that an instrument measures, in depth order, each once.
+
+    Raises:
+        InputError: the network has no such layer.
+    """
+    shapes, rule = subject.shapes, pooling_of(instrument, context)
+    choice = subject.choice(config.layers if source != BASELINE else ())
+    names = instrument.choose(choice) if source != BASELINE else choice.layers
+    if unknown := [name for name in names if name not in shapes]:
+        remedy = f"choose among {', '.join(shapes)}"
+        raise InputError(f"{subject.model} has no layer {unknown[0]!r}", remedy=remedy)
+    return tuple(
+        Layer(name, grid_shape(layer_rule(name, rule), shape)) for name, shape in shapes.items() if name in names
+    )
