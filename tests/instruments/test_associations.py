@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import bias_jax.audit.run as road
 from bias_jax.activations import OUTPUT, PIXELS
-from bias_jax.audit import Choice, RunConfig, audit
+from bias_jax.audit import Choice, RunConfig, audit, sources
+from bias_jax.audit import run as road
 from bias_jax.data import Attribute, CalibrationConfig, calibration_faces
 from bias_jax.data.decoding import decode
 from bias_jax.errors import InputError
@@ -123,7 +123,8 @@ def test_interrupted_run_continues_to_the_same_bytes(stimuli, finished, tmp_path
 def toy(monkeypatch):
     """A network that takes no time, whatever the weights."""
     subject = ToySubject()
-    monkeypatch.setattr(road, "load_subject", lambda *_: subject)
+    for module in (road, sources):
+        monkeypatch.setattr(module, "load_subject", lambda *_: subject)
     return subject
 
 

@@ -7,9 +7,9 @@ import jax
 import numpy as np
 import pytest
 
-import bias_jax.audit.run as road
 from bias_jax.activations import GroupMeans
-from bias_jax.audit import Layer, RunConfig, audit, look, open_stored
+from bias_jax.audit import Layer, RunConfig, audit, look, open_stored, sources
+from bias_jax.audit import run as road
 from bias_jax.audit.stored import layer_file
 from bias_jax.data import CalibrationConfig, calibration_faces
 from bias_jax.data.decoding import decode
@@ -63,7 +63,8 @@ class Quarters(ToySubject):
 @pytest.fixture(scope="module", autouse=True)
 def subject():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(road, "load_subject", lambda *_: Quarters())
+        for module in (road, sources):
+            patch.setattr(module, "load_subject", lambda *_: Quarters())
         yield
 
 
