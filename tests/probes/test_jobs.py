@@ -57,7 +57,10 @@ def one_by_one(planted):
     return found
 
 
-@pytest.mark.parametrize("together", [2, 5, 12])  # 12 shrinks to 3
+SOME = pytest.mark.slow  # the same at another number
+
+
+@pytest.mark.parametrize("together", [pytest.param(2, marks=SOME), pytest.param(5, marks=SOME), 12])  # 12 shrinks to 3
 def test_what_is_solved_side_by_side_comes_to_the_same(together, planted, one_by_one):
     """Objectives to 1e-6, coefficients to 1e-3 of the largest; each certified, in as many steps or one more or less."""
     found = solve(planted, deal(12, 1, together), device_mesh(1))
@@ -69,7 +72,7 @@ def test_what_is_solved_side_by_side_comes_to_the_same(together, planted, one_by
     assert np.abs(found.steps - one_by_one.steps).max() <= 2
 
 
-@pytest.mark.parametrize("devices", [2, 4, 8])
+@pytest.mark.parametrize("devices", [pytest.param(2, marks=SOME), pytest.param(4, marks=SOME), 8])
 def test_jobs_give_the_same_bytes_on_any_number_of_devices(devices, planted, one_by_one):
     chex.assert_trees_all_equal(solve(planted, deal(12, devices, 1), device_mesh(devices)), one_by_one)
 
@@ -99,7 +102,7 @@ def alone(planted):
     return validated(planted)
 
 
-@pytest.mark.parametrize("devices", [2, 8])
+@pytest.mark.parametrize("devices", [pytest.param(2, marks=SOME), 8])
 def test_predictions_and_intervals_have_the_same_bytes_on_any_number_of_devices(devices, planted, alone):
     with jax.transfer_guard("disallow"):
         found = validated(planted, device_mesh(devices))
@@ -108,6 +111,7 @@ def test_predictions_and_intervals_have_the_same_bytes_on_any_number_of_devices(
             assert found[layer][name].tobytes() == array.tobytes(), name
 
 
+@pytest.mark.slow
 def test_an_accelerator_solves_all_layers_and_targets_of_a_shape_at_once(planted, alone, monkeypatch):
     """As it would, on a CPU: what is predicted is the same, values to 1e-3 of the largest."""
     batches = []
