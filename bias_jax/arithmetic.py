@@ -4,7 +4,7 @@ An accelerator left alone multiplies float32 in TF32, with ten bits of mantissa.
 24; only what an exact computation checks afterwards may be faster, such as the steps of conjugate gradients.
 """
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -28,7 +28,11 @@ def fast_einsum(subscripts: str, a: jax.Array, b: jax.Array, arithmetic: Fast) -
     """Product of two float32 arrays, summed in float32.
 
     A CPU has no tensor cores: there operands are rounded as they would, so that it takes the same steps, not less time.
+
+    Raises:
+        ValueError: no such arithmetic.
     """
+    check_fast(arithmetic)
     if arithmetic == "float32":
         return einsum(subscripts, a, b)
     if jax.default_backend() != "cpu":
@@ -38,6 +42,16 @@ def fast_einsum(subscripts: str, a: jax.Array, b: jax.Array, arithmetic: Fast) -
         return einsum(subscripts, rounded(a, TF32_BITS), rounded(b, TF32_BITS))
     (high, low), (top, rest) = _split(a), _split(b)
     return einsum(subscripts, high, top) + (einsum(subscripts, high, rest) + einsum(subscripts, low, top))
+
+
+def check_fast(arithmetic: str) -> None:
+    """Refuse what is none.
+
+    Raises:
+        ValueError: lists those there are.
+    """
+    if arithmetic not in get_args(Fast):
+        raise ValueError(f"arithmetic must be one of {', '.join(get_args(Fast))}, got {arithmetic!r}")
 
 
 def rounded(x: jax.Array, bits: int) -> jax.Array:

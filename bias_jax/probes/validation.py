@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import jax
 import numpy as np
 
-from bias_jax.arithmetic import Fast
+from bias_jax.arithmetic import Fast, check_fast
 from bias_jax.devices import device_mesh, replicate
 from bias_jax.probes.axes import Coordinates, principal_axes
 from bias_jax.probes.between_folds import centred_signs
@@ -41,6 +41,7 @@ class ProbeConfig:
         for name in ("max_steps", "signs", "draws"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        check_fast(self.arithmetic)
         if not self.tolerance > 0:
             raise ValueError(f"tolerance must be positive, got {self.tolerance}")
 

@@ -7,7 +7,7 @@ from scipy.optimize import minimize
 from scipy.special import logsumexp
 
 from bias_jax import arithmetic
-from bias_jax.probes import curvature, fit_convex, jobs
+from bias_jax.probes import ProbeConfig, curvature, fit_convex, jobs
 
 N, D, CLASSES, L2 = 300, 24, 6, (1e-1, 1e-2, 1e-3)
 
@@ -92,6 +92,13 @@ def test_margins_carried_along_would_report_another_gap(planted, optima, monkeyp
         ratios.append((reached - optima[l2]) / found.gap("l", "y", l2))
     jobs._over_devices.cache_clear()
     assert max(ratios) > 1.5
+
+
+def test_unknown_arithmetic_is_refused():
+    with pytest.raises(ValueError, match="one of float32, tf32, bfloat16_x3, got 'half'"):
+        ProbeConfig(arithmetic="half")
+    with pytest.raises(ValueError, match="got 'half'"):
+        fit_convex({"l": np.eye(4, dtype=np.float32)}, {"y": np.arange(4) % 2}, l2=[1.0], arithmetic="half")
 
 
 def test_rounding_is_to_the_nearest_and_three_products_hold_sixteen_bits():
