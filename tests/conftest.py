@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from bias_jax.data import Attribute, FaceDataset
+from bias_jax.devices import device_mesh
 
 # An array that is stretched or widened in silence is a mistake more often than a convenience. Set in the environment
 # too, so that the commands that tests start are as strict.
@@ -94,3 +95,11 @@ def toy_dataset(counts, solo: bool = False, seed: int = 0) -> FaceDataset:
         source="toy",
         solo_attributes=extra,
     )
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_device_by_default():
+    """Runs inside a test take the first device unless they ask for more: eight on few cores may wait for each other."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bias_jax.audit.run.device_mesh", lambda count=None: device_mesh(count or 1))
+        yield
