@@ -99,7 +99,7 @@ def toy_dataset(counts, solo: bool = False, seed: int = 0) -> FaceDataset:
 
 @pytest.fixture(autouse=True, scope="session")
 def one_device_by_default():
-    """Runs inside a test take the first device unless they ask for more: eight on few cores may wait for each other."""
+    """Runs inside a test take the first device unless they ask for more: eight share the cores of one."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("bias_jax.audit.run.device_mesh", lambda count=None: device_mesh(count or 1))
         yield

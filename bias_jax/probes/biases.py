@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from bias_jax.arithmetic import einsum
+from bias_jax.probes.inverse import positive_inverse
 from bias_jax.probes.objective import (
     Fit,
     Problems,
@@ -69,7 +70,7 @@ def minimise_biases(margins: jax.Array, fit: Fit, problems: Problems, tolerance:
         problems: labels, image weights and present classes.
         tolerance: of the solver, scalar.
     """
-    inverse = jnp.linalg.inv(bias_hessian(fit.residual, problems))
+    inverse = positive_inverse(bias_hessian(fit.residual, problems))
 
     def newton(fit: Fit) -> tuple[jax.Array, jax.Array]:
         """Newton's step [P, C], and gradient times step, twice what it promises, [P]."""
