@@ -148,14 +148,15 @@ def _audit(
     for source, subject in subjects.items():
         if any(source in one.layers for one in assignments):
             rows = needed_rows(source, assignments)
-            walks.append(Walk(source, subject, images.take(rows), rows, context, memory_gib))
+            walks.append(Walk(source, subject, images.take(rows), rows, context, memory_gib, config.storage))
     plans = [plan_source(walk, assignments) for walk in walks]
 
+    how = ("pooling", "precision", "batch_size", "seed", *(["storage"] if config.storage != "float32" else []))
     identity = {
         "model": audited.model,
         "weights_sha256": audited.sha256,
         "data_sha256": of_faces[0].sha256 if of_faces else None,
-        "activations": {name: getattr(config, name) for name in ("pooling", "precision", "batch_size", "seed")},
+        "activations": {name: getattr(config, name) for name in how},
         "versions": versions(),
         "device": device(),
     }
