@@ -19,7 +19,7 @@ from tests.networks.simclr_case import TOLERANCE
 
 NAME = "r50_1x_sk1"
 MISTAKES = ("none", "SAME at stride 2", "max-pool padded before", "average counts padding", "average without zeros",
-            "selection swapped", "epsilon", "relu of the selection", "ema of variances")  # fmt: skip
+            "selection swapped", "epsilon", "relu of the selection", "variances")  # fmt: skip
 
 
 @cache
@@ -59,7 +59,7 @@ def mistaken_network():
 
         def root(x):
             right = rsqrt(x)
-            return choose("epsilon", rsqrt(x + (1e-3 - 1e-5)), choose("ema of variances", rsqrt(x * 1.1), right))
+            return choose("epsilon", rsqrt(x + (1e-3 - 1e-5)), choose("variances", rsqrt(x * 1.1), right))
 
         def forgetful(x):
             return choose("relu of the selection", x, relu(x)) if x.shape[1:3] == (1, 1) else relu(x)
