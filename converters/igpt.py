@@ -81,7 +81,8 @@ def fit_igpt(
     if faults:
         told = "; ".join(faults[:8]) + (f"; and {len(faults) - 8} more" if len(faults) > 8 else "")
         only_extra = len(faults) == 1 and extra and not lazily and not ignore_extra
-        raise InputError(f"does not fit {name}: {told}", remedy="--ignore-extra leaves that out" if only_extra else OURS)
+        remedy = "--ignore-extra leaves that out" if only_extra else OURS
+        raise InputError(f"does not fit {name}: {told}", remedy=remedy)
     return jax.device_put(params, may_alias=False), tuple(changes), not headless
 
 
@@ -122,8 +123,10 @@ def _transformers(arrays: Mapping[str, Any], size: Size) -> tuple[str, list[Piec
         yield Piece("wte.weight", table, "sos", ours=lambda a: a[-1])
         yield Piece("wpe.weight", (size.context, d), "wpe")
         yield Piece("ln_f.weight", (d,), "ln_f")
-        matrices = {"attn.c_attn": ("c_attn", d, 3 * d), "attn.c_proj": ("c_proj", d, d), "mlp.c_fc": ("c_fc", d, 4 * d),
-                    "mlp.c_proj": ("c_out", 4 * d, d)}  # fmt: skip
+        matrices = {
+            "attn.c_attn": ("c_attn", d, 3 * d), "attn.c_proj": ("c_proj", d, d), "mlp.c_fc": ("c_fc", d, 4 * d),
+            "mlp.c_proj": ("c_out", 4 * d, d),
+        }  # fmt: skip
         for i in range(size.blocks):
             for leaf in ("ln_1", "ln_2"):
                 yield Piece(f"h.{i}.{leaf}.weight", (d,), leaf, i)

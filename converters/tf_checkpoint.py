@@ -42,7 +42,7 @@ class Entry:
 
 
 class TensorFlowCheckpoint(Mapping[str, Any]):
-    """Names -> float32 arrays, each read and checked when it is asked for; `NoNumbers` stands for arrays of other types.
+    """Names -> float32 arrays, each read and checked when it is asked for; `NoNumbers` stands for other types.
 
     Args:
         path: ``NAME.index``, one of its data files, or ``NAME``; or the folder of the only checkpoint in it.
@@ -106,7 +106,11 @@ class TensorFlowCheckpoint(Mapping[str, Any]):
         if masked(crc32c(raw)) != entry.checksum:
             problem = f"is damaged: the checksum of array {name!r} is another one"
             raise InputError(problem, file=self.shard_path(entry.shard), remedy=AGAIN)
-        return np.frombuffer(raw, "<f4").reshape(entry.shape)
+        try:
+            return np.frombuffer(raw, "<f4").reshape(entry.shape)
+        except ValueError:  # nothing in more axes, or in longer ones, than NumPy has
+            raise InputError(f"is a damaged index: array {name!r} has shape {entry.shape}", file=self.path,
+                             remedy=AGAIN) from None  # fmt: skip
 
     def shard_path(self, number: int) -> Path:
         """One of its data files."""
@@ -124,8 +128,8 @@ class TensorFlowCheckpoint(Mapping[str, Any]):
                 empty = path.stat().st_size == 0
                 self._maps[number] = np.zeros(0, np.uint8) if empty else np.memmap(path, np.uint8, mode="r")
             except (OSError, ValueError) as error:
-                reason = getattr(error, "strerror", None) or error
-                raise InputError(f"a part of the checkpoint cannot be read ({reason})", file=path, remedy=AGAIN) from None
+                problem = f"a part of the checkpoint cannot be read ({getattr(error, 'strerror', None) or error})"
+                raise InputError(problem, file=path, remedy=AGAIN) from None
         return self._maps[number]
 
 

@@ -1,4 +1,4 @@
-"""iGPT: a transformer that predicts the next pixel of a picture, in raster order, out of 512 colours (Chen et al. 2020).
+"""iGPT: a transformer that predicts a picture's next pixel, in raster order, out of 512 colours (Chen et al. 2020).
 
 The published networks of 32 x 32 pixels. A start token stands before the first pixel, and the last pixel is never fed:
 the logits at position i predict pixel i from the pixels before it. There are no biases; the norm divides by the root of
@@ -117,11 +117,8 @@ def embed(params: Params, tokens: jax.Array) -> jax.Array:
     return jnp.concatenate([start, params["wte"][tokens[:, :-1]]], axis=1) + wpe[None, : tokens.shape[1]]
 
 
-def advance(
-    params: Params, x: jax.Array, first: int, last: int, size: Size, norm: Norm
-) -> tuple[jax.Array, jax.Array]:
-    """States [N, n, d] through the blocks `first` to `last` - 1; and what each gave out, averaged [last - first, N, d].
-    """
+def advance(params: Params, x: jax.Array, first: int, last: int, size: Size, norm: Norm) -> tuple[jax.Array, jax.Array]:
+    """States [N, n, d] through the blocks `first` to `last` - 1, and the mean of what each gave out [blocks, N, d]."""
 
     def one(x: jax.Array, number: jax.Array) -> tuple[jax.Array, jax.Array]:
         x = block(x, block_params(params, number), size, norm, causal)

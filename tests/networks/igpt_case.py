@@ -1,4 +1,4 @@
-"""Frozen values of iGPT (transformers' ImageGPT in float64) on weights drawn from a seed, and what they are compared with.
+"""Frozen values of iGPT (transformers' ImageGPT in float64) on weights drawn from a seed, and what is held to them.
 
 The weights: one stream of uniform numbers u in [0, 1), the variables in the order of their names as text.
 """
@@ -70,12 +70,13 @@ class Case(NamedTuple):
 
     def expected(self, norm: str) -> dict[str, np.ndarray]:
         """What the network must give, by our names of layers."""
-        values, l = self.frozen, self.size.ieat_layer
+        values, layer = self.frozen, self.size.ieat_layer
         means = values[f"{norm}/hidden_mean"]  # what enters the first block, then behind each; the last behind ln_f
         found = {f"h.{i}": means[i + 1] for i in range(self.size.blocks - 1)}
         if f"{norm}/before_ln_f_mean" in values:
             found[f"h.{self.size.blocks - 1}"] = values[f"{norm}/before_ln_f_mean"]
-        found |= {f"h.{l - 1}.ieat": values[f"{norm}/feature_l{l}_gain{l + 1}"], "ln_f": means[-1]}
+        feature = values[f"{norm}/feature_l{layer}_gain{layer + 1}"]
+        found |= {f"h.{layer - 1}.ieat": feature, "ln_f": means[-1]}
         last = values.get(f"{norm}/logits_last")
         return found | {"logits": values[f"{norm}/logits_points"][-1:] if last is None else last}
 
@@ -116,8 +117,7 @@ def program(size: Size, norm: str):
 
 @partial(jax.jit, static_argnames=("size", "norm"))
 def all_states(params, tokens, *, size: Size, norm: str):
-    """States at every position: what enters each block, and the last one's output [L + 1, N, n, d]; logits [N, n, 512].
-    """
+    """States at every position: what enters each block, and the last one's output, [L + 1, N, n, d]; and logits."""
 
     def one(x, number):
         return igpt.block(x, igpt.block_params(params, number), size, norm, igpt.causal), x

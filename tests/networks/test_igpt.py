@@ -54,9 +54,8 @@ def test_every_position(tiny, norm):
     assert all_positions_agree(tiny, norm, [0, 1, 31, 62, 63]) < TOLERANCE["tiny"]
     states, logits = jax.device_get(all_states(tiny.params, tiny.tokens, size=TINY, norm=norm))
     three = [0, 31, 63]
-    for found, name in ((states[:-1, :, three], "raw3"), (states[-1:, :, three], "before_ln_f_raw3")):
-        expected = tiny.frozen[f"{norm}/{name}"][: len(found)] if name == "raw3" else tiny.frozen[f"{norm}/{name}"][None]
-        np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max())
+    expected = np.concatenate([tiny.frozen[f"{norm}/raw3"][:-1], tiny.frozen[f"{norm}/before_ln_f_raw3"][None]])
+    np.testing.assert_allclose(states[:, :, three], expected, atol=1e-5 * np.abs(expected).max())
     np.testing.assert_allclose(logits[:, three], tiny.frozen[f"{norm}/logits3"], atol=TOLERANCE["tiny"])
 
 
@@ -68,7 +67,8 @@ def test_the_norms_differ(tiny):
         y = x * scale
         for norm, spread in (("rms", np.square(y).mean(-1)), ("var", y.var(-1))):
             found = igpt.normed(jnp.asarray(y, jnp.float32), jnp.asarray(gain, jnp.float32), norm)
-            np.testing.assert_allclose(found, y / np.sqrt(spread + 1e-5)[:, None] * gain, rtol=2e-6 if scale == 1 else 1e-4)
+            expected = y / np.sqrt(spread + 1e-5)[:, None] * gain
+            np.testing.assert_allclose(found, expected, rtol=2e-6 if scale == 1 else 1e-4)
 
 
 def test_activation_function():
@@ -136,8 +136,7 @@ def spoiled(case, monkeypatch=None, patched=None, params=None) -> float:
 
 
 def centred(x, gain, norm):
-    x = x - x.mean(axis=-1, keepdims=True)
-    return x * jax.lax.rsqrt(jnp.square(x).mean(axis=-1, keepdims=True) + 1e-5) * gain.reshape((1,) * (x.ndim - 1) + (-1,))
+    return igpt_normed(x - x.mean(axis=-1, keepdims=True), gain, norm)
 
 
 def start_at_the_end(params, tokens):
@@ -162,7 +161,7 @@ CODE = {
     ).reshape(*q.shape[:2], -1)},
     "scores not scaled": {"causal": lambda q, k, v: igpt_causal(q * 4.0, k, v)},
 }  # fmt: skip
-igpt_causal = igpt.causal
+igpt_causal, igpt_normed = igpt.causal, igpt.normed
 
 
 @pytest.mark.parametrize("mistake", CODE)
