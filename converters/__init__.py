@@ -7,4 +7,4 @@ from bias_jax.endings import begin
 if sys.argv[0] == "-m":  # `python -m converters` is starting; on an import argv names another program
     begin()
 
-from converters.torchvision import convert as convert
+from converters.fitting import convert as convert

@@ -19,11 +19,12 @@ from pathlib import Path
 
 from bias_jax.endings import run
 from bias_jax.errors import InputError
-from bias_jax.networks import NETWORKS, PRECISIONS, load_checkpoint
+from bias_jax.networks import PRECISIONS, load_checkpoint, network
 from bias_jax.networks.checkpoint import require_free
 from bias_jax.progress import messages
 from converters.checkpoint import Weights, convert_file, open_weights
 from converters.evaluation import evaluate
+from converters.families import FAMILIES
 from converters.images import class_folders, image_folder
 from converters.published import table
 from converters.verification import TOLERANCE, verify
@@ -45,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m converters", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = parser.add_subparsers(metavar="NETWORK | list | verify | evaluate", required=True)
-    for name in NETWORKS:
+    for name, family in FAMILIES.items():
         one = commands.add_parser(name, help=f"convert weights of {name}")
         one.set_defaults(command=_convert, network=name)
         where = one.add_mutually_exclusive_group(required=True)
@@ -53,11 +54,18 @@ def _parser() -> argparse.ArgumentParser:
         where.add_argument("--download", action="store_true", help="fetch the published entry of --weights")
         one.add_argument("--weights", help="published entry that the file must be, e.g. IMAGENET1K_V1 (see list)")
         _add_choices(one)
+        ways = tuple(network(name).preparations)
+        if len(ways) > 1:
+            usual = f"how its images are prepared (default: that of the weights, or {ways[0]})"
+            one.add_argument("--preparation", choices=ways, help=usual)
+        for option in family.options:
+            help = f"{option.help} (default: that of the weights, or {option.choices[0]})"
+            one.add_argument(f"--{option.name}", choices=option.choices, help=help)
         one.add_argument("--out", type=Path, required=True, help="folder of the new checkpoint")
     commands.add_parser("list", help="published weights").set_defaults(command=_list)
     one = commands.add_parser("verify", help="compare with torchvision's network, layer by layer")
     one.set_defaults(command=_verify)
-    one.add_argument("network", choices=list(NETWORKS))
+    one.add_argument("network", choices=list(TOLERANCE))
     one.add_argument("--weights", help="published entry, fetched where --source is not given")
     one.add_argument("--source", type=Path, help="weights file")
     _add_choices(one)
@@ -67,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--tolerance", type=float, help=f"largest relative error of a layer (default: {TOLERANCE})")
     one = commands.add_parser("evaluate", help="top-1 and top-5 accuracy of a checkpoint")
     one.set_defaults(command=_evaluate)
-    one.add_argument("network", choices=list(NETWORKS))
+    one.add_argument("network", choices=list(FAMILIES))
     one.add_argument("--checkpoint", type=Path, required=True, help="folder written by a conversion")
     one.add_argument("--imagenet", type=Path, required=True, help="validation images, one folder per class")
     one.add_argument("--batch-size", type=int, default=32, help="images per forward pass (default: 32)")
@@ -85,9 +93,12 @@ def _add_choices(parser: argparse.ArgumentParser) -> None:
 
 
 def _open(arguments: argparse.Namespace) -> Weights:
+    given = vars(arguments)
+    options = {option.name: given.get(option.name.replace("-", "_")) for option in FAMILIES[arguments.network].options}
     return open_weights(
         arguments.network, arguments.source, arguments.weights, take=arguments.take,
-        ignore_extra=arguments.ignore_extra,
+        ignore_extra=arguments.ignore_extra, preparation=given.get("preparation"),
+        options={name: value for name, value in options.items() if value is not None},
     )  # fmt: skip
 
 
@@ -95,14 +106,13 @@ def _convert(arguments: argparse.Namespace) -> int:
     out: Path = arguments.out
     require_free(out)  # before hashing or fetching half a gibibyte
     manifest = convert_file(_open(arguments), out)
-    t = manifest.transform
-    classes = "no classifier" if manifest.untrained else f"{manifest.classes} classes"
+    classes = "no classifier" if manifest.untrained or not manifest.classes else f"{manifest.classes} classes"
     print(f"{manifest.network} weights {manifest.weights}, {classes} -> {out}")
-    print(f"images: resize {t.resize}, centre crop {t.crop}, mean {t.mean}, std {t.std}")
-    if manifest.weights == "custom":
-        print("the file is none of torchvision's published ones, so the transform is the usual one of this network")
+    print(f"images: {manifest.transform}")
+    if manifest.weights == "custom" and not vars(arguments).get("preparation"):
+        print("the file is none of the known published ones, so the transform is the usual one of this network")
     if manifest.weights.endswith("(unverified)"):
-        print(f"timm's file names carry no hash, so --weights was taken at its word; SHA-256 {manifest.source_sha256}")
+        print(f"no hash of it is published, so --weights was taken at its word; SHA-256 {manifest.source_sha256}")
         print("the published accuracy is left out: it belongs to a file that is certainly the published one")
     if manifest.untrained:
         print(f"the file holds no valid values for {manifest.untrained}*: a sweep leaves out these and what is behind")
@@ -136,8 +146,9 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     if manifest.network != arguments.network:
         problem = f"holds {manifest.network}, not {arguments.network}"
         raise InputError(problem, file=arguments.checkpoint, remedy=f"evaluate {manifest.network}")
-    if manifest.untrained:
-        problem = f"weights {manifest.weights} have no valid values for {manifest.untrained}*, so no accuracy"
+    if manifest.untrained or not manifest.classes:
+        missing = f"valid values for {manifest.untrained}*" if manifest.untrained else "classifier"
+        problem = f"weights {manifest.weights} have no {missing}, so no accuracy"
         raise InputError(problem, file=arguments.checkpoint, remedy="evaluate weights with a trained classifier")
     images = class_folders(arguments.imagenet, manifest.classes)
     accuracy = evaluate(params, manifest, images, arguments.batch_size, arguments.precision)

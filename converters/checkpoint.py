@@ -1,19 +1,20 @@
 """From a weights file to a checkpoint with its manifest."""
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from bias_jax.errors import InputError
-from bias_jax.networks import Manifest, Transform, class_count, network, params_digest, save_checkpoint
+from bias_jax.networks import Manifest, Preparation, network, params_digest, save_checkpoint
 from converters.download import download
+from converters.fitting import fit
 from converters.formats import file_format
 from converters.published import published
 from converters.recognition import Recognised, recognise
 from converters.sources import Identity, identify, read_content
-from converters.torchvision import fit
 
 log = logging.getLogger("bias_jax.converters")
 
@@ -28,20 +29,29 @@ class Weights:
     content: Any  # as in the file: names and arrays, in nested mappings
     take: str | None = None  # which of several networks in it
     ignore_extra: bool = False  # whether arrays that are no part of the network may be there
+    preparation: str | None = None  # name of one of the network's, in the place of the usual one
+    options: Mapping[str, str] = field(default_factory=dict)  # what the file does not say, see `naming.Option`
 
     @property
-    def transform(self) -> Transform:
-        """The published one, or for a user's own weights the usual one of the network."""
-        if self.identity.entry is not None:
-            return self.identity.entry.transform
-        net = network(self.network)
-        return Transform(net.resize, net.image_size)
+    def transform(self) -> Preparation:
+        """The chosen one, else that which was published with the weights, else the usual one of the network."""
+        preparations = network(self.network).preparations
+        if self.preparation is not None:
+            if self.preparation not in preparations:
+                remedy = f"choose one of {', '.join(preparations)}"
+                raise InputError(f"{self.network} has no preparation {self.preparation!r}", remedy=remedy)
+            return preparations[self.preparation]
+        return network(self.network).preparation if self.identity.entry is None else self.identity.entry.transform
 
     @cached_property
     def recognised(self) -> Recognised:
         """The network in the file; faults name the file."""
         try:
-            return recognise(self.network, self.content, take=self.take, ignore_extra=self.ignore_extra)
+            published = {} if self.identity.entry is None else self.identity.entry.options
+            return recognise(
+                self.network, self.content, take=self.take, ignore_extra=self.ignore_extra,
+                options={**published, **self.options},
+            )  # fmt: skip
         except InputError as error:
             raise InputError(str(error), file=self.path) from None
 
@@ -67,8 +77,9 @@ class Weights:
 
 
 def open_weights(
-    name: str, source: Path | None, claimed: str | None, *, take: str | None = None, ignore_extra: bool = False
-) -> Weights:
+    name: str, source: Path | None, claimed: str | None, *, take: str | None = None, ignore_extra: bool = False,
+    preparation: str | None = None, options: Mapping[str, str] | None = None,
+) -> Weights:  # fmt: skip
     """Read a local file, or without one the published entry from its cache or its address.
 
     Args:
@@ -77,6 +88,8 @@ def open_weights(
         claimed: name of the published entry that it is, or that is fetched.
         take: which of several networks in it, see `recognise`.
         ignore_extra: leave out arrays that are no part of the network.
+        preparation: name of one of the network's, in the place of the usual one.
+        options: what the file does not say, see `naming.Option`.
 
     Raises:
         InputError: see `download`, `file_format`, `identify` and `read_content`.
@@ -88,7 +101,7 @@ def open_weights(
         source, hub_sha256 = download(published(name, claimed))
     file_format(source)  # what it is tells more than that its hash is another one
     identity = identify(name, source, claimed, hub_sha256, downloaded=downloaded)
-    return Weights(name, source, identity, read_content(source), take, ignore_extra)
+    return Weights(name, source, identity, read_content(source), take, ignore_extra, preparation, options or {})
 
 
 def convert_file(weights: Weights, out: Path) -> Manifest:
@@ -96,9 +109,10 @@ def convert_file(weights: Weights, out: Path) -> Manifest:
     params, changes = weights.converted()
     for change in changes:
         log.info(change)
+    parts = dict(network(weights.network).variant(params))
     manifest = Manifest(
         network=weights.network,
-        classes=class_count(weights.network, params),
+        classes=parts.pop("classes"),
         weights=weights.identity.weights,
         source=weights.path.name,
         source_sha256=weights.identity.sha256,
@@ -107,6 +121,7 @@ def convert_file(weights: Weights, out: Path) -> Manifest:
         accuracy=weights.identity.accuracy,
         untrained=weights.untrained,
         changes=changes,
+        parts=parts,
     )
     save_checkpoint(out, params, manifest)
     return manifest

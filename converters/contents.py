@@ -1,12 +1,12 @@
 """What a weights file holds, as one flat list of names: mappings within mappings are names with dots."""
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -88,8 +88,8 @@ def _walk(content: Mapping | Sequence, mapping: str, top: str | None) -> Iterato
 
 def _numpy(value: Any) -> Any:
     """Arrays of other libraries, e.g. tensors of torch, as NumPy's."""
-    if isinstance(value, (np.ndarray, np.generic, jax.Array)) or not hasattr(value, "__array__"):
-        return value
+    if isinstance(getattr(value, "dtype", None), np.dtype) or not hasattr(value, "__array__"):
+        return value  # also what is read from the disk only when it is asked for
     try:
         return np.asarray(value)
     except (TypeError, ValueError, RuntimeError):
@@ -106,10 +106,10 @@ def listed(names: Iterable[str]) -> str:
     """Names for a message; many are put together by the first part in which they differ."""
     names = sorted(names)
     if len(names) > _SHOWN:
-        columns = zip(*(name.split(".") for name in names), strict=False)
-        shared = sum(1 for _ in takewhile(lambda parts: len(set(parts)) == 1, columns))
+        parted = [re.findall(r"[^./]*[./]?", name) for name in names]
+        shared = sum(1 for _ in takewhile(lambda parts: len(set(parts)) == 1, zip(*parted, strict=False)))
         groups: dict[str, list[str]] = defaultdict(list)
-        for name in names:
-            groups[".".join(name.split(".")[: shared + 1])].append(name)
-        names = [own[0] if len(own) == 1 else f"{start}.* ({len(own)})" for start, own in groups.items()]
+        for name, parts in zip(names, parted, strict=True):
+            groups["".join(parts[: shared + 1])].append(name)
+        names = [own[0] if len(own) == 1 else f"{start}* ({len(own)})" for start, own in groups.items()]
     return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")

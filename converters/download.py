@@ -3,7 +3,9 @@
 from pathlib import Path
 
 from bias_jax.errors import InputError
-from converters.published import TIMM_FILE, PublishedWeights
+from converters.entries import PublishedWeights
+
+TIMM_FILE = "model.safetensors"
 
 
 def download(entry: PublishedWeights) -> tuple[Path, str | None]:
@@ -12,6 +14,9 @@ def download(entry: PublishedWeights) -> tuple[Path, str | None]:
     Raises:
         InputError: it cannot be reached, arrives damaged, or the package that fetches it is not installed.
     """
+    if "://" in entry.file:
+        remedy = "fetch it by the publisher's own means and pass --source"
+        raise InputError("is not fetched by this program", file=entry.address, remedy=remedy)
     fetch = _from_hub if entry.on_hub else _from_torchvision
     try:
         return fetch(entry)

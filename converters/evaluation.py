@@ -9,7 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from bias_jax.data import FaceDataset, image_batches
-from bias_jax.networks import Manifest, Params, Transform, forward, jit_network
+from bias_jax.networks import Manifest, Params, Preparation, forward, jit_network, split
 from bias_jax.statistics import wilson_interval
 
 
@@ -47,11 +47,11 @@ def evaluate(
     transform, labels = manifest.transform, images.labels["class"]
     ks = [k for k in (1, 5) if k <= manifest.classes]
     correct = dict.fromkeys(ks, 0)
-    size = (transform.crop, transform.crop)
+    on_host, size, dtype, rest = split(transform, None)
     with tqdm(total=len(images), desc="evaluate", unit="image") as progress:
-        for start, batch in image_batches(images, batch_size, size, transform.on_host):
+        for start, batch in image_batches(images, batch_size, size, on_host, dtype=dtype):
             rows = min(batch_size, len(images) - start)
-            likely = _most_likely(manifest.network, transform.cropped(), precision, max(ks), params, batch)[:rows]
+            likely = _most_likely(manifest.network, rest, precision, max(ks), params, batch)[:rows]
             hits = jax.device_get(likely) == labels[start : start + rows, None]
             for k in ks:
                 correct[k] += int(hits[:, :k].sum())
@@ -61,8 +61,9 @@ def evaluate(
 
 @partial(jit_network, static_argnums=(0, 1, 2, 3))
 def _most_likely(
-    name: str, transform: Transform, precision: str, count: int, params: Params, images: jax.Array
+    name: str, transform: Preparation, precision: str, count: int, params: Params, images: jax.Array
 ) -> jax.Array:
-    """The `count` most likely classes [N, count] of uint8 images, best first."""
+    """The `count` most likely classes [N, count] of pictures from the host, best first."""
     logits, _ = forward(name, params, transform.on_device(images), precision=precision)
+    assert logits is not None
     return jax.lax.top_k(logits.astype(jnp.float32), count)[1]

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from bias_jax.errors import InputError
-from bias_jax.networks import network
-from converters.names import DROPPED_SUFFIX, training_only
+from converters.names import DROPPED_SUFFIX, linear_layers, training_only
 
 
 @cache
@@ -62,7 +61,7 @@ def original_network(name: str, state_dict: Mapping[str, np.ndarray]) -> Any:
     builder, options = getattr(models, name), {}
     if name == "inception_v3":
         options = {"transform_input": True, "init_weights": False, "aux_logits": False}
-    classes = len(state_dict[".".join((*network(name).classifier, "bias"))])
+    classes = len(state_dict[f"{linear_layers(name)[-1]}.bias"])
     with torch.device("meta"):  # the weights are about to be replaced
         model = builder(weights=None, num_classes=classes, **options)
     used = {key: value for key, value in state_dict.items() if not training_only(name, key)}

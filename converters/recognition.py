@@ -13,12 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from bias_jax.errors import InputError, printable
-from bias_jax.networks import NETWORKS
-from converters.classifier import complete
 from converters.contents import SAVE, Leaf, flatten, listed, shape_of
-from converters.names import TIMM_NAMES, body, shapes, torchvision_names, training_only
+from converters.families import FAMILIES
+from converters.naming import Family, Naming
 
-THIS_NETWORK = "use weights of torchvision's or timm's network of this very name"
 Leaves = Mapping[str, Leaf]
 
 
@@ -26,47 +24,59 @@ Leaves = Mapping[str, Leaf]
 class Recognised:
     """One network of a file."""
 
-    arrays: dict[str, Any]  # by torchvision's names, values as in the file, of those that it needs
+    naming: Naming  # by whose names
+    arrays: dict[str, Any]  # by these names, values as in the file, of those that it needs
     strange: tuple[str, ...]  # arrays inside its modules that it does not have: another architecture
     extra: tuple[str, ...]  # arrays that are no part of it, unless they are ignored
     missing: tuple[str, ...]  # linear layers at the end that the file does not hold; NaN stands for them
     changes: tuple[str, ...]  # what was done to get here, for the reader
+    remedy: str  # where it does not fit
+
+    def shown(self, name: str) -> str:
+        """A name as the file has it."""
+        return name.replace(".", self.naming.separator)
 
 
-def recognise(name: str, content: Any, *, take: str | None = None, ignore_extra: bool = False) -> Recognised:
+def recognise(
+    name: str, content: Any, *, take: str | None = None, ignore_extra: bool = False,
+    options: Mapping[str, str] | None = None,
+) -> Recognised:  # fmt: skip
     """Find a network in what a file holds.
 
     Args:
         name: a network.
-        content: mapping of names to arrays in torch's layouts, or to further mappings.
+        content: mapping of names to arrays in the layouts of published files, or to further mappings.
         take: which network, where there are several: its prefix, or a part of it that no other has; ``.``: no prefix.
         ignore_extra: leave out arrays that are no part of the network.
+        options: what files do not say, by the names of `naming.Option`.
 
     Raises:
         InputError: there is no such network, or several and `take` does not choose one.
     """
-    leaves = flatten(content)
-    prefixes = _prefixes(name, leaves)
-    chosen = _chosen(name, leaves, prefixes, take)
-    if len(chosen) > 1:
-        first = recognise(name, content, take=chosen[0] or ".")
+    family, held = family_of(name), flatten(content)
+    namings = family.namings(name, checked_options(family, options or {}))
+    with_prefixes = [(naming, leaves, _prefixes(naming, leaves)) for naming in namings
+                     for leaves in [_dotted(naming, held)]]  # fmt: skip
+    naming, leaves, prefixes = next((one for one in with_prefixes if one[2]), with_prefixes[0])
+    if not prefixes:
+        raise _absent(name, naming, held)
+    chosen = _chosen(naming, leaves, prefixes, take)
+    usual = naming.preferred(chosen) if len(chosen) > 1 else None
+    if len(chosen) > 1 and usual is None:
+        first = recognise(name, content, take=chosen[0] or ".", options=options)
         raise _several(name, chosen, first.extra)
-    prefix = chosen[0]
-    passed = [other for other in prefixes if other != prefix] if take is not None else []
+    prefix = chosen[0] if usual is None else usual
+    passed = [other for other in prefixes if other != prefix] if take is not None or usual is not None else []
     changes = [f"taken off every name: {prefix!r}"] if prefix else []
     if passed:
         changes.append(f"taken: {_shown(prefix)}, and not {', '.join(map(_shown, passed))}")
 
-    own, others = _split(name, leaves, prefix, passed)
-    arrays = torchvision_names(name, {key: leaf.value for key, leaf in own.items()})
-    timm = TIMM_NAMES.get(name, {})
-    if renamed := [old for old in timm if f"{old}.weight" in own and f"{old}.weight" not in arrays]:
-        changes.append(f"{', '.join(renamed)} taken for {', '.join(timm[old] for old in renamed)}, as timm names them")
-    arrays, missing, said = complete(name, arrays)
+    own, others = _split(naming, leaves, prefix, passed)
+    arrays, missing, said = naming.complete({key: leaf.value for key, leaf in own.items()})
     changes += said
 
-    unused = {key: own[key] for key in arrays if key not in shapes(name) and not training_only(name, key)}
-    modules = {key.partition(".")[0] for key in shapes(name)}
+    unused = {key: own[key] for key in arrays if key not in naming.shapes and not naming.training_only(key)}
+    modules = {key.partition(".")[0] for key in naming.shapes}
     heads = tuple(f"{layer}." for layer in missing)
     strange = [key for key in unused if key.partition(".")[0] in modules and not key.startswith(heads)]
     strange = [key for key in strange if unused[key].is_array and not unused[key].is_counter]
@@ -82,14 +92,49 @@ def recognise(name: str, content: Any, *, take: str | None = None, ignore_extra:
         changes.append(f"ignored: {listed(extra)}")
     if unread := unread - {leaf.top for leaf in own.values() if leaf.is_array}:
         changes.append(f"not read: {listed(unread)}")
-    kept = {key: array for key, array in arrays.items() if key in shapes(name)}
+    kept = {key: array for key, array in arrays.items() if key in naming.shapes}
     told = tuple(printable(change) for change in changes)
-    return Recognised(kept, tuple(strange), () if ignore_extra else tuple(extra), missing, told)
+    better = [one for one in _fitting(held) if one != name]
+    remedy = f"convert it as {better[0]}" if strange and better else family.source
+    return Recognised(naming, kept, tuple(strange), () if ignore_extra else tuple(extra), missing, told, remedy)
 
 
-def _prefixes(name: str, leaves: Leaves) -> list[str]:
+def family_of(name: str) -> Family:
+    """Whose conversion it is.
+
+    Raises:
+        InputError: no weights of this network can be converted.
+    """
+    if name not in FAMILIES:
+        raise InputError(f"no weights can be converted for {name!r}", remedy=f"choose one of {', '.join(FAMILIES)}")
+    return FAMILIES[name]
+
+
+def checked_options(family: Family, given: Mapping[str, str]) -> dict[str, str]:
+    """The values of all options of a family.
+
+    Raises:
+        InputError: an option or a value that does not exist.
+    """
+    known = {option.name: option for option in family.options}
+    for name, value in given.items():
+        if name not in known:
+            raise InputError(f"there is no option {name!r}", remedy=f"choose among {', '.join(known) or 'none'}")
+        if value not in known[name].choices:
+            raise InputError(f"{name} cannot be {value!r}", remedy=f"choose one of {', '.join(known[name].choices)}")
+    return {name: given.get(name, option.choices[0]) for name, option in known.items()}
+
+
+def _dotted(naming: Naming, leaves: Leaves) -> Leaves:
+    """Names with dots between their parts."""
+    if naming.separator == ".":
+        return leaves
+    return {key.replace(naming.separator, "."): leaf for key, leaf in leaves.items()}
+
+
+def _prefixes(naming: Naming, leaves: Leaves) -> list[str]:
     """What stands before the names of at least half of the arrays up to the classifier."""
-    names = body(name)
+    names = naming.body
     longest = max(key.count(".") for key in names) + 1
     found: Counter[str] = Counter()
     for key in leaves:
@@ -100,10 +145,8 @@ def _prefixes(name: str, leaves: Leaves) -> list[str]:
     return [prefix for prefix, count in found.items() if 2 * count >= len(names)]
 
 
-def _chosen(name: str, leaves: Leaves, prefixes: Sequence[str], take: str | None) -> list[str]:
+def _chosen(naming: Naming, leaves: Leaves, prefixes: Sequence[str], take: str | None) -> list[str]:
     """The prefix to take, or those among which the user must choose."""
-    if not prefixes:
-        raise _absent(name, leaves)
     if take is not None:
         found = _named(prefixes, take.strip("."))
         if len(found) != 1:
@@ -112,7 +155,7 @@ def _chosen(name: str, leaves: Leaves, prefixes: Sequence[str], take: str | None
         return found
     if len(prefixes) == 1:
         return list(prefixes)
-    return [prefix for prefix in prefixes if _fits(name, leaves, prefix)] or list(prefixes)
+    return [prefix for prefix in prefixes if _fits(naming, leaves, prefix)] or list(prefixes)
 
 
 def _named(prefixes: Sequence[str], wanted: str) -> list[str]:
@@ -122,18 +165,29 @@ def _named(prefixes: Sequence[str], wanted: str) -> list[str]:
     return whole or parts or [prefix for prefix in prefixes if wanted and wanted in prefix]
 
 
-def _fits(name: str, leaves: Leaves, prefix: str) -> bool:
+def _fits(naming: Naming, leaves: Leaves, prefix: str) -> bool:
     """Whether everything up to the classifier is there, in the right shapes, and nothing else in its modules."""
-    names = body(name)
+    names = naming.body
     if any(key not in leaves or shape_of(leaves[key].value) != names[short]
            for short in names if (key := prefix + short)):  # fmt: skip
         return False
     modules = {short.partition(".")[0] for short in names}
     inside = (key.removeprefix(prefix) for key in leaves if key.startswith(prefix))
-    return all(short in names or training_only(name, short) for short in inside if short.partition(".")[0] in modules)
+    return all(short in names or naming.training_only(short) for short in inside if short.partition(".")[0] in modules)
 
 
-def _split(name: str, leaves: Leaves, prefix: str, passed: Sequence[str]) -> tuple[dict[str, Leaf], dict[str, Leaf]]:
+def _fitting(held: Leaves) -> list[str]:
+    """Networks that are in a file, and have neither too much nor too little."""
+    return [
+        name for name, family in FAMILIES.items() for naming in family.namings(name, checked_options(family, {}))
+        for leaves in [_dotted(naming, held)]
+        if any(_fits(naming, leaves, prefix) for prefix in _prefixes(naming, leaves))
+    ]  # fmt: skip
+
+
+def _split(
+    naming: Naming, leaves: Leaves, prefix: str, passed: Sequence[str]
+) -> tuple[dict[str, Leaf], dict[str, Leaf]]:
     """What is under the prefix, by its names there; and what else there is, but for networks that were passed."""
     own, others = {}, {}
     elsewhere = {_home(leaves, other) for other in passed} - {_home(leaves, prefix)}
@@ -142,7 +196,7 @@ def _split(name: str, leaves: Leaves, prefix: str, passed: Sequence[str]) -> tup
         if owner == prefix:
             own[key.removeprefix(prefix)] = leaf
         elif not (
-            owner or leaf.mapping in elsewhere or (owner == "" and (key in shapes(name) or training_only(name, key)))
+            owner or leaf.mapping in elsewhere or (owner == "" and (key in naming.shapes or naming.training_only(key)))
         ):
             others[key] = leaf
     return own, others
@@ -153,12 +207,16 @@ def _home(leaves: Leaves, prefix: str) -> str:
     return max((leaf.mapping for leaf in leaves.values() if prefix.startswith(leaf.mapping)), key=len, default="")
 
 
-def _absent(name: str, leaves: Leaves) -> InputError:
-    problem = f"does not fit {name}: it holds less than half of the {len(body(name))} arrays up to the classifier"
-    if other := [one for one in NETWORKS if one != name and _prefixes(one, leaves)]:
-        return InputError(f"{problem}, but those of {other[0]}", remedy=f"convert it as {other[0]}")
-    problem += f"; its keys are: {_first(leaves) or 'none'}"
-    return InputError(problem, remedy=THIS_NETWORK if any(leaf.is_array for leaf in leaves.values()) else SAVE)
+def _absent(name: str, naming: Naming, held: Leaves) -> InputError:
+    problem = f"does not fit {name}: it holds less than half of the {len(naming.body)} arrays up to the classifier"
+    others = [one for one, family in FAMILIES.items() if one != name
+              for other in family.namings(one, checked_options(family, {}))
+              if _prefixes(other, _dotted(other, held))]  # fmt: skip
+    if fitting := [*_fitting(held), *others]:
+        return InputError(f"{problem}, but those of {fitting[0]}", remedy=f"convert it as {fitting[0]}")
+    problem += f"; its keys are: {_first(held) or 'none'}"
+    remedy = FAMILIES[name].source if any(leaf.is_array for leaf in held.values()) else SAVE
+    return InputError(problem, remedy=remedy)
 
 
 def _first(leaves: Leaves) -> str:

@@ -11,8 +11,9 @@ from typing import Any
 
 from bias_jax.errors import InputError
 from converters.contents import SAVE, NoNumbers
+from converters.entries import PublishedWeights
 from converters.formats import file_format
-from converters.published import PUBLISHED, PublishedWeights, published
+from converters.published import PUBLISHED, published
 
 # Numbers of 8 bits and fewer have scales of their own, which every program keeps in another place.
 _UNREADABLE = "of the type {}, which cannot be read as plain numbers"
@@ -34,7 +35,7 @@ class Identity:
         return self.entry.name if self.verified else f"{self.entry.name} (unverified)"
 
     @property
-    def accuracy(self) -> tuple[float, float] | None:
+    def accuracy(self) -> tuple[float, ...] | None:
         """The published one, if this is certainly the file that it was measured with."""
         return self.entry.accuracy if self.entry is not None and self.verified else None
 
@@ -67,7 +68,7 @@ def identify(
         entries = (e for e in PUBLISHED if e.network == name and e.hash_prefix)
         entry = next((e for e in entries if digest.startswith(e.hash_prefix)), None)
         return Identity(digest, entry, verified=entry is not None)
-    expected = hub_sha256 if entry.on_hub else entry.hash_prefix
+    expected = hub_sha256 if entry.on_hub else entry.hash_prefix or None
     if expected is not None and not digest.startswith(expected):
         problem = f"SHA-256 starts with {digest[:8]}, {claimed} with {expected[:8]}"
         again, other = "delete it and download it again", "leave out --weights, or name the entry that the file is"

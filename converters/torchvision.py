@@ -1,143 +1,83 @@
-"""State dicts -> parameters of the Flax networks; all or nothing."""
+"""torchvision's networks, also as timm names their arrays."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from bias_jax.errors import InputError
-from bias_jax.networks import abstract_params, network
-from converters.contents import NoNumbers, is_kind, listed, shape_of
-from converters.names import source_key, to_torch_shape
-from converters.recognition import THIS_NETWORK, Recognised, recognise
+from bias_jax.networks import Transform, Variant
+from converters.classifier import complete
+from converters.contents import shape_of
+from converters.entries import PublishedWeights
+from converters.names import (
+    TIMM_NAMES,
+    body,
+    linear_layers,
+    shapes,
+    source_key,
+    to_torch_shape,
+    torchvision_names,
+    training_only,
+)
+from converters.naming import Complete, Family, Shape
 
 # Linear layers behind a flattened grid of (channels, rows, columns); ours has the channels last.
 FLATTENED = {("vgg16", "classifier.0.weight"): (512, 7, 7)}
+THIS_NETWORK = "use weights of torchvision's or timm's network of this very name"
 
 
-def convert(
-    name: str, state_dict: Mapping[str, Any], *, invalid: str | None = None, take: str | None = None,
-    ignore_extra: bool = False,
-) -> dict[str, Any]:  # fmt: skip
-    """Parameters of network `name` from a mapping of torchvision's (or timm's) names to arrays.
+@dataclass(frozen=True)
+class TorchvisionNaming:
+    """State dicts of torchvision, and timm's copies of them."""
 
-    Every source key must be used, every parameter filled and every shape fit; all faults are raised in one message.
-    The number of classes is taken from the last layer's bias.
+    network: str
+    separator: str = "."
 
-    Args:
-        name: a network.
-        state_dict: the arrays, in torch's layouts; they may lie under a prefix or in further mappings.
-        invalid: prefix of the names whose values are known to be meaningless; they become NaN.
-        take: which of several networks, see `recognise`.
-        ignore_extra: leave out arrays that are no part of the network.
+    @property
+    def shapes(self) -> Mapping[str, Shape]:
+        return shapes(self.network)
 
-    Raises:
-        InputError: all faults.
-    """
-    return fit(name, recognise(name, state_dict, take=take, ignore_extra=ignore_extra), invalid=invalid)[0]
+    @property
+    def body(self) -> Mapping[str, Shape]:
+        return body(self.network)
 
+    def training_only(self, name: str) -> bool:
+        return training_only(self.network, name)
 
-def fit(name: str, found: Recognised, *, invalid: str | None = None) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Parameters of recognised arrays; and what is odd about their values but not wrong, for the reader.
-
-    Raises:
-        InputError: all faults.
-    """
-    arrays = found.arrays
-    last = ".".join((*network(name).classifier, "bias"))
-    shape = shape_of(arrays.get(last))
-    if len(shape) != 1 or shape[0] == 0:
-        problem = f"no {last!r} with a number per class among {len(arrays)} arrays"
-        raise InputError(problem, remedy=THIS_NETWORK)
-    hollow = tuple(f"{layer}." for layer in found.missing) + ((invalid,) if invalid is not None else ())
-    structure = [f"{key} is not part of {name}" for key in found.strange]
-    values: list[str] = []
-    empty: dict[str, bool] = {}  # kernel -> whether it holds zeros only
-
-    def fill(path: tuple, leaf: jax.ShapeDtypeStruct) -> np.ndarray:
-        key, kind = source_key(path), path[-1].key
-        if key not in arrays:
-            structure.append(f"{key} is missing")
-        elif fault := no_floats(arrays[key]):
-            values.append(f"{key} {fault}")
-        else:
-            array = np.asarray(arrays[key])
-            if kind == "kernel" and array.ndim == len(leaf.shape):
-                array = to_flax_layout(array, FLATTENED.get((name, key)))
-            if array.shape != leaf.shape:
-                structure.append(_other_shape(key, shape_of(arrays[key]), to_torch_shape(leaf.shape)))
-            elif key.startswith(hollow):
-                return np.full(leaf.shape, np.nan, np.float32)
-            else:
-                floats, fault = single_precision(array, variances=kind == "var")
-                if fault:
-                    values.append(f"{key} {fault}")
-                if kind == "kernel":
-                    empty[key] = not floats.any()
-                return floats
-        return np.zeros(leaf.shape, np.float32)
-
-    params = jax.tree_util.tree_map_with_path(fill, abstract_params(name, shape[0]))
-    if empty and all(empty.values()):
-        values.append("every kernel holds zeros only")
-    if structure or values or found.extra:
-        raise _faults(name, structure, values, found)
-    zeros = [key for key, is_empty in empty.items() if is_empty]
-    odd = (f"zeros only: {listed(zeros)}",) if zeros else ()
-    return jax.device_put(params, may_alias=False), odd
-
-
-def _other_shape(key: str, found: tuple[int, ...], needed: tuple[int, ...]) -> str:
-    """What is wrong with a shape, both as files have them."""
-    transposed = ": it is transposed" if len(found) > 1 and found == needed[::-1] else ""
-    return f"{key} has shape {found} instead of {needed}{transposed}"
-
-
-def no_floats(value: Any) -> str | None:
-    """Why a value cannot be weights: it is no array, or holds no floating point numbers; None if it can."""
-    if isinstance(value, NoNumbers):
-        return f"is {value.kind}"
-    if not hasattr(value, "dtype"):
-        return f"is a {type(value).__name__}, not an array"
-    if is_kind(value, jnp.floating) and value.dtype.itemsize > 1:
+    def preferred(self, prefixes: Sequence[str]) -> None:
         return None
-    # Numbers of 8 bits and fewer are read with scales that lie elsewhere, each program in its own way.
-    small = " of 16 bits or more" if is_kind(value, jnp.floating) else ""
-    return f"holds {value.dtype}, not floating point numbers{small}"
 
+    def complete(self, arrays: Mapping[str, Any]) -> Complete:
+        """torchvision's names for timm's, and for classifiers of other forms."""
+        found, said = torchvision_names(self.network, arrays), []
+        timm = TIMM_NAMES.get(self.network, {})
+        if renamed := [old for old in timm if f"{old}.weight" in arrays and f"{old}.weight" not in found]:
+            said.append(f"{', '.join(renamed)} taken for {', '.join(timm[old] for old in renamed)}, as timm names them")
+        found, missing, also = complete(self.network, found)
+        return Complete(found, missing, said + also)
 
-def single_precision(array: np.ndarray, *, variances: bool = False) -> tuple[np.ndarray, str | None]:
-    """The array in float32, contiguous; and what values it has that weights cannot have.
+    def variant(self, arrays: Mapping[str, Any]) -> Variant:
+        last = f"{linear_layers(self.network)[-1]}.bias"
+        shape = shape_of(arrays.get(last))
+        if len(shape) != 1 or shape[0] == 0:
+            problem = f"no {last!r} with a number per class among {len(arrays)} arrays"
+            raise InputError(problem, remedy=THIS_NETWORK)
+        return {"classes": shape[0]}
 
-    A variance of 0 is one of a channel that is always the same; epsilon keeps its division finite.
-    """
-    with np.errstate(over="ignore"):
-        found = np.ascontiguousarray(array, np.float32)
-    if count := np.count_nonzero(~np.isfinite(found)):
-        lost = count - np.count_nonzero(~np.isfinite(array))
-        what = "beyond the range of float32" if lost == count else "that are not finite"
-        return found, f"holds values {what}: {count} of {array.size}"
-    if variances and (count := np.count_nonzero(found < 0)):
-        return found, f"holds negative variances: {count} of {array.size}"
-    return found, None
+    def key(self, path: tuple) -> str:
+        return source_key(path)
 
+    def to_flax(self, path: tuple, array: np.ndarray) -> np.ndarray:
+        key = source_key(path)
+        if path[-1].key == "kernel" and array.ndim == len(self.shapes[key]):
+            return to_flax_layout(array, FLATTENED.get((self.network, key)))
+        return array
 
-def _faults(name: str, structure: list[str], values: list[str], found: Recognised) -> InputError:
-    faults = structure + values
-    if found.extra:
-        faults.append(f"{listed(found.extra)} {'is' if len(found.extra) == 1 else 'are'} not part of {name}")
-    told = "; ".join(faults[:8]) + (f"; and {len(faults) - 8} more" if len(faults) > 8 else "")
-    remedy = "--ignore-extra leaves that out"
-    if structure:
-        remedy = THIS_NETWORK
-    elif values:
-        remedy = "save the weights again, before they were damaged, and as plain floating point numbers"
-    elif found.missing:
-        remedy += f"; the network then has no output, for {found.missing[-1]} is not there"
-    return InputError(f"does not fit {name}: {told}", remedy=remedy)
+    def file_shape(self, path: tuple, shape: Shape) -> Shape:
+        return to_torch_shape(shape)
 
 
 def to_flax_layout(kernel: np.ndarray, flattened: tuple[int, int, int] | None = None) -> np.ndarray:
@@ -151,3 +91,41 @@ def to_flax_layout(kernel: np.ndarray, flattened: tuple[int, int, int] | None = 
     if flattened is not None and kernel.shape[1:] == (math.prod(flattened),):
         return kernel.reshape(len(kernel), *flattened).transpose(2, 3, 1, 0).reshape(kernel.shape[::-1])
     return kernel.transpose(2, 3, 1, 0) if kernel.ndim == 4 else kernel.T
+
+
+_VGG16 = PublishedWeights(
+    "vgg16", "IMAGENET1K_V1", "vgg16-397923af.pth", 527.796, (71.592, 90.382), Transform(256, 224)
+)
+_VGG16_FEATURES = PublishedWeights(
+    "vgg16", "IMAGENET1K_FEATURES", "vgg16_features-amdegroot-88682ab5.pth", 527.802, None,
+    Transform(256, 224, (0.48235, 0.45882, 0.40784), (1 / 255, 1 / 255, 1 / 255)), invalid="classifier.",
+)  # fmt: skip
+_RESNET50 = PublishedWeights(
+    "resnet50", "IMAGENET1K_V1", "resnet50-0676ba61.pth", 97.781, (76.130, 92.862), Transform(256, 224)
+)
+_RESNET50_V2 = PublishedWeights(
+    "resnet50", "IMAGENET1K_V2", "resnet50-11ad3fa6.pth", 97.790, (80.858, 95.434), Transform(232, 224)
+)
+_INCEPTION = PublishedWeights(
+    "inception_v3", "IMAGENET1K_V1", "inception_v3_google-0cc3c7bd.pth", 103.903, (77.294, 93.450), Transform(342, 299)
+)
+
+
+def _timm(original: PublishedWeights, tag: str, mebibytes: float) -> PublishedWeights:
+    # The same weights, so torchvision's transform and the accuracy measured with it. timm evaluates InceptionV3
+    # otherwise (bicubic, 341 -> 299, mean and std 0.5), and its networks do not transform their input; ours does.
+    return replace(original, name=tag, file=f"timm/{original.network}.{tag}", mebibytes=mebibytes)
+
+
+_PUBLISHED = (
+    _VGG16,
+    _VGG16_FEATURES,
+    _RESNET50,
+    _RESNET50_V2,
+    _INCEPTION,
+    _timm(_VGG16, "tv_in1k", 527.8),
+    _timm(_RESNET50, "tv_in1k", 97.7),
+    _timm(_RESNET50_V2, "tv2_in1k", 97.7),
+    _timm(_INCEPTION, "tv_in1k", 91.1),
+)
+FAMILY = Family(namings=lambda name, options: (TorchvisionNaming(name),), published=_PUBLISHED, source=THIS_NETWORK)

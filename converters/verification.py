@@ -7,7 +7,7 @@ import numpy as np
 from tqdm import tqdm
 
 from bias_jax.data import FaceDataset, image_batches
-from bias_jax.networks import forward, jit_network
+from bias_jax.networks import forward, jit_network, split
 from converters.checkpoint import Weights
 from converters.original import original_activations, original_network
 
@@ -64,14 +64,14 @@ def verify(weights: Weights, images: FaceDataset, batch_size: int = 8) -> Compar
     name, transform = weights.network, weights.transform
     params = weights.params()
     original = original_network(name, weights.recognised.arrays)
-    prepare = jax.jit(transform.cropped().on_device)
+    on_host, size, dtype, rest = split(transform, None)
+    prepare = jax.jit(rest.on_device)
     converted = jit_network(lambda params, x: forward(name, params, x))
     invalid = weights.untrained
     differences: dict[str, tuple[float, float]] = {}
     top1 = top5 = 0
-    size = (transform.crop, transform.crop)
     with tqdm(total=len(images), desc="compare", unit="image") as progress:
-        for start, batch in image_batches(images, batch_size, size, transform.on_host):
+        for start, batch in image_batches(images, batch_size, size, on_host, dtype=dtype):
             rows = min(batch_size, len(images) - start)
             x = jax.device_get(prepare(batch))
             logits, found = jax.device_get(converted(params, x))

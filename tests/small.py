@@ -2,7 +2,7 @@
 
 from flax import nnx
 
-from bias_jax.networks import Network
+from bias_jax.networks import Transform, image_classifier
 from bias_jax.networks.layers import Activations, conv, convolve, linear
 
 
@@ -22,4 +22,4 @@ class Small(nnx.Module):
         return logits, dict(activations)
 
 
-SMALL = Network(build=Small, image_size=24, smallest=1, resize=28, classifier=("fc",), layers=("first", "second"))
+SMALL = image_classifier(Small, last=("fc",), preparation=Transform(28, 24), layers=("first", "second"))

@@ -4,6 +4,7 @@ A map illustrates; it does not measure the degree of a bias. A score is linear i
 that of a linear head is, or in the network's own logits.
 """
 
+import math
 from functools import partial
 from typing import NamedTuple
 
@@ -33,7 +34,7 @@ def grad_cam(
 
     Args:
         name, params: the network.
-        images: normalised [N, H, W, 3].
+        images: prepared [N, ...].
         layer: whose activations A [N, h, w, U] are looked at.
         score: what is explained; the layer must not lie behind it.
         precision: of the network.
@@ -44,7 +45,7 @@ def grad_cam(
     Raises:
         InputError: the layer does not exist, has no positions, or the score does not depend on it.
     """
-    shapes = layer_shapes(name, params, images.shape)
+    shapes = layer_shapes(name, params, images.shape, images.dtype)
     order = list(shapes)
     for needed in (layer, *([score.source] if score.source else [])):
         if needed not in shapes:
@@ -76,41 +77,48 @@ def class_activation_map(activation: jax.Array, slopes: jax.Array) -> jax.Array:
     return jax.nn.relu(einsum("nhwu,nu->nhw", activation.astype(jnp.float32), alpha))
 
 
-def _features(logits: jax.Array, activations: dict[str, jax.Array], source: str | None, rule: str) -> jax.Array:
-    return (logits if source is None else pool(rule, activations[source])).astype(jnp.float32)
+def _features(logits: jax.Array | None, activations: dict[str, jax.Array], source: str | None, rule: str) -> jax.Array:
+    found = logits if source is None else pool(rule, activations[source])
+    if found is None:
+        raise InputError("these weights have no output to be explained", remedy="score the features of a layer")
+    return found.astype(jnp.float32)
 
 
 def occlusion_maps(
-    name: str, params: Params, images: jax.Array, score: LinearScore, *, cells: int = 7, precision: str = "float32"
-) -> np.ndarray:
-    """How far the score falls when one cell of the image is set to 0, the mean colour (Zeiler & Fergus 2014).
+    name: str, params: Params, images: jax.Array, score: LinearScore, *, cells: int = 7,
+    blank: np.ndarray | float = 0.0, precision: str = "float32",
+) -> np.ndarray:  # fmt: skip
+    """How far the score falls when one cell of the image is made blank (Zeiler & Fergus 2014).
 
     Args:
         name, params: the network.
-        images: normalised [N, H, W, 3].
+        images: prepared [N, H, W, 3], or as tokens of a square [N, S * S].
         score: what is explained; weights [N, K, D] give K scores of each image at the price of one.
         cells: rows and columns; each image takes `cells` squared forward passes.
+        blank: what is put there, see `Preparation.blank`; 0 of normalised images is the mean colour.
         precision: of the network.
 
     Returns:
         [N, cells, cells] or [N, K, cells, cells] float32; positive where the cell speaks for the score.
     """
-    height, width = images.shape[1:3]
+    height, width = images.shape[1:3] if images.ndim == 4 else [math.isqrt(images.shape[1])] * 2
     if not 1 <= cells <= min(height, width):
         raise InputError(f"cannot part {height} x {width} pixels in {cells} cells a side", remedy="choose fewer")
     rows, columns = (np.arange(size) * cells // size for size in (height, width))
     number = rows[:, None] * cells + columns  # cell of each pixel
-    masks = jax.device_put((number != np.arange(cells * cells)[:, None, None]).astype(np.float32)[..., None])
+    inside = number == np.arange(cells * cells)[:, None, None]
+    masks = jax.device_put(inside[..., None] if images.ndim == 4 else inside.reshape(len(inside), -1))
+    empty = jax.device_put(np.broadcast_to(np.asarray(blank, images.dtype), images.shape[1:]))
     run = partial(_occlude, name=name, source=score.source, rule=score.rule, precision=precision)
     numbers = jax.device_put(list(range(len(images))))
-    drops = [jax.device_get(run(params, images, score.weights, masks, i)) for i in numbers]
+    drops = [jax.device_get(run(params, images, score.weights, masks, empty, i)) for i in numbers]
     return np.stack(drops).reshape(*score.weights.shape[:-1], cells, cells)
 
 
 @partial(jit_network, static_argnames=("name", "source", "rule", "precision"))
-def _occlude(params, images, weights, masks, i, *, name: str, source: str | None, rule: str, precision: str):
+def _occlude(params, images, weights, masks, empty, i, *, name: str, source: str | None, rule: str, precision: str):
     image = images[i]
-    batch = jnp.concatenate([image[None], image[None] * masks])
+    batch = jnp.concatenate([image[None], jnp.where(masks, empty[None], image[None])])
     logits, activations = forward(name, params, batch, precision=precision)
     features = _features(logits, activations, source, rule)
     return einsum("md,...d->...m", features[:1] - features[1:], weights[i])

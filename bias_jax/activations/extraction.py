@@ -19,7 +19,7 @@ from bias_jax.activations.memory import LayerPlan
 from bias_jax.activations.pooling import OUTPUT, PIXELS, layer_rule, pool
 from bias_jax.data import FaceDataset, image_batches
 from bias_jax.devices import AXIS, assemble, device_mesh, first_devices, gather, own_devices, replicate
-from bias_jax.networks import Params, Transform, forward, jit_network
+from bias_jax.networks import Params, Preparation, forward, jit_network, split
 from bias_jax.progress import bar
 
 AHEAD = 3  # rounds that may be under way: a device need not wait for the host, and the bar stays honest within that
@@ -48,7 +48,7 @@ def extract_batches(
     *,
     name: str,
     wave: tuple[Kept, ...],
-    transform: Transform,
+    transform: Preparation,
     precision: str,
     mesh: jax.sharding.Mesh,
 ) -> tuple[tuple[jax.Array, ...], tuple[jax.Array, ...], jax.Array]:
@@ -58,7 +58,7 @@ def extract_batches(
         banks: of the layers of the wave that are kept whole, [n * R, D], spread; they are donated, and updated in
             place. A start beyond R - B would be clamped and overwrite good rows: R must be a multiple of B.
         params: of the network, replicated.
-        images: uint8 [n * B, H, W, 3], spread. The layer `PIXELS` is the normalised image itself, `OUTPUT` what the
+        images: uint8 [n * B, H, W, 3], spread. The layer `PIXELS` is the prepared image itself, `OUTPUT` what the
             network returns.
         start: int32 [n], spread: the row of its part of the banks from which on a device fills them.
         name, precision: of the network.
@@ -74,9 +74,11 @@ def extract_batches(
     def one(
         banks: tuple[jax.Array, ...], params: Params, images: jax.Array, start: jax.Array
     ) -> tuple[tuple[jax.Array, ...], tuple[jax.Array, ...], jax.Array]:
-        normalised = transform.on_device(images)
-        output, activations = forward(name, params, normalised, precision=precision)
-        activations = {PIXELS: normalised, **activations, OUTPUT: output}
+        prepared = transform.on_device(images)
+        output, activations = forward(name, params, prepared, precision=precision)
+        activations = {PIXELS: transform.pixels(prepared), **activations}
+        if output is not None:
+            activations[OUTPUT] = output
         filled, others, before = [], [], iter(banks)
         for asked in wave:
             features = pool(layer_rule(asked.layer, asked.rule), activations[asked.layer]).astype(jnp.float32)
@@ -99,7 +101,7 @@ def extract_wave(
     image_size: tuple[int, int] | None,
     name: str,
     params: Params,
-    transform: Transform,
+    transform: Preparation,
     wave: Sequence[LayerPlan],
     labels: Mapping[int, np.ndarray] | None = None,
     *,
@@ -124,14 +126,13 @@ def extract_wave(
     Returns:
         In the order of the wave, banks [N, D] or `GroupMeans` [G, D], on the first device of this process.
     """
-    on_host = None
-    if image_size is None:
-        on_host, image_size, transform = transform.on_host, (transform.crop, transform.crop), transform.cropped()
+    on_host, size, dtype, transform = split(transform, image_size)
     total = len(images)
     mesh = first_devices(mesh or device_mesh(1), -(-total // batch_size))
     rounds = _rounds(total, batch_size, mesh)
-    batches = image_batches(images, batch_size, image_size, on_host, [r for rows in rounds for r in rows if r < total])
-    blank = np.zeros((batch_size, *image_size, 3), np.uint8)
+    wanted = [row for rows in rounds for row in rows if row < total]
+    batches = image_batches(images, batch_size, size, on_host, wanted, dtype)
+    blank = np.zeros((batch_size, *size, 3), dtype)
     padding = (0, len(rounds) * mesh.size * batch_size - total)  # in no group
     grouped = {i: np.pad(own.astype(np.int32), padding, constant_values=-1) for i, own in (labels or {}).items()}
     asked = tuple(Kept(plan.name, plan.rule, plan.features, plan.groups) for plan in wave)
@@ -178,7 +179,7 @@ def extract_bank(
     image_size: tuple[int, int] | None,
     name: str,
     params: Params,
-    transform: Transform,
+    transform: Preparation,
     wave: Sequence[LayerPlan],
     *,
     batch_size: int = 32,

@@ -9,7 +9,7 @@ import jax
 
 from bias_jax.activations.pooling import OUTPUT, PIXELS, grid_shape, layer_rule
 from bias_jax.errors import InputError
-from bias_jax.networks import Params, class_count, layer_shapes, network
+from bias_jax.networks import Params, Preparation, class_count, layer_shapes, network
 
 GIB = 2**30
 
@@ -69,10 +69,17 @@ class MemoryPlan:
         return "\n".join(lines)
 
 
-def activation_shapes(name: str, params: Params, crop: int) -> dict[str, tuple[int, ...]]:
-    """Shape for one image of `PIXELS`, every activation in depth order, and `OUTPUT`; nothing is run."""
-    shape = (1, crop, crop, 3)
-    return {PIXELS: shape, **layer_shapes(name, params, shape), OUTPUT: (1, class_count(name, params))}
+def activation_shapes(name: str, params: Params, transform: Preparation) -> dict[str, tuple[int, ...]]:
+    """Shape for one image of `PIXELS`, every activation in depth order, and `OUTPUT` if there is one; nothing is run.
+
+    Args:
+        name, params, transform: the network and how its images are prepared.
+    """
+    shape, dtype = (1, *transform.input.shape), transform.input.dtype
+    pixels = jax.eval_shape(transform.pixels, jax.ShapeDtypeStruct(shape, dtype)).shape
+    classes = class_count(name, params)
+    output = {OUTPUT: (1, classes)} if classes else {}
+    return {PIXELS: pixels, **layer_shapes(name, params, shape, dtype), **output}
 
 
 def plan_memory(
@@ -82,7 +89,7 @@ def plan_memory(
     images: int,
     layers: tuple[str, ...] | None = None,
     rule: str = "mean",
-    crop: int | None = None,
+    transform: Preparation | None = None,
     budget_gib: float | None = None,
 ) -> MemoryPlan:
     """Pack the banks of layers (default: the network's), in depth order, into waves that fit the budget.
@@ -91,8 +98,9 @@ def plan_memory(
         InputError: if one layer alone does not fit, or a layer does not exist.
     """
     net = network(name)
-    needs = [Need(layer, rule) for layer in layers or net.layers]
-    return pack(activation_shapes(name, params, crop or net.image_size), needs, images, budget_gib, of=name)
+    shapes = activation_shapes(name, params, transform or net.preparation)
+    needs = [Need(layer, rule) for layer in layers or [layer for layer in net.layers if layer in shapes]]
+    return pack(shapes, needs, images, budget_gib, of=name)
 
 
 def pack(

@@ -19,7 +19,7 @@ def sources_of(
     subjects: dict[str, Subject] = {NETWORK if trained else UNTRAINED: audited}
     wanted = {source for instrument in instruments for source in instrument.sources}
     if UNTRAINED in wanted and UNTRAINED not in subjects:
-        subjects[UNTRAINED] = load_subject(audited.model, RANDOM, calibration, images.image_size, seed)
+        subjects[UNTRAINED] = load_subject(audited.model, RANDOM, calibration, images.image_size, seed, audited)
     if BASELINE in wanted:
         subjects[BASELINE] = Baseline()
     return subjects

@@ -8,13 +8,22 @@ from typing import Protocol
 import jax
 import numpy as np
 
-from bias_jax.activations import GroupMeans, LayerPlan, activation_shapes, extract_wave
+from bias_jax.activations import OUTPUT, GroupMeans, LayerPlan, activation_shapes, extract_wave
 from bias_jax.audit.images import ImageSet
 from bias_jax.audit.protocol import BASELINE, Choice
 from bias_jax.data import FaceDataset, image_batches
 from bias_jax.devices import first_device
 from bias_jax.errors import InputError
-from bias_jax.networks import Transform, load_checkpoint, network, params_digest, random_params
+from bias_jax.networks import (
+    Preparation,
+    Transform,
+    Variant,
+    load_checkpoint,
+    network,
+    params_digest,
+    random_params,
+    split,
+)
 
 CALIBRATION_IMAGES = 32  # for the batch-norm statistics of random weights
 RANDOM = "random"  # in the place of a checkpoint
@@ -57,14 +66,14 @@ class FlaxSubject:
 
     model: str
     params: dict
-    transform: Transform
+    transform: Preparation
     title: str
     sha256: str
     untrained: str | None = None  # prefix of the first layers without valid weights; those behind have none either
 
     @cached_property
     def shapes(self) -> Mapping[str, tuple[int, ...]]:
-        return activation_shapes(self.model, self.params, self.transform.crop)
+        return activation_shapes(self.model, self.params, self.transform)
 
     def choice(self, requested: tuple[str, ...]) -> Choice:
         """The requested layers, by default the network's, of which those without valid weights are left out.
@@ -72,9 +81,9 @@ class FlaxSubject:
         Raises:
             InputError: such a layer was requested. (On CPU a ReLU may turn their NaN into zeros: nothing would show.)
         """
-        own = network(self.model).layers
+        own = tuple(layer for layer in network(self.model).layers if layer in self.shapes)
         if self.untrained is None:
-            return Choice(requested or own, bool(requested))
+            return Choice(requested or own, bool(requested), output=OUTPUT in self.shapes)
         layers = list(self.shapes)
         first = next((i for i, layer in enumerate(layers) if layer.startswith(self.untrained)), None)
         if first is None:
@@ -126,8 +135,9 @@ class Baseline:
 
 
 def load_subject(
-    model: str, weights: str, images: FaceDataset, image_size: tuple[int, int] | None, seed: int
-) -> FlaxSubject:
+    model: str, weights: str, images: FaceDataset, image_size: tuple[int, int] | None, seed: int,
+    like: Subject | None = None,
+) -> FlaxSubject:  # fmt: skip
     """Load a checkpoint, or draw random weights calibrated on some of the images, spread over all of them.
 
     Args:
@@ -136,6 +146,7 @@ def load_subject(
         images: for the batch-norm statistics of random weights.
         image_size: (H, W) if they share it.
         seed: of random weights.
+        like: a trained network of the registry, whose parts and preparation random weights get.
 
     Raises:
         InputError: an unknown network, or a folder that holds no checkpoint of it.
@@ -150,11 +161,14 @@ def load_subject(
         if manifest.untrained:
             title += f", without valid values for {manifest.untrained}*"
         return FlaxSubject(model, params, manifest.transform, title, manifest.params_sha256, manifest.untrained)
-    transform = Transform(net.resize, net.image_size)
+    transform: Preparation = net.preparation
+    variant: Variant = net.usual
+    if isinstance(like, FlaxSubject):
+        own = net.variant(like.params)
+        transform, variant = like.transform, {**own, "classes": variant["classes"] if own["classes"] else 0}
     rows = np.unique(np.linspace(0, len(images) - 1, CALIBRATION_IMAGES).astype(int))
-    on_host, on_device = (None, transform) if image_size else (transform.on_host, transform.cropped())
-    size = image_size or (transform.crop, transform.crop)
-    _, batch = next(image_batches(images.take(rows), len(rows), size, on_host))
-    params = random_params(model, seed, jax.jit(on_device.on_device)(jax.device_put(batch)))
+    on_host, size, dtype, on_device = split(transform, image_size)
+    _, batch = next(image_batches(images.take(rows), len(rows), size, on_host, dtype=dtype))
+    params = random_params(model, seed, jax.jit(on_device.on_device)(jax.device_put(batch)), variant)
     title = f"random weights, seed {seed}: untrained control"
     return FlaxSubject(model, params, transform, title, params_digest(jax.device_get(params)))

@@ -99,8 +99,9 @@ def image_batches(
     image_size: tuple[int, int],
     prepare: Callable[[np.ndarray], np.ndarray] | None = None,
     starts: Iterable[int] | None = None,
+    dtype: np.typing.DTypeLike = np.uint8,
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield (first row, uint8 [batch_size, H, W, 3]); the last batch is filled up with zeros.
+    """Yield (first row, pixels [batch_size, H, W, 3]); the last batch is filled up with zeros.
 
     Args:
         dataset: the images, in order.
@@ -108,6 +109,7 @@ def image_batches(
         image_size: (H, W) of every image after `prepare`.
         prepare: applied to each decoded image, e.g. to bring images of many sizes to one.
         starts: first rows of the batches to read (default: all of them).
+        dtype: of the pixels after `prepare`.
 
     While a batch is used, the next two are being decoded.
 
@@ -129,7 +131,7 @@ def image_batches(
 
         def submit() -> None:
             if (start := next(left, None)) is not None:
-                batch = np.zeros((batch_size, *image_size, 3), np.uint8)
+                batch = np.zeros((batch_size, *image_size, 3), dtype)
                 rows = range(start, min(start + batch_size, len(dataset)))
                 jobs = [pool.submit(load, i, batch, i - start) for i in rows]
                 pending.append((start, batch, jobs))

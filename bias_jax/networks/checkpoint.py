@@ -3,7 +3,8 @@
 import hashlib
 import json
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ import numpy as np
 from orbax.checkpoint import v1 as ocp
 
 from bias_jax.errors import InputError
+from bias_jax.networks.definition import Variant
+from bias_jax.networks.preparation import Preparation, from_json, to_json
 from bias_jax.networks.registry import abstract_params, network
-from bias_jax.networks.transforms import Transform
 
 _REMEDY = "convert the weights again with `python -m converters`"
 
@@ -23,16 +25,22 @@ class Manifest:
     """Provenance of a checkpoint."""
 
     network: str
-    classes: int  # of the output; says nothing if `untrained` is given
+    classes: int  # of the output, 0: it has none; says nothing if `untrained` is given
     weights: str  # name of the published entry, "custom", or "random"
     source: str  # file the parameters were read from
     source_sha256: str
     params_sha256: str  # of the converted parameters, checked on loading
-    transform: Transform
-    accuracy: tuple[float, float] | None  # published ImageNet top-1 and top-5, percent
+    transform: Preparation
+    accuracy: tuple[float, ...] | None  # published ImageNet top-1 and, if there is one, top-5, percent
     # Prefix of the first layers for which the source holds no valid values; what is behind them has none either.
     untrained: str | None = None
     changes: tuple[str, ...] = ()  # what was done to the source's names and arrays
+    parts: Mapping[str, int] = field(default_factory=dict)  # of the network's variant, beside the classes
+
+    @property
+    def variant(self) -> Variant:
+        """In what these weights differ from others of the network."""
+        return {**self.parts, "classes": self.classes}
 
 
 def params_digest(params: dict) -> str:
@@ -56,7 +64,7 @@ def save_checkpoint(directory: str | Path, params: dict, manifest: Manifest) -> 
     try:
         root.mkdir(parents=True, exist_ok=True)
         ocp.save(root / "params", params)
-        (root / "manifest.json").write_text(json.dumps(asdict(manifest), indent=2) + "\n")
+        (root / "manifest.json").write_text(json.dumps(_fields(manifest), indent=2) + "\n")
     except OSError as error:
         raise InputError(f"cannot be written ({error})", file=directory, remedy="choose another --out") from None
 
@@ -93,12 +101,11 @@ def load_checkpoint(directory: str | Path) -> tuple[dict, Manifest]:
         manifest = _manifest(json.loads(content))
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise InputError(f"damaged manifest ({error})", file=path, remedy=_REMEDY) from None
-    network(manifest.network)
     try:
         device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
         template = jax.tree.map(
             lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device),
-            abstract_params(manifest.network, manifest.classes),
+            abstract_params(manifest.network, manifest.variant),
         )
         params = ocp.load(root / "params", template)
     except Exception as error:  # orbax and tensorstore raise many kinds
@@ -109,27 +116,30 @@ def load_checkpoint(directory: str | Path) -> tuple[dict, Manifest]:
     return params, manifest
 
 
+def _fields(manifest: Manifest) -> dict[str, Any]:
+    return {**asdict(manifest), "transform": to_json(manifest.transform)}
+
+
 def _manifest(fields: Any) -> Manifest:
     """A manifest from its JSON; what is missing, too much or of another kind raises `TypeError` or `KeyError`."""
     if not isinstance(fields, dict):
         raise TypeError("it is no mapping")
-    shape, accuracy = fields.pop("transform"), fields.pop("accuracy")
-    transform = Transform(shape["resize"], shape["crop"], _numbers(shape["mean"], 3), _numbers(shape["std"], 3))
-    published = None if accuracy is None else _numbers(accuracy, 2)
-    changes = tuple(fields.pop("changes", ()))
-    manifest = Manifest(**fields, transform=transform, accuracy=published, changes=changes)
-    texts = [manifest.network, manifest.weights, manifest.source, manifest.source_sha256, manifest.params_sha256]
-    if not all(isinstance(text, str) for text in (*texts, *changes, manifest.untrained or "")):
+    transform, accuracy, name = fields.pop("transform"), fields.pop("accuracy"), fields["network"]
+    published = None if accuracy is None else _numbers(accuracy)
+    changes, parts = tuple(fields.pop("changes", ())), fields.pop("parts", {})
+    texts = [name, *(fields[key] for key in ("weights", "source", "source_sha256", "params_sha256"))]
+    if not all(isinstance(text, str) for text in (*texts, *changes, fields.get("untrained") or "")):
         raise TypeError("a text is something else")
-    if not all(type(count) is int and count > 0 for count in (manifest.classes, transform.resize, transform.crop)):
-        raise TypeError("classes, resize and crop are not all positive whole numbers")
-    if min(transform.std) <= 0:
-        raise ValueError("std is not positive")
-    return manifest
+    if not isinstance(parts, dict) or not all(isinstance(part, str) for part in parts):
+        raise TypeError("the parts of the network are no mapping")
+    if not all(type(count) is int and count >= 0 for count in (fields["classes"], *parts.values())):
+        raise TypeError("classes and parts are not all whole numbers from 0")
+    preparation = from_json(transform, network(name).preparations)
+    return Manifest(**fields, transform=preparation, accuracy=published, changes=changes, parts=parts)
 
 
-def _numbers(values: Any, count: int) -> tuple[Any, ...]:
+def _numbers(values: Any) -> tuple[Any, ...]:
     found = tuple(values)
-    if len(found) != count or not all(type(value) in (int, float) and math.isfinite(value) for value in found):
-        raise TypeError(f"{found} is not {count} numbers")
+    if len(found) not in (1, 2) or not all(type(value) in (int, float) and math.isfinite(value) for value in found):
+        raise TypeError(f"{found} is not one or two numbers")
     return found

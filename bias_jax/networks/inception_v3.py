@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from bias_jax.networks.definition import image_classifier
 from bias_jax.networks.layers import (
     Activations,
     adaptive_average_pool,
@@ -19,7 +20,7 @@ from bias_jax.networks.layers import (
     max_pool,
     norm,
 )
-from bias_jax.networks.transforms import IMAGENET_MEAN, IMAGENET_STD
+from bias_jax.networks.transforms import IMAGENET_MEAN, IMAGENET_STD, Transform
 
 EPSILON = 1e-3  # of every batch norm
 
@@ -197,3 +198,12 @@ def transform_input(x: jax.Array) -> jax.Array:
     """From ImageNet's normalisation to [-1, 1], which the published weights were trained on (``transform_input``)."""
     mean, std = (np.array(v)[None, None, None] for v in (IMAGENET_MEAN, IMAGENET_STD))
     return x * jnp.asarray(std / 0.5, x.dtype) + jnp.asarray((mean - 0.5) / 0.5, x.dtype)
+
+
+INCEPTION_V3 = image_classifier(
+    InceptionV3,
+    last=("fc",),
+    preparation=Transform(342, 299),
+    smallest=75,
+    layers=("maxpool1", "maxpool2", *BLOCKS),
+)

@@ -1,40 +1,39 @@
 """Random weights: the untrained control. Seeded, with batch-norm statistics calibrated on a batch of the data."""
 
-import math
 from functools import partial
 
 import jax
 import numpy as np
 from flax import nnx
 
-from bias_jax.networks.registry import abstract_params, assemble, jit_network
+from bias_jax.networks.definition import Variant
+from bias_jax.networks.registry import abstract_params, assemble, jit_network, network
 from bias_jax.randomness import stable_hash
 
 
-def random_params(name: str, seed: int, images: jax.Array) -> dict:
+def random_params(name: str, seed: int, images: jax.Array, variant: Variant | None = None) -> dict:
     """Parameters of an untrained network.
 
-    Kernels are drawn on the host (He et al. 2015, fan-out), so they are the same numbers on every device. Without
-    calibration the activations of a deep random network explode or vanish, which would make the control trivially
-    weak; one pass sets every running mean and variance to those of `images`.
+    They are drawn on the host (`Network.draw`), so they are the same numbers on every device. Without calibration the
+    activations of a deep random network explode or vanish, which would make the control trivially weak; one pass sets
+    every running mean and variance of batch norms to those of `images`.
 
     Args:
         name: a network.
         seed: of the kernels.
-        images: normalised batch [N, H, W, 3]; N >= 16 is advisable.
+        images: prepared batch [N, ...]; N >= 16 is advisable.
+        variant: which parts there are, and how many classes (default: the network's usual).
     """
+    net = network(name)
 
     def draw(path: tuple, leaf: jax.ShapeDtypeStruct) -> np.ndarray:
-        where = jax.tree_util.keystr(path)
-        kind = path[-1].key
-        if kind == "kernel":
-            rng = np.random.default_rng(stable_hash(seed, "random weights", name, where))
-            fan_out = math.prod(leaf.shape) // leaf.shape[-2]
-            return rng.standard_normal(leaf.shape, np.float32) * np.float32(math.sqrt(2.0 / fan_out))
-        return np.full(leaf.shape, 1.0 if kind in ("scale", "var") else 0.0, np.float32)
+        rng = np.random.default_rng(stable_hash(seed, "random weights", name, jax.tree_util.keystr(path)))
+        return net.draw(tuple(str(entry.key) for entry in path), leaf.shape, rng)
 
-    initial = jax.tree_util.tree_map_with_path(draw, abstract_params(name))
-    return _calibrate(name, jax.device_put(initial), images)
+    template = abstract_params(name, variant)
+    initial = jax.device_put(jax.tree_util.tree_map_with_path(draw, template))
+    leaves = (path[-1].key for path, _ in jax.tree_util.tree_leaves_with_path(template))
+    return _calibrate(name, initial, images) if "var" in leaves else initial
 
 
 @partial(jit_network, static_argnums=0)

@@ -6,7 +6,9 @@ from typing import Any
 import jax
 from flax import nnx
 
+from bias_jax.networks.definition import image_classifier
 from bias_jax.networks.layers import Activations, adaptive_average_pool, conv, conv_norm, linear, max_pool, norm
+from bias_jax.networks.transforms import Transform
 
 EPSILON = 1e-5  # of every batch norm
 STAGES = ((3, 64, 1), (4, 128, 2), (6, 256, 2), (3, 512, 2))  # blocks, mid width, stride of the first block
@@ -64,3 +66,11 @@ class ResNet50(nnx.Module):
         x = activations.keep("avgpool", adaptive_average_pool(x, 1))
         logits = activations.keep("fc", linear(self.fc, x[:, 0, 0]))
         return logits, dict(activations)
+
+
+RESNET50 = image_classifier(
+    ResNet50,
+    last=("fc",),
+    preparation=Transform(256, 224),
+    layers=("maxpool", *(f"layer{s}.{b}" for s, (blocks, *_) in enumerate(STAGES, 1) for b in range(blocks))),
+)

@@ -4,7 +4,10 @@ PIL's antialiased bilinear resize is linear in each axis, so resize and crop are
 fixed point and rounds to grey levels after each axis; doing the same gives torchvision's pixels exactly, ties included.
 """
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -27,6 +30,18 @@ class Transform:
     crop: int  # side of the centre crop, pixels
     mean: tuple[float, float, float] = IMAGENET_MEAN  # of RGB in [0, 1]
     std: tuple[float, float, float] = IMAGENET_STD
+
+    kind: ClassVar[str] = "torchvision"
+    host_dtype: ClassVar[np.dtype] = np.dtype(np.uint8)
+    blank: ClassVar[np.ndarray] = np.zeros((), np.float32)  # the mean colour
+
+    @property
+    def side(self) -> int:
+        return self.crop
+
+    @property
+    def input(self) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct((self.crop, self.crop, 3), jnp.float32)
 
     def on_device(self, images: jax.Array) -> jax.Array:
         """uint8 [N, H, W, 3] -> normalised float32 [N, crop, crop, 3]; images already cropped are only normalised."""
@@ -70,6 +85,35 @@ class Transform:
     def cropped(self) -> "Transform":
         """What remains to be done on the device after `on_host`."""
         return Transform(self.crop, self.crop, self.mean, self.std)
+
+    def pixels(self, prepared: jax.Array) -> jax.Array:
+        """The normalised image itself."""
+        return prepared
+
+    def visible(self, prepared: np.ndarray) -> np.ndarray:
+        """Grey levels of normalised images."""
+        levels = (prepared * np.array(self.std) + np.array(self.mean)) * 255.0
+        return np.clip(np.rint(levels), 0, 255).astype(np.uint8)
+
+    @classmethod
+    def read(cls, fields: Mapping[str, Any]) -> "Transform":
+        """From a manifest."""
+        found = cls(fields["resize"], fields["crop"], _numbers(fields["mean"]), _numbers(fields["std"]))
+        if not all(type(count) is int and count > 0 for count in (found.resize, found.crop)):
+            raise TypeError("resize and crop are not positive whole numbers")
+        if min(found.std) <= 0:
+            raise ValueError("std is not positive")
+        return found
+
+    def __str__(self) -> str:
+        return f"resize {self.resize}, centre crop {self.crop}, mean {self.mean}, std {self.std}"
+
+
+def _numbers(values: Any) -> tuple[float, float, float]:
+    found = tuple(values)
+    if len(found) != 3 or not all(type(value) in (int, float) and math.isfinite(value) for value in found):
+        raise TypeError(f"{found} is not 3 numbers")
+    return found
 
 
 def _resize_axis(product: str, matrix: np.ndarray, x: jax.Array) -> jax.Array:

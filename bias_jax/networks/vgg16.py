@@ -6,7 +6,9 @@ from typing import Any
 import jax
 from flax import nnx
 
+from bias_jax.networks.definition import image_classifier
 from bias_jax.networks.layers import Activations, adaptive_average_pool, conv, convolve, linear, max_pool
+from bias_jax.networks.transforms import Transform
 
 STAGES = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))  # 3x3 convolutions and their width; a 2x2 pool after each
 GRID = 7  # side of the grid that the classifier sees, whatever the image size
@@ -51,3 +53,12 @@ class VGG16(nnx.Module):
         x = activations.keep("classifier.4", nnx.relu(x))
         logits = activations.keep("classifier.6", linear(self.classifier["6"], x))
         return logits, dict(activations)
+
+
+VGG_16 = image_classifier(
+    VGG16,
+    last=("classifier", "6"),
+    preparation=Transform(256, 224),
+    smallest=32,
+    layers=(*(f"features.{pool}" for pool in (4, 9, 16, 23, 30)), "classifier.1", "classifier.4"),
+)

@@ -40,7 +40,7 @@ def _photographs(data_dir: str, per_group: int, layers: tuple[str, ...]) -> Bank
     dataset = seen.dataset
     subject = load_subject("resnet50", "random", dataset, images.image_size, 0)
     plan = plan_memory("resnet50", subject.params, images=len(dataset), layers=layers, rule="mean",
-                       crop=subject.transform.crop, budget_gib=None)  # fmt: skip
+                       transform=subject.transform, budget_gib=None)  # fmt: skip
     bank: Bank = {}
     for wave in plan.waves:
         bank |= extract_bank(dataset, images.image_size, "resnet50", subject.params, subject.transform, wave)

@@ -14,7 +14,7 @@ import numpy as np
 
 from bias_jax.activations import pool
 from bias_jax.errors import InputError
-from bias_jax.networks import NETWORKS, forward, jit_network, network, random_params
+from bias_jax.networks import forward, jit_network, network, random_params
 from bias_jax.results import device, versions
 from converters import convert
 from converters.original import import_torchvision
@@ -29,7 +29,7 @@ Programs = dict[tuple[str, str], Callable[[], Any]]  # by whose and what
 class ExtractBenchmark:
     """What is measured."""
 
-    networks: tuple[str, ...] = tuple(NETWORKS)  # networks to run
+    networks: tuple[str, ...] = ("vgg16", "resnet50", "inception_v3")  # networks to run
     batch_size: int = 32  # images per forward pass
     repeats: int = 3  # rounds, in alternation; medians, best ratio and ranges are printed
     precision: Literal["float32", "tf32", "bfloat16"] = "float32"  # arithmetic, of both
@@ -62,7 +62,7 @@ def run_extract(config: ExtractBenchmark) -> Iterator[Line]:
         ),
     )
     for name in config.networks:
-        images = np.random.default_rng(0).standard_normal((config.batch_size, *2 * (network(name).image_size,), 3))
+        images = np.random.default_rng(0).standard_normal((config.batch_size, *network(name).preparation.input.shape))
         images = images.astype(np.float32)
         model = original(name) if config.peers else None
         params = random_params(name, 0, jax.device_put(images)) if model is None else \

@@ -6,7 +6,7 @@ from flax import nnx
 
 from bias_jax.activations import LinearScore, grad_cam, occlusion_maps
 from bias_jax.errors import InputError
-from bias_jax.networks import NETWORKS, Network, forward, jit_network, network
+from bias_jax.networks import NETWORKS, Transform, forward, image_classifier, jit_network, network
 from bias_jax.networks.layers import Activations, conv, convolve, linear
 from converters import convert
 from tests.reference import torch_oracle as oracle
@@ -31,7 +31,8 @@ class Tiny(nnx.Module):
 @pytest.fixture
 def tiny(monkeypatch, rng):
     # structures are cached by name: one that no other test uses
-    monkeypatch.setitem(NETWORKS, "tiny convolutions", Network(Tiny, 6, 1, 6, ("fc",), ("first", "second")))
+    tiny = image_classifier(Tiny, last=("fc",), preparation=Transform(6, 6), layers=("first", "second"))
+    monkeypatch.setitem(NETWORKS, "tiny convolutions", tiny)
     shapes = {"first": (3, 3, 3, 2), "second": (2, 2, 2, 4), "fc": (4, 3)}
     params = {k: {"kernel": rng.standard_normal(s), "bias": rng.standard_normal(s[-1])} for k, s in shapes.items()}
     images = rng.standard_normal((2, 6, 5, 3))
@@ -156,4 +157,4 @@ def test_layers_that_cannot_be_mapped(tiny):
             grad_cam("tiny convolutions", params, images, layer, LinearScore(weights, source))
     with pytest.raises(InputError, match="cells"):
         occlusion_maps("tiny convolutions", params, images, LinearScore(weights, "first"), cells=9)
-    assert network("tiny convolutions").image_size == 6
+    assert network("tiny convolutions").preparation.side == 6

@@ -27,7 +27,7 @@ def setting():
 
 
 def plan(params, **options):
-    return plan_memory("resnet50", params, images=11, crop=32, **options)
+    return plan_memory("resnet50", params, images=11, transform=TRANSFORM, **options)
 
 
 def extract(dataset, params, wave, size=(40, 40)):

@@ -65,7 +65,7 @@ def setting():
 
 def extract(setting, needs, labels=None, chosen=slice(None)):
     dataset, params = setting
-    wave = pack(activation_shapes("resnet50", params, 32), needs, 11, 1.0, of="resnet50").waves[0]
+    wave = pack(activation_shapes("resnet50", params, TRANSFORM), needs, 11, 1.0, of="resnet50").waves[0]
     numbered = {i: labels[chosen] for i, plan in enumerate(wave) if plan.groups}
     images = dataset.take(np.arange(11)[chosen])
     found = extract_wave(images, (40, 40), "resnet50", params, TRANSFORM, wave, numbered, batch_size=4)

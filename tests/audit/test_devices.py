@@ -41,7 +41,7 @@ def extract(count, number=NUMBER):
         Need("first", "mean", 5, "a"),
         Need("second", "none", 5, "a"),
     ]
-    wave = pack(activation_shapes("small", params, 24), needs, number, 1.0, of="small").waves[0]
+    wave = pack(activation_shapes("small", params, TRANSFORM), needs, number, 1.0, of="small").waves[0]
     labels = {i: LABELS[:number] for i, plan in enumerate(wave) if plan.groups}
     mesh = device_mesh(count)
     return extract_wave(images, (30, 30), "small", params, TRANSFORM, wave, labels, batch_size=4, mesh=mesh)

@@ -124,7 +124,9 @@ def test_the_command_converts_a_network_without_a_classifier(tiny, tmp_path, cap
 
 
 def test_all_layers_up_to_the_pooled_features_can_be_audited_and_the_output_not():
-    subject = FlaxSubject("resnet50", abstract_params("resnet50", 1), Transform(256, 224), "headless", "0", "fc")
+    subject = FlaxSubject(
+        "resnet50", abstract_params("resnet50", {"classes": 1}), Transform(256, 224), "headless", "0", "fc"
+    )
     choice = subject.choice(())
     assert choice.layers[-1] == "layer4.2" and len(choice.layers) == 17 and not choice.output
     assert subject.choice(("avgpool",)).layers == ("avgpool",)

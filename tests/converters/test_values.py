@@ -7,8 +7,8 @@ import pytest
 from bias_jax.errors import InputError
 from converters import convert
 from converters.contents import NoNumbers
+from converters.fitting import fit, single_precision
 from converters.recognition import recognise
-from converters.torchvision import fit, single_precision
 
 
 def spoiled(array, value, count, seed=0):

@@ -7,8 +7,10 @@ from unittest.mock import patch
 import numpy as np
 from flax import nnx
 
-from bias_jax.networks import NETWORKS, Network
+from bias_jax.networks import NETWORKS, Transform, image_classifier
 from bias_jax.networks.layers import conv, norm
+from converters.families import FAMILIES
+from converters.torchvision import FAMILY
 from tests.reference import torch_oracle as oracle
 
 
@@ -30,7 +32,8 @@ SHAPES |= {"bn1.num_batches_tracked": [], "fc.weight": [3, 4], "fc.bias": [3]}
 @contextmanager
 def tiny_network() -> Iterator[dict[str, np.ndarray]]:
     """Registered as ``tiny`` meanwhile; gives its weights."""
-    with patch.dict(NETWORKS, {"tiny": Network(Tiny, 8, 1, 8, ("fc",), ("conv1",))}):
+    network = image_classifier(Tiny, last=("fc",), preparation=Transform(8, 8), layers=("conv1",))
+    with patch.dict(NETWORKS, {"tiny": network}), patch.dict(FAMILIES, {"tiny": FAMILY}):
         yield oracle.seeded_state_dict(SHAPES)
 
 

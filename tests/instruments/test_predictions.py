@@ -18,7 +18,7 @@ from bias_jax.instruments.predictions.classes import class_names, read_families
 from bias_jax.instruments.predictions.instrument import read_output
 from bias_jax.instruments.predictions.means import group_means, permutation_tests
 from bias_jax.instruments.predictions.rates import difference_from_others, fisher_exact
-from bias_jax.networks import NETWORKS, Network
+from bias_jax.networks import NETWORKS, Transform, image_classifier
 from bias_jax.results import Folder
 from bias_jax.statistics import holm
 from tests.conftest import toy_dataset
@@ -387,7 +387,9 @@ def coloured_faces():
 
 @pytest.fixture
 def tiny(monkeypatch):
-    network = Network(lambda classes, rngs: Tiny(rngs), 16, 1, 16, ("fc",), ("colour",))
+    network = image_classifier(
+        lambda classes, rngs: Tiny(rngs), last=("fc",), preparation=Transform(16, 16), layers=("colour",)
+    )
     monkeypatch.setitem(NETWORKS, "tiny", network)
     return "tiny"
 

@@ -1,10 +1,9 @@
 import pytest
 
-from bias_jax.networks import NETWORKS
-from tests.networks.parity import seeded_case
+from tests.networks.parity import TOLERANCE, seeded_case
 
 
-@pytest.fixture(scope="session", params=list(NETWORKS))
+@pytest.fixture(scope="session", params=list(TOLERANCE))
 def case(request):
-    """Every network, with its seeded weights and frozen values."""
+    """Every network of torchvision, with its seeded weights and frozen values."""
     return seeded_case(request.param)

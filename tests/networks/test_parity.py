@@ -52,7 +52,7 @@ def test_layers_are_in_depth_order(case):
 
 
 def test_names_and_numbers_of_probed_layers():
-    assert {name: len(net.layers) for name, net in NETWORKS.items()} == {"vgg16": 7, "resnet50": 17, "inception_v3": 13}
+    assert {name: len(NETWORKS[name].layers) for name in TOLERANCE} == {"vgg16": 7, "resnet50": 17, "inception_v3": 13}
     convolutions = sum(layer.count(".") == 1 or layer.startswith("Conv") for layer in inception_names())
     assert convolutions == 94
 

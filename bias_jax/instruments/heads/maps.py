@@ -10,7 +10,7 @@ from bias_jax.activations import LinearScore, grad_cam, occlusion_maps
 from bias_jax.audit import Context, FlaxSubject
 from bias_jax.data import FaceDataset, image_batches
 from bias_jax.data.decoding import decode
-from bias_jax.networks import Transform
+from bias_jax.networks import split
 from bias_jax.networks.layers import adaptive_windows
 
 BATCH = 8  # images per gradient
@@ -44,12 +44,10 @@ def look_at(
     Raises:
         InputError: no Grad-CAM can be made at this layer.
     """
-    transform, on_host = subject.transform, None
-    size, *others = {decode(images.read_bytes(i)).shape[:2] for i in range(len(images))}
-    if others:  # images of several sizes are brought to one before they reach the device
-        on_host, size, transform = transform.on_host, (transform.crop, transform.crop), transform.cropped()
+    first, *others = {decode(images.read_bytes(i)).shape[:2] for i in range(len(images))}
+    on_host, size, dtype, transform = split(subject.transform, None if others else first)
     pictures, cams, occlusions = [], [], []
-    for start, batch in image_batches(images, BATCH, size, on_host):
+    for start, batch in image_batches(images, BATCH, size, on_host, dtype=dtype):
         number = min(BATCH, len(images) - start)
         prepared = jax.jit(transform.on_device)(jax.device_put(batch))
         own = np.zeros((BATCH, *weights.shape[1:]), np.float32)
@@ -58,13 +56,12 @@ def look_at(
         found = [explain(LinearScore(jax.device_put(own[:, j]), layer, context.pooling)) for j in range(own.shape[1])]
         cams.append(np.stack(jax.device_get(found), axis=1)[:number])
         seen = np.asarray(jax.device_get(prepared))[:number]
-        pictures.append(_visible(seen, transform))
+        pictures.append(transform.visible(seen))
         if cells:
             score = LinearScore(jax.device_put(own[:number]), layer, context.pooling)
             chosen = jax.device_put(seen)
-            occlusions.append(
-                occlusion_maps(subject.model, subject.params, chosen, score, cells=cells, precision=context.precision)
-            )
+            occluded = partial(occlusion_maps, cells=cells, blank=transform.blank, precision=context.precision)
+            occlusions.append(occluded(subject.model, subject.params, chosen, score))
     none = np.zeros((len(images), weights.shape[1], 0, 0), np.float32)
     return Maps(np.concatenate(pictures), np.concatenate(cams), np.concatenate(occlusions) if cells else none)
 
@@ -79,9 +76,3 @@ def mean_attention(cams: np.ndarray) -> np.ndarray:
     coarse = np.einsum("ph,njhw,qw->njpq", rows, cams, columns)
     total = coarse.sum(axis=(2, 3), keepdims=True)
     return np.where(total > 0, coarse / np.where(total > 0, total, 1.0), 0.0).mean(axis=0)
-
-
-def _visible(prepared: np.ndarray, transform: Transform) -> np.ndarray:
-    """Grey levels of normalised images."""
-    levels = (prepared * np.array(transform.std) + np.array(transform.mean)) * 255.0
-    return np.clip(np.rint(levels), 0, 255).astype(np.uint8)
