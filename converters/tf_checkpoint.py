@@ -7,12 +7,11 @@ of which an optimizer left there, costs only what a network takes of it. Both ha
 
 import re
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -41,96 +40,96 @@ class Entry:
     sliced: bool  # whether it is cut into parts that stand under other names
 
 
-class TensorFlowCheckpoint(Mapping[str, Any]):
-    """Names -> float32 arrays, each read and checked when it is asked for; `NoNumbers` stands for other types.
+@dataclass(frozen=True, eq=False)
+class LazyArray:
+    """One float32 array of a checkpoint, read and checked when NumPy asks for it."""
+
+    name: str
+    entry: Entry
+    index: Path
+    shards: int
+
+    dtype: ClassVar[np.dtype] = np.dtype(np.float32)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.entry.shape
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        found = self._read()
+        return found if dtype in (None, found.dtype) and not copy else found.astype(dtype or found.dtype)
+
+    def _read(self) -> np.ndarray:
+        entry, problem = self.entry, ""
+        if entry.size != 4 * prod(entry.shape):
+            problem = f"gives array {self.name!r} {entry.size} bytes for shape {entry.shape}"
+        elif entry.shard >= self.shards:
+            problem = f"puts array {self.name!r} into part {entry.shard} of {self.shards}"
+        if problem:
+            raise InputError(f"is a damaged index: it {problem}", file=self.index, remedy=AGAIN)
+        path = self.index.with_name(f"{self.index.stem}.data-{entry.shard:05d}-of-{self.shards:05d}")
+        try:
+            size = path.stat().st_size
+            if entry.offset + entry.size > size:
+                problem = f"is cut off: array {self.name!r} ends at byte {entry.offset + entry.size:,} of {size:,}"
+                raise InputError(problem, file=path, remedy=AGAIN)
+            raw = np.fromfile(path, np.uint8, entry.size, offset=entry.offset)
+        except OSError as error:
+            problem = f"a part of the checkpoint cannot be read ({error.strerror})"
+            raise InputError(problem, file=path, remedy=AGAIN) from None
+        if masked(crc32c(raw)) != entry.checksum:
+            problem = f"is damaged: the checksum of array {self.name!r} is another one"
+            raise InputError(problem, file=path, remedy=AGAIN)
+        try:
+            return raw.view("<f4").reshape(entry.shape)
+        except ValueError:  # nothing in more axes, or in longer ones, than NumPy has
+            problem = f"is a damaged index: array {self.name!r} has shape {entry.shape}"
+            raise InputError(problem, file=self.index, remedy=AGAIN) from None
+
+
+def read_tf_checkpoint(path: str | Path) -> dict[str, LazyArray | NoNumbers]:
+    """What a checkpoint holds; arrays are read when they are asked for.
 
     Args:
         path: ``NAME.index``, one of its data files, or ``NAME``; or the folder of the only checkpoint in it.
+
+    Returns:
+        Names -> float32 arrays; `NoNumbers` stands for arrays of other types, and for those that are cut into parts.
 
     Raises:
         InputError: there is no such index, or it is damaged or of a form that is not read; when an array is asked for:
             its data file is absent, cut off or damaged.
     """
+    index = index_of(path)
+    try:
+        content = index.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror})", file=index, remedy=AGAIN) from None
+    try:
+        table = dict(_table(content))
+        header = _fields(table.pop(b""))
+        if _number(header, 2):
+            raise _Unread("its numbers begin with the highest byte")
+        # Names that begin with a zero are parts of an array that is cut.
+        entries = {key.decode(): _entry(value) for key, value in table.items() if key[0]}
+        shards = _number(header, 1)
+    except _Unread as error:
+        problem = f"is a TensorFlow checkpoint of a form that is not read: {error}"
+        raise InputError(problem, file=index, remedy="write it again with tf.compat.v1.train.Saver") from None
+    except (ValueError, KeyError, IndexError, TypeError, struct.error, OverflowError, MemoryError) as error:
+        reason = f"{error}" if isinstance(error, ValueError) and not isinstance(error, UnicodeError) else "no table"
+        raise InputError(
+            f"is a damaged index of a TensorFlow checkpoint ({reason})", file=index, remedy=AGAIN
+        ) from None
+    return {name: _array(name, entry, index, shards) for name, entry in entries.items()}
 
-    def __init__(self, path: str | Path):
-        self.path = index_of(path)
-        try:
-            content = self.path.read_bytes()
-        except OSError as error:
-            raise InputError(f"cannot be read ({error.strerror})", file=self.path, remedy=AGAIN) from None
-        try:
-            table = dict(_table(content))
-            header = _fields(table.pop(b""))
-            self.shards = _number(header, 1)
-            if _number(header, 2):
-                raise _Unread("its numbers begin with the highest byte")
-            # Names that begin with a zero are parts of an array that is cut.
-            self.entries = {key.decode(): _entry(value) for key, value in table.items() if key[0]}
-        except _Unread as error:
-            remedy = "write it again with tf.compat.v1.train.Saver"
-            raise InputError(f"is a TensorFlow checkpoint of a form that is not read: {error}", file=self.path,
-                             remedy=remedy) from None  # fmt: skip
-        except (ValueError, KeyError, IndexError, TypeError, struct.error, OverflowError, MemoryError) as error:
-            reason = f"{error}" if isinstance(error, ValueError) and not isinstance(error, UnicodeError) else "no table"
-            raise InputError(f"is a damaged index of a TensorFlow checkpoint ({reason})", file=self.path,
-                             remedy=AGAIN) from None  # fmt: skip
-        self._maps: dict[int, np.memmap] = {}
 
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.entries)
-
-    def __len__(self) -> int:
-        return len(self.entries)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self.entries
-
-    def __getitem__(self, name: str) -> Any:
-        entry = self.entries[name]
-        if entry.sliced:
-            return NoNumbers("cut into parts, which are not put together", entry.shape)
-        if entry.kind != FLOAT32:
-            return NoNumbers(f"of TensorFlow's type {entry.kind}, not float32", entry.shape)
-        problem = ""
-        if entry.size != 4 * prod(entry.shape):
-            problem = f"gives array {name!r} {entry.size} bytes for shape {entry.shape}"
-        elif entry.shard >= self.shards:
-            problem = f"puts array {name!r} into part {entry.shard} of {self.shards}"
-        if problem:
-            raise InputError(f"is a damaged index: it {problem}", file=self.path, remedy=AGAIN)
-        data = self._shard(entry.shard)
-        if entry.offset + entry.size > len(data):
-            problem = f"is cut off: array {name!r} ends at byte {entry.offset + entry.size:,} of {len(data):,}"
-            raise InputError(problem, file=self.shard_path(entry.shard), remedy=AGAIN)
-        raw = np.asarray(data[entry.offset : entry.offset + entry.size])
-        if masked(crc32c(raw)) != entry.checksum:
-            problem = f"is damaged: the checksum of array {name!r} is another one"
-            raise InputError(problem, file=self.shard_path(entry.shard), remedy=AGAIN)
-        try:
-            return np.frombuffer(raw, "<f4").reshape(entry.shape)
-        except ValueError:  # nothing in more axes, or in longer ones, than NumPy has
-            raise InputError(f"is a damaged index: array {name!r} has shape {entry.shape}", file=self.path,
-                             remedy=AGAIN) from None  # fmt: skip
-
-    def shard_path(self, number: int) -> Path:
-        """One of its data files."""
-        return self.path.with_name(f"{self.path.stem}.data-{number:05d}-of-{self.shards:05d}")
-
-    @cached_property
-    def files(self) -> tuple[Path, ...]:
-        """The index, then the data files."""
-        return (self.path, *map(self.shard_path, range(self.shards)))
-
-    def _shard(self, number: int) -> Any:
-        path = self.shard_path(number)
-        if number not in self._maps:
-            try:
-                empty = path.stat().st_size == 0
-                self._maps[number] = np.zeros(0, np.uint8) if empty else np.memmap(path, np.uint8, mode="r")
-            except (OSError, ValueError) as error:
-                problem = f"a part of the checkpoint cannot be read ({getattr(error, 'strerror', None) or error})"
-                raise InputError(problem, file=path, remedy=AGAIN) from None
-        return self._maps[number]
+def _array(name: str, entry: Entry, index: Path, shards: int) -> LazyArray | NoNumbers:
+    if entry.sliced:
+        return NoNumbers("cut into parts, which are not put together", entry.shape)
+    if entry.kind != FLOAT32:
+        return NoNumbers(f"of TensorFlow's type {entry.kind}, not float32", entry.shape)
+    return LazyArray(name, entry, index, shards)
 
 
 class _Unread(Exception):

@@ -46,7 +46,9 @@ def remember(params: Params, tokens: jax.Array, *, size: Size, norm: Norm, preci
     return tuple((keys[i], values[i]) for i in range(size.blocks))
 
 
-@partial(jax.jit, static_argnames=("size", "norm", "greedy", "top_k", "precision"), donate_argnames=("tokens", "memory"))
+@partial(
+    jax.jit, static_argnames=("size", "norm", "greedy", "top_k", "precision"), donate_argnames=("tokens", "memory")
+)
 def draw(
     params: Params, prefix: Memory, memory: Memory, tokens: jax.Array, given: jax.Array, keys: jax.Array,
     temperature: jax.Array, first: jax.Array, last: jax.Array, *, size: Size, norm: Norm, greedy: bool, top_k: int,
