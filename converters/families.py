@@ -1,8 +1,10 @@
 """Every network's conversion."""
 
-from converters import torchvision
+from bias_jax.networks.igpt import SIZES
+from converters import igpt, torchvision
 from converters.naming import Family
 
 FAMILIES: dict[str, Family] = {
     **dict.fromkeys(("vgg16", "resnet50", "inception_v3"), torchvision.FAMILY),
+    **dict.fromkeys(SIZES, igpt.FAMILY),
 }

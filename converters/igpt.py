@@ -1,171 +1,201 @@
-"""iGPT's weights by the names of OpenAI's checkpoints or of transformers' -> parameters; all or nothing.
+"""iGPT's weights by the names of OpenAI's checkpoints or of transformers'.
 
 Both are read by name, never by order: OpenAI's code makes keys before queries, transformers' matrix has queries first.
 OpenAI's projections are [heads, channels, in], but the last one of attention [heads, channels, out]; all other
 matrices, and all of transformers', are [in, out], like ours.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
-import jax
 import numpy as np
 
 from bias_jax.errors import InputError
-from bias_jax.networks.igpt import Size
-from converters.contents import flatten, listed, shape_of
-from converters.tf_checkpoint import TensorFlowCheckpoint
-from converters.torchvision import no_floats, single_precision
+from bias_jax.networks import Variant
+from bias_jax.networks.igpt import SIZES, Size
+from converters.contents import NoNumbers, shape_of
+from converters.naming import Complete, Family, Option, Shape
 
-OURS = "use weights of OpenAI's iGPT, or of transformers' ImageGPTForCausalImageModeling, of this very size"
+# What OpenAI's optimizer leaves in a checkpoint lies beside the weights, under names that hold theirs.
+SLOTS = re.compile(r"(?i)adam|momentum|(^|\.)(global_step|beta\d_power)(\.|$)")
 # Masks in old files of transformers, known by their whole names: that of a bias ends alike.
-MASKS = ("attn.bias", "attn.masked_bias")
-WHOLE = slice(None)
+MASKS = re.compile(r"(transformer\.)?h\.\d+\.attn\.(bias|masked_bias)")
+SOURCE = "use weights of OpenAI's iGPT, or of transformers' ImageGPTForCausalImageModeling, of this very size"
+NORM = Option("norm", ("rms", "variance"), "what the norms divide by: rms, as in the published network, or variance, "
+              "as in the published association tests")  # fmt: skip
 
 
-class Piece(NamedTuple):
-    """One array of a file, and where it goes."""
-
-    key: str
-    shape: tuple[int, ...]  # in the file
-    leaf: str = ""  # name of our parameter; empty: the array must hold zeros, for which we have no parameter
-    block: int | None = None  # of the blocks' parameters, which of them
-    columns: slice = WHOLE  # of our parameter
-    ours: Callable[[np.ndarray], np.ndarray] = np.asarray  # from the layout in the file to ours
+def _path(path: tuple) -> tuple[str, ...]:
+    return tuple(str(entry.key) for entry in path)
 
 
-def fit_igpt(
-    name: str, size: Size, content: Any, *, ignore_extra: bool = False
-) -> tuple[dict[str, Any], tuple[str, ...], bool]:
-    """Parameters of arrays under either set of names.
+@dataclass(frozen=True)
+class _Naming:
+    """What both have in common."""
 
-    Args:
-        name: of the network, for messages.
-        size: of the network.
-        content: names -> arrays, possibly in further mappings or with something before every name. Of a
-            `TensorFlowCheckpoint`, in which optimizers leave arrays of the same shapes, the others are never looked at.
-        ignore_extra: leave out arrays that are no part of the network, instead of refusing them.
+    size: Size
+    norm: str  # a choice of `NORM`
 
-    Returns:
-        The parameters, see `Size.shapes`; what was done to get there, for the reader; and whether there is a matrix
-        of the output: of a bare ImageGPTModel, which has none, it is NaN.
+    @property
+    def body(self) -> Mapping[str, Shape]:
+        return {name: shape for name, shape in self.shapes.items() if name not in ("wtet", "lm_head.weight")}
 
-    Raises:
-        InputError: all faults, in one message.
-    """
-    lazily = isinstance(content, TensorFlowCheckpoint)
-    arrays = content if lazily else {key: leaf.value for key, leaf in flatten(content).items()}
-    found = _openai(arrays, size) or _transformers(arrays, size)
-    if found is None:
-        shown = ", ".join([*arrays][:6]) or "none"
-        raise InputError(f"does not fit {name}: its names are {shown}", remedy=OURS)
-    prefix, pieces, known = found
-    headless = all(piece.leaf != "wtet" for piece in pieces)
-    faults: list[str] = []
-    params = _empty(size.shapes)
-    for piece in pieces:
-        value, fault = _read(piece, arrays)
-        if fault:
-            faults.append(f"{piece.key} {fault}")
-        elif piece.leaf:
-            target = params[piece.leaf] if piece.block is None else params["h"][piece.leaf][piece.block]
-            target[..., piece.columns] = piece.ours(value)
-    if headless:
-        params["wtet"][:] = np.nan
-    extra = sorted(set(arrays) - {piece.key for piece in pieces} - known)
-    changes = [f"taken off every name: {prefix!r}"] if prefix else []
-    if extra and (lazily or ignore_extra):
-        changes.append(f"{'not read' if lazily else 'ignored'}: {_listed(extra)}")
-    elif extra:
-        faults.append(f"{_listed(extra)} {'is' if len(extra) == 1 else 'are'} not part of {name}")
-    if faults:
-        told = "; ".join(faults[:8]) + (f"; and {len(faults) - 8} more" if len(faults) > 8 else "")
-        only_extra = len(faults) == 1 and extra and not lazily and not ignore_extra
-        remedy = "--ignore-extra leaves that out" if only_extra else OURS
-        raise InputError(f"does not fit {name}: {told}", remedy=remedy)
-    return jax.device_put(params, may_alias=False), tuple(changes), not headless
+    @property
+    def shapes(self) -> Mapping[str, Shape]:
+        raise NotImplementedError
 
-
-def _openai(arrays: Mapping[str, Any], size: Size) -> tuple[str, list[Piece], set[str]] | None:
-    """Prefix, pieces and what else may be there, if the names are those of OpenAI's checkpoints."""
-    prefix = _prefix(arrays, "wtet", "/.")
-    if prefix is None:
+    def preferred(self, prefixes: Sequence[str]) -> str | None:
         return None
-    d, projection = size.width, (size.heads, size.width // size.heads, size.width)
 
-    def pieces() -> Iterator[Piece]:
-        for leaf in ("sos", "wte", "wpe", "wtet"):
-            yield Piece(leaf, size.shapes[leaf], leaf)
-        yield Piece("ln_f/g", (d,), "ln_f")
+    def _variant(self, head: bool) -> Variant:
+        return {"classes": 0, "variance": int(self.norm == "variance"), "head": int(head)}
+
+
+@dataclass(frozen=True)
+class OpenAINaming(_Naming):
+    """Variables of OpenAI's checkpoints."""
+
+    separator: str = "/"
+
+    @cached_property
+    def shapes(self) -> Mapping[str, Shape]:
+        size = self.size
+        d, projection = size.width, (size.heads, size.width // size.heads, size.width)
+        found: dict[str, Shape] = {"wpe": (size.context, d), "wte": (size.colours, d), "sos": (d,), "ln_f.g": (d,)}
         for i in range(size.blocks):
-            for leaf in ("ln_1", "ln_2"):
-                yield Piece(f"h{i}/{leaf}/g", (d,), leaf, i)
-            for place, which in enumerate("qkv"):
-                own = slice(place * d, (place + 1) * d)
-                yield Piece(f"h{i}/attn/{which}_proj", projection, "c_attn", i, own, lambda a: a.reshape(d, d).T)
-            yield Piece(f"h{i}/attn/c_proj", projection, "c_proj", i, ours=lambda a: a.reshape(d, d))
-            yield Piece(f"h{i}/mlp/c_fc/w", (d, 4 * d), "c_fc", i)
-            yield Piece(f"h{i}/mlp/c_proj/w", (4 * d, d), "c_out", i)
+            found |= {f"h{i}.ln_1.g": (d,), f"h{i}.ln_2.g": (d,)}
+            found |= {f"h{i}.attn.{which}_proj": projection for which in "qkvc"}
+            found |= {f"h{i}.mlp.c_fc.w": (d, 4 * d), f"h{i}.mlp.c_proj.w": (4 * d, d)}
+        return found | {"wtet": (size.colours, d)}
 
-    return prefix, [piece._replace(key=prefix + piece.key) for piece in pieces()], set()
+    def training_only(self, name: str) -> bool:
+        return SLOTS.search(name) is not None
+
+    def preferred(self, prefixes: Sequence[str]) -> str | None:
+        """Not what an optimizer keeps of each weight."""
+        own = [prefix for prefix in prefixes if not SLOTS.search(prefix)]
+        return own[0] if len(own) == 1 else None
+
+    def complete(self, arrays: Mapping[str, Any]) -> Complete:
+        """Without the axis of length 1 that some files have in front of matrices."""
+        return Complete({name: self._without_axis(name, array) for name, array in arrays.items()}, (), [])
+
+    def _without_axis(self, name: str, array: Any) -> Any:
+        extra = name in self.shapes and shape_of(array) == (1, *self.shapes[name])
+        return np.asarray(array)[0] if extra and not isinstance(array, NoNumbers) else array
+
+    def variant(self, arrays: Mapping[str, Any]) -> Variant:
+        return self._variant(head=True)
+
+    def key(self, path: tuple) -> str:
+        names = _path(path)
+        if names[0] == "ln_f":
+            return "ln_f.g"
+        if names[0] != "h":
+            return names[0]
+        _, block, *inner = names
+        ending = {"ln": ".g", "c_fc": ".w", "c_proj": ".w" if inner[0] == "mlp" else ""}
+        return f"h{block}.{'.'.join(inner)}{ending.get('ln' if inner[-1].startswith('ln') else inner[-1], '')}"
+
+    def to_flax(self, path: tuple, array: np.ndarray) -> np.ndarray:
+        if array.shape != self.shapes[self.key(path)] or array.ndim != 3:
+            return array
+        flat = array.reshape(self.size.width, self.size.width)
+        return flat if _path(path)[-1] == "c_proj" else flat.T
+
+    def file_shape(self, path: tuple, shape: Shape) -> Shape:
+        return self.shapes[self.key(path)]
 
 
-def _transformers(arrays: Mapping[str, Any], size: Size) -> tuple[str, list[Piece], set[str]] | None:
-    """The same, if the names are those of transformers' ImageGPT."""
-    prefix = _prefix(arrays, "wpe.weight", ".")
-    if prefix is None:
-        return None
-    d, head = size.width, f"{prefix.removesuffix('transformer.')}lm_head.weight"
+@dataclass(frozen=True)
+class TransformersNaming(_Naming):
+    """State dicts of transformers' ImageGPTForCausalImageModeling, and of the bare ImageGPTModel in it."""
 
-    def pieces() -> Iterator[Piece]:
-        table = (size.colours + 1, d)
-        yield Piece("wte.weight", table, "wte", ours=lambda a: a[:-1])
-        yield Piece("wte.weight", table, "sos", ours=lambda a: a[-1])
-        yield Piece("wpe.weight", (size.context, d), "wpe")
-        yield Piece("ln_f.weight", (d,), "ln_f")
-        matrices = {
-            "attn.c_attn": ("c_attn", d, 3 * d), "attn.c_proj": ("c_proj", d, d), "mlp.c_fc": ("c_fc", d, 4 * d),
-            "mlp.c_proj": ("c_out", 4 * d, d),
-        }  # fmt: skip
+    separator: str = "."
+    bare: bool = False
+
+    @property
+    def start(self) -> str:
+        """What stands before the names of the bare model."""
+        return "" if self.bare else "transformer."
+
+    @cached_property
+    def shapes(self) -> Mapping[str, Shape]:
+        size, d = self.size, self.size.width
+        found: dict[str, Shape] = {"wte.weight": (size.colours + 1, d), "wpe.weight": (size.context, d)}
         for i in range(size.blocks):
-            for leaf in ("ln_1", "ln_2"):
-                yield Piece(f"h.{i}.{leaf}.weight", (d,), leaf, i)
-            for key, (leaf, inputs, outputs) in matrices.items():
-                yield Piece(f"h.{i}.{key}.weight", (inputs, outputs), leaf, i)
-                yield Piece(f"h.{i}.{key}.bias", (outputs,))
+            found |= {f"h.{i}.ln_1.weight": (d,), f"h.{i}.ln_2.weight": (d,)}
+            for name, shape in _MATRICES(d).items():
+                found |= {f"h.{i}.{name}.weight": shape, f"h.{i}.{name}.bias": shape[1:]}
+        found = {self.start + name: shape for name, shape in {**found, "ln_f.weight": (d,)}.items()}
+        return found if self.bare else found | {"lm_head.weight": (size.colours, d)}
 
-    masks = {f"{prefix}h.{i}.{mask}" for i in range(size.blocks) for mask in MASKS}
-    found = [piece._replace(key=prefix + piece.key) for piece in pieces()]
-    if head in arrays:
-        found.append(Piece(head, (size.colours, d), "wtet"))
-    return prefix, found, masks
+    def training_only(self, name: str) -> bool:
+        return MASKS.fullmatch(name) is not None
+
+    def complete(self, arrays: Mapping[str, Any]) -> Complete:
+        """Without the biases, which the published network has not: in its files they hold zeros.
+
+        Raises:
+            InputError: they do not, or one is not there.
+        """
+        found = dict(arrays)
+        for name, shape in self.shapes.items():
+            if not name.endswith(".bias"):
+                continue
+            bias = found.pop(name, None)
+            if shape_of(bias) != shape or isinstance(bias, NoNumbers):
+                raise InputError(f"does not fit: {name} is missing, or not of shape {shape}", remedy=SOURCE)
+            if np.asarray(bias).any():
+                problem = f"does not fit: {name} is not zero, and iGPT as published has no biases"
+                raise InputError(problem, remedy="use weights that were not fine-tuned with biases")
+        return Complete(found, (), [])
+
+    def variant(self, arrays: Mapping[str, Any]) -> Variant:
+        return self._variant(head="lm_head.weight" in arrays)
+
+    def key(self, path: tuple) -> str:
+        names = _path(path)
+        if names[0] == "wtet":
+            return "lm_head.weight"
+        if names[0] == "ln_f":
+            return f"{self.start}ln_f.weight"
+        if names[0] != "h":
+            return f"{self.start}{'wte' if names[0] == 'sos' else names[0]}.weight"
+        joint = names[-1] in ("q_proj", "k_proj", "v_proj")
+        return f"{self.start}{'.'.join((*names[:-1], 'c_attn') if joint else names)}.weight"
+
+    def to_flax(self, path: tuple, array: np.ndarray) -> np.ndarray:
+        leaf, d = _path(path)[-1], self.size.width
+        if array.shape != self.shapes[self.key(path)]:
+            return array
+        if leaf in ("wte", "sos"):  # the start token is the last row
+            return array[:-1] if leaf == "wte" else array[-1]
+        place = ("q_proj", "k_proj", "v_proj").index(leaf) if leaf[:2] in ("q_", "k_", "v_") else None
+        return array if place is None else array[:, place * d : (place + 1) * d]
+
+    def file_shape(self, path: tuple, shape: Shape) -> Shape:
+        return self.shapes[self.key(path)]
 
 
-def _prefix(arrays: Mapping[str, Any], ending: str, separators: str) -> str | None:
-    """What stands before all names: the shortest that stands before this one."""
-    found = [key.removesuffix(ending) for key in arrays if key.endswith(ending)]
-    return min((prefix for prefix in found if prefix == "" or prefix[-1] in separators), key=len, default=None)
+def _MATRICES(d: int) -> dict[str, Shape]:
+    return {"attn.c_attn": (d, 3 * d), "attn.c_proj": (d, d), "mlp.c_fc": (d, 4 * d), "mlp.c_proj": (4 * d, d)}
 
 
-def _read(piece: Piece, arrays: Mapping[str, Any]) -> tuple[np.ndarray, str | None]:
-    """The array in float32, or what is wrong with it."""
-    empty = np.zeros(0, np.float32)
-    if piece.key not in arrays:
-        return empty, "is missing"
-    array = arrays[piece.key]
-    if fault := no_floats(array):
-        return empty, fault
-    if shape_of(array) not in (piece.shape, (1, *piece.shape)):  # some files have an axis of length 1 in front
-        return empty, f"has shape {shape_of(array)} instead of {piece.shape}"
-    value, fault = single_precision(np.reshape(array, piece.shape))
-    if not fault and not piece.leaf and value.any():
-        fault = "is not zero: iGPT as published has no biases, so this is another network or a fine-tuned one"
-    return value, fault
+def family(sizes: Mapping[str, Size]) -> Family:
+    """Conversion of networks of these sizes."""
+    return Family(
+        namings=lambda name, options: (
+            OpenAINaming(sizes[name], options["norm"]),
+            TransformersNaming(sizes[name], options["norm"]),
+            TransformersNaming(sizes[name], options["norm"], bare=True),
+        ),
+        options=(NORM,),
+        source=SOURCE,
+    )
 
 
-def _empty(shapes: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: _empty(s) if isinstance(s, dict) else np.empty(s, np.float32) for k, s in shapes.items()}
-
-
-def _listed(names: list[str]) -> str:
-    return listed(name.replace("/", ".") for name in names)
+FAMILY = family(SIZES)

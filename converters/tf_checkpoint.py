@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +21,8 @@ from converters.crc32c import crc32c, masked
 
 MAGIC = b"\x57\xfb\x80\x8b\x24\x75\x47\xdb"  # the end of a table
 FOOTER, TRAILER = 48, 5  # bytes behind the blocks, and behind each block: its kind of packing and a checksum
-FLOAT32 = 1  # of TensorFlow's numbers of types
+# Of TensorFlow's numbers of types, those that are read: weights, and counters of training.
+TYPES = {1: np.dtype("<f4"), 3: np.dtype("<i4"), 9: np.dtype("<i8")}
 AGAIN = "download or copy all its files again"
 Fields = dict[int, list[Any]]  # field -> its values: numbers, or bytes
 _SHARD = re.compile(r"\.data-\d{5}-of-\d{5}$")
@@ -42,14 +43,16 @@ class Entry:
 
 @dataclass(frozen=True, eq=False)
 class LazyArray:
-    """One float32 array of a checkpoint, read and checked when NumPy asks for it."""
+    """One array of a checkpoint, read and checked when NumPy asks for it."""
 
     name: str
     entry: Entry
     index: Path
     shards: int
 
-    dtype: ClassVar[np.dtype] = np.dtype(np.float32)
+    @property
+    def dtype(self) -> np.dtype:
+        return TYPES[self.entry.kind]
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -61,7 +64,7 @@ class LazyArray:
 
     def _read(self) -> np.ndarray:
         entry, problem = self.entry, ""
-        if entry.size != 4 * prod(entry.shape):
+        if entry.size != self.dtype.itemsize * prod(entry.shape):
             problem = f"gives array {self.name!r} {entry.size} bytes for shape {entry.shape}"
         elif entry.shard >= self.shards:
             problem = f"puts array {self.name!r} into part {entry.shard} of {self.shards}"
@@ -81,7 +84,7 @@ class LazyArray:
             problem = f"is damaged: the checksum of array {self.name!r} is another one"
             raise InputError(problem, file=path, remedy=AGAIN)
         try:
-            return raw.view("<f4").reshape(entry.shape)
+            return raw.view(self.dtype).reshape(entry.shape)
         except ValueError:  # nothing in more axes, or in longer ones, than NumPy has
             problem = f"is a damaged index: array {self.name!r} has shape {entry.shape}"
             raise InputError(problem, file=self.index, remedy=AGAIN) from None
@@ -94,7 +97,7 @@ def read_tf_checkpoint(path: str | Path) -> dict[str, LazyArray | NoNumbers]:
         path: ``NAME.index``, one of its data files, or ``NAME``; or the folder of the only checkpoint in it.
 
     Returns:
-        Names -> float32 arrays; `NoNumbers` stands for arrays of other types, and for those that are cut into parts.
+        Names -> arrays of float32, int32 or int64; `NoNumbers` stands for those of other types or cut into parts.
 
     Raises:
         InputError: there is no such index, or it is damaged or of a form that is not read; when an array is asked for:
@@ -127,8 +130,8 @@ def read_tf_checkpoint(path: str | Path) -> dict[str, LazyArray | NoNumbers]:
 def _array(name: str, entry: Entry, index: Path, shards: int) -> LazyArray | NoNumbers:
     if entry.sliced:
         return NoNumbers("cut into parts, which are not put together", entry.shape)
-    if entry.kind != FLOAT32:
-        return NoNumbers(f"of TensorFlow's type {entry.kind}, not float32", entry.shape)
+    if entry.kind not in TYPES:
+        return NoNumbers(f"of TensorFlow's type {entry.kind}, which is not read", entry.shape)
     return LazyArray(name, entry, index, shards)
 
 

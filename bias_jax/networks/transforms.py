@@ -116,6 +116,14 @@ def _numbers(values: Any) -> tuple[float, float, float]:
     return found
 
 
+def squeezed(images: jax.Array, side: int) -> jax.Array:
+    """PIL's bilinear resize of whole pictures, whatever their shape: uint8 [N, H, W, 3] -> grey levels, float32
+    [N, side, side, 3].
+    """
+    rows, columns = (_resize_crop_matrix(size, side, side) for size in images.shape[1:3])
+    return _resize_axis("qh,nhpc->nqpc", rows, _resize_axis("pw,nhwc->nhpc", columns, images.astype(jnp.float32)))
+
+
 def _resize_axis(product: str, matrix: np.ndarray, x: jax.Array) -> jax.Array:
     """Fixed-point matrix times grey levels, rounded to grey levels.
 
