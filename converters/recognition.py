@@ -94,8 +94,8 @@ def recognise(
         changes.append(f"not read: {listed(unread)}")
     kept = {key: array for key, array in arrays.items() if key in naming.shapes}
     told = tuple(printable(change) for change in changes)
-    better = [one for one in _fitting(held) if one != name]
-    remedy = f"convert it as {better[0]}" if strange and better else family.source
+    better = [one for one in _fitting(held) if one != name] if strange else []  # looks at every network there is
+    remedy = f"convert it as {better[0]}" if better else family.source
     return Recognised(naming, kept, tuple(strange), () if ignore_extra else tuple(extra), missing, told, remedy)
 
 
@@ -196,7 +196,7 @@ def _split(
         if owner == prefix:
             own[key.removeprefix(prefix)] = leaf
         elif not (
-            owner or leaf.mapping in elsewhere or (owner == "" and (key in naming.shapes or naming.training_only(key)))
+            owner or leaf.mapping in elsewhere or naming.training_only(key) or (owner == "" and key in naming.shapes)
         ):
             others[key] = leaf
     return own, others

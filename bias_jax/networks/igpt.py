@@ -7,6 +7,7 @@ the mean square and takes no mean off; the matrix of the output is not that of t
 All blocks have one shape: inside a program their parameters are stacked, and one block is compiled for all.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -22,6 +23,7 @@ from bias_jax.networks.definition import Network, Params, Variant
 from bias_jax.networks.tokens import COLOURS, PREPARATIONS
 
 EPSILON = 1e-5  # of the norm
+float_einsum = partial(jnp.einsum, preferred_element_type=jnp.float32)  # sums are float32, whatever the operands are
 QUERIES = 256  # positions that attend at once: later keys are not looked at, and scores stay few
 
 # rms: x / sqrt(mean(x ** 2) + eps), as published; variance: x / sqrt(var(x) + eps) in every norm, as the published
@@ -177,10 +179,10 @@ def causal(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
     found = []
     for first in range(0, q.shape[1], QUERIES):
         last = min(first + QUERIES, q.shape[1])
-        scores = jnp.einsum("nqhe,nkhe->nhqk", q[:, first:last], k[:, :last]) / np.float32(np.sqrt(q.shape[-1]))
+        scores = float_einsum("nqhe,nkhe->nhqk", q[:, first:last], k[:, :last]) / math.sqrt(q.shape[-1])
         seen = np.arange(last)[None] <= np.arange(first, last)[:, None]
         weights = jax.nn.softmax(jnp.where(seen[None, None], scores, -jnp.inf), axis=-1)
-        found.append(jnp.einsum("nhqk,nkhe->nqhe", weights, v[:, :last]))
+        found.append(jnp.einsum("nhqk,nkhe->nqhe", weights.astype(v.dtype), v[:, :last]))
     return jnp.concatenate(found, axis=1).reshape(*q.shape[:2], -1)
 
 

@@ -31,7 +31,12 @@ def arrays():
     rng = np.random.default_rng(0)
     names = [f"model/h{i}/{leaf}" for i in range(12) for leaf in ("attn/q_proj", "ln_1/g")]
     found = {name: rng.standard_normal((2, 3) if "proj" in name else (5,)).astype(np.float32) for name in names}
-    return found | {"global_step": np.array(7), "rate": np.array(0.1), "model/empty": np.zeros((0, 2), np.float32), "one": np.float32(1.5)}
+    return found | {
+        "global_step": np.array(7),
+        "rate": np.array(0.1),
+        "model/empty": np.zeros((0, 2), np.float32),
+        "one": np.float32(1.5),
+    }
 
 
 def test_the_file_that_tensorflow_wrote():

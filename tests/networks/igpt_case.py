@@ -4,6 +4,8 @@ The weights: one stream of uniform numbers u in [0, 1), the variables in the ord
 """
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
@@ -11,15 +13,27 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
+import pytest
 
-from bias_jax.networks import igpt
-from bias_jax.networks.igpt import IGPT, SIZES, Size
-from converters.igpt import fit_igpt
+from bias_jax.networks import NETWORKS, forward, igpt
+from bias_jax.networks.igpt import SIZES, Size
+from converters import convert
+from converters.families import FAMILIES
+from converters.igpt import family
 
 TINY = Size(blocks=4, width=64, heads=4, side=8, ieat_layer=2)
 SIZE = {"tiny": TINY, "small": SIZES["igpt_s"]}
+NAME = {"tiny": "igpt_tiny", "small": "igpt_s"}
 TOLERANCE = {"tiny": 1e-5, "small": 1e-4}  # absolute, of means over positions and of logits
+
+
+@contextmanager
+def registered(name: str, size: Size) -> Iterator[None]:
+    """A network of this size in the registry meanwhile."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(NETWORKS, name, igpt.definition(size))
+        patch.setitem(FAMILIES, name, family({name: size}))
+        yield
 
 
 def openai_shapes(size: Size) -> dict[str, tuple[int, ...]]:
@@ -70,19 +84,23 @@ class Case(NamedTuple):
 
     def expected(self, norm: str) -> dict[str, np.ndarray]:
         """What the network must give, by our names of layers."""
-        values, layer = self.frozen, self.size.ieat_layer
-        means = values[f"{norm}/hidden_mean"]  # what enters the first block, then behind each; the last behind ln_f
+        values, layer, frozen = self.frozen, self.size.ieat_layer, {"variance": "var"}.get(norm, norm)
+        means = values[f"{frozen}/hidden_mean"]  # what enters the first block, then behind each; the last behind ln_f
         found = {f"h.{i}": means[i + 1] for i in range(self.size.blocks - 1)}
-        if f"{norm}/before_ln_f_mean" in values:
-            found[f"h.{self.size.blocks - 1}"] = values[f"{norm}/before_ln_f_mean"]
-        feature = values[f"{norm}/feature_l{layer}_gain{layer + 1}"]
+        if f"{frozen}/before_ln_f_mean" in values:
+            found[f"h.{self.size.blocks - 1}"] = values[f"{frozen}/before_ln_f_mean"]
+        feature = values[f"{frozen}/feature_l{layer}_gain{layer + 1}"]
         found |= {f"h.{layer - 1}.ieat": feature, "ln_f": means[-1]}
-        last = values.get(f"{norm}/logits_last")
-        return found | {"logits": values[f"{norm}/logits_points"][-1:] if last is None else last}
+        last = values.get(f"{frozen}/logits_last")
+        return found | {"logits": values[f"{frozen}/logits_points"][-1:] if last is None else last}
+
+    def of(self, norm: str) -> dict:
+        """The weights, with this norm."""
+        return {**self.params, "ln_f": {norm: self.params["ln_f"]["rms"]}}
 
     def errors(self, norm: str, params=None, network=None) -> dict[str, float]:
         """Largest difference of every layer."""
-        _, found = (network or program(self.size, norm))(params or self.params, self.tokens)
+        _, found = (network or program(self.size))(params or self.of(norm), self.tokens)
         assert set(found) >= set(self.expected(norm))
         return {layer: np.abs(found[layer] - value).max() for layer, value in self.expected(norm).items()}
 
@@ -93,36 +111,35 @@ def frozen_case(folder: Path, name: str) -> Case:
     size, weights = SIZE[name], seeded_weights(SIZE[name])
     assert digest(weights) == str(frozen["weights_sha256"])
     assert [size.blocks, size.width, size.heads, size.context] == frozen["config"].tolist()
-    params, _, _ = fit_igpt(name, size, weights)
+    with registered("igpt_tiny", TINY):
+        params = convert(NAME[name], weights)
     return Case(name, size, params, frozen["tokens"].astype(np.int32), frozen)
 
 
-def uncompiled(size: Size, norm: str):
-    """(params, tokens) -> (logits, activations)."""
-    graph, abstract = nnx.split(nnx.eval_shape(lambda: IGPT(size, norm)))
+def uncompiled(size: Size):
+    """(params, tokens) -> (None, activations)."""
 
     def run(params, tokens):
-        state = jax.tree.map(lambda x: x, abstract)
-        nnx.replace_by_pure_dict(state, params)
-        with jax.default_matmul_precision("highest"):
-            return nnx.merge(graph, state)(jnp.asarray(tokens))
+        with registered("igpt_any", size):
+            return forward("igpt_any", params, jnp.asarray(tokens))
 
     return run
 
 
 @cache
-def program(size: Size, norm: str):
-    return jax.jit(uncompiled(size, norm))
+def program(size: Size):
+    return jax.jit(uncompiled(size))
 
 
 @partial(jax.jit, static_argnames=("size", "norm"))
 def all_states(params, tokens, *, size: Size, norm: str):
     """States at every position: what enters each block, and the last one's output, [L + 1, N, n, d]; and logits."""
+    blocks = igpt.stacked(params)
 
     def one(x, number):
-        return igpt.block(x, igpt.block_params(params, number), size, norm, igpt.causal), x
+        return igpt.block(x, igpt.at(blocks, number), size, norm, igpt.causal), x
 
     with jax.default_matmul_precision("highest"):
         x, before = jax.lax.scan(one, igpt.embed(params, tokens), np.arange(size.blocks, dtype=np.int32))
         states = jnp.concatenate([before, x[None]])
-        return states, igpt.logits(params, igpt.normed(x, params["ln_f"], norm))
+        return states, igpt.logits(params, igpt.normed(x, params["ln_f"][norm], norm))
