@@ -1,5 +1,5 @@
 """Shared fixtures. Photographs are found through FAIRFACE_DIR, published association tests through IEAT_DIR, a trained
-network through TRAINED_DIR, defective tables through FAULTS_DIR, frozen values of networks through ORACLES_DIR.
+network through TRAINED_DIR, defective tables through FAULTS_DIR, frozen values of other programs through ORACLES_DIR.
 """
 
 import atexit
