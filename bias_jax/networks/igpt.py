@@ -20,7 +20,7 @@ from flax import nnx
 
 from bias_jax.errors import InputError
 from bias_jax.networks.definition import Network, Params, Variant
-from bias_jax.networks.tokens import COLOURS, PREPARATIONS
+from bias_jax.networks.tokens import COLOURS, SIDE, Tokens
 
 EPSILON = 1e-5  # of the norm
 float_einsum = partial(jnp.einsum, preferred_element_type=jnp.float32)  # sums are float32, whatever the operands are
@@ -39,7 +39,7 @@ class Size:
     blocks: int  # L
     width: int  # d of the states
     heads: int  # of attention; each has d / heads channels
-    side: int = 32  # pixels of the picture's side
+    side: int = SIDE  # pixels of the picture's side
     colours: int = COLOURS
     ieat_layer: int = 20  # l of the published association tests: the states that enter block l, with the gain of l + 1
 
@@ -226,7 +226,7 @@ def definition(size: Size) -> Network:
         build=lambda variant, rngs: IGPT(size, variant),
         variant=variant_of,
         usual={"classes": 0, "variance": 0, "head": 1},
-        preparations=PREPARATIONS,
+        preparations={"ieat": Tokens("square", side=size.side), "transformers": Tokens("squeezed", side=size.side)},
         layers=(*layers, "ln_f"),
         draw=partial(_draw, size),
     )

@@ -9,12 +9,11 @@ from typing import Any, ClassVar, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
-from PIL import Image
 
 from bias_jax.errors import InputError
 from bias_jax.networks.area import area_on_device, area_on_host
 from bias_jax.networks.colours import checked_centres, colour_grid, nearest_colours, to_levels
-from bias_jax.networks.transforms import squeezed
+from bias_jax.networks.transforms import squeezed, squeezed_on_host
 
 COLOURS, SIDE = 512, 32
 Crop = Literal["square", "squeezed"]
@@ -57,9 +56,7 @@ class Tokens:
 
     def on_host(self, image: np.ndarray) -> np.ndarray:
         """One picture, uint8 [H, W, 3] -> uint8 [side, side, 3]."""
-        if self.crop == "square":
-            return area_on_host(image, self.side)
-        return np.asarray(Image.fromarray(image).resize((self.side, self.side), Image.Resampling.BILINEAR))
+        return (area_on_host if self.crop == "square" else squeezed_on_host)(image, self.side)
 
     def cropped(self) -> "Tokens":
         """The same: pictures of this size are only made colours."""
@@ -106,6 +103,3 @@ class Tokens:
         how = {"square": "top-left square, averaged over areas", "squeezed": "squeezed, bilinear"}[self.crop]
         colours = f"{COLOURS} colours" if self.centres else "a grid of 8 x 8 x 8 colours"
         return f"{how} to {self.side} x {self.side}, {colours}"
-
-
-PREPARATIONS = {"ieat": Tokens("square"), "transformers": Tokens("squeezed")}

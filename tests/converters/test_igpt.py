@@ -1,14 +1,19 @@
 """iGPT's weights by the names of OpenAI's files and of transformers': the same parameters, all or nothing."""
 
+import hashlib
+import json
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from bias_jax.errors import InputError
+from bias_jax.networks import forward, load_checkpoint
 from bias_jax.networks.igpt import Size, variant_of
 from converters import fitting
+from converters.checkpoint import convert_file, open_weights
 from converters.recognition import recognise
 from converters.tf_checkpoint import read_tf_checkpoint
 from tests.converters import tensorflow_files as files
@@ -171,3 +176,73 @@ def test_mistakes_of_a_converter_show(mistake, openai, expected):
     else:
         other["model/sos"] = openai["model/wte"][0]
     assert not same(fit(other)[0], expected)
+
+
+def written(folder, weights, clusters=None):
+    """Weights of a file, with colours beside it."""
+    folder.mkdir()
+    save_file({name.replace("/", "."): value for name, value in weights.items()}, folder / "model.safetensors")
+    if clusters is not None:
+        np.save(folder / "kmeans_centers.npy", clusters)
+    return folder / "model.safetensors"
+
+
+CENTRES = np.random.default_rng(2).uniform(-1, 1, (512, 3)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def wide():
+    """A network of 512 colours."""
+    size = Size(blocks=2, width=8, heads=2, side=4)
+    rng = np.random.default_rng(6)
+    with registered("igpt_wide", size):
+        yield {name: rng.standard_normal(shape).astype(np.float32) for name, shape in openai_shapes(size).items()}
+
+
+def test_from_files_to_a_checkpoint(wide, tmp_path):
+    source = written(tmp_path / "published", wide, CENTRES)
+    weights = open_weights("igpt_wide", source, None, options={"norm": "variance"})
+    manifest = convert_file(weights, tmp_path / "checkpoint")
+    params, again = load_checkpoint(tmp_path / "checkpoint")
+    assert again == manifest and again.variant == {"classes": 0, "variance": 1, "head": 1}
+    assert same(params, fit_wide(wide, "variance"))
+    assert np.array_equal(again.transform.palette, CENTRES) and again.transform.crop == "square"
+    assert again.transform.side == 4
+    sha256 = hashlib.sha256((source.parent / "kmeans_centers.npy").read_bytes()).hexdigest()
+    assert again.transform.clusters_sha256 == sha256
+    tokens = again.transform.on_device(np.zeros((1, 4, 4, 3), np.uint8))
+    output, found = forward("igpt_wide", params, tokens)
+    assert output is None and list(found) == ["h.0", "h.1", "ln_f", "logits"] and found["logits"].shape == (1, 512)
+
+
+def fit_wide(weights, norm):
+    return fitting.fit("igpt_wide", recognise("igpt_wide", weights, options={"norm": norm}))[0]
+
+
+def test_colours_of_transformers(wide, tmp_path):
+    source = written(tmp_path / "published", wide)
+    settings = tmp_path / "published" / "preprocessor_config.json"
+    settings.write_text(json.dumps({"size": 32, "clusters": CENTRES.astype(float).tolist()}))
+    found = open_weights("igpt_wide", source, None, preparation="transformers").transform
+    assert np.array_equal(found.palette, CENTRES) and found.crop == "squeezed"
+    assert open_weights("igpt_wide", source, None, clusters=settings).transform.crop == "square"
+
+
+@pytest.mark.parametrize(("content", "said"), [
+    (None, "cannot be read"),
+    (b"", "holds no 512 colours"),
+    (b"{}", r"holds no 512 colours \(KeyError"),
+    (b'{"clusters": [[1, 2], 3]}', "holds no 512 colours"),
+    (b'{"clusters": [[0.5, 0.5, 0.5]]}', r"shape \(1, 3\), not floats \[512, 3\]"),
+    (b"\x93NUMPY\x01\x00", "holds no 512 colours"),
+    (json.dumps({"clusters": [[0, 0, 2]] * 512}).encode(), "not between -1 and 1"),
+])  # fmt: skip
+def test_no_colours(wide, content, said, tmp_path):
+    source = written(tmp_path / "published", wide)
+    with pytest.raises(InputError, match=r"colours of the network are not beside its weights.*--clusters"):
+        convert_file(open_weights("igpt_wide", source, None), tmp_path / "out")
+    if content is not None:
+        (tmp_path / "clusters").write_bytes(content)
+    with pytest.raises(InputError, match=f"clusters: .*{said}.*Way out"):
+        convert_file(open_weights("igpt_wide", source, None, clusters=tmp_path / "clusters"), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
