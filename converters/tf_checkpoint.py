@@ -22,7 +22,7 @@ from converters.crc32c import crc32c, masked
 MAGIC = b"\x57\xfb\x80\x8b\x24\x75\x47\xdb"  # the end of a table
 FOOTER, TRAILER = 48, 5  # bytes behind the blocks, and behind each block: its kind of packing and a checksum
 # Of TensorFlow's numbers of types, those that are read: weights, and counters of training.
-TYPES = {1: np.dtype("<f4"), 3: np.dtype("<i4"), 9: np.dtype("<i8")}
+TYPES: dict[int, np.dtype] = {1: np.dtype("<f4"), 3: np.dtype("<i4"), 9: np.dtype("<i8")}
 AGAIN = "download or copy all its files again"
 Fields = dict[int, list[Any]]  # field -> its values: numbers, or bytes
 _SHARD = re.compile(r"\.data-\d{5}-of-\d{5}$")

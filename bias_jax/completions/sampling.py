@@ -5,18 +5,16 @@ values of attention are kept, so that a pixel costs one position and not all. Pi
 what the samples of a picture share, the keys and values of the pixels given at its beginning, is there once.
 """
 
-from collections.abc import Mapping
+import math
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from bias_jax.networks import igpt
-from bias_jax.networks.igpt import Norm, Size
+from bias_jax.networks import PRECISIONS, Params, igpt, jit_network
+from bias_jax.networks.igpt import Size, float_einsum
 
-Params = Mapping[str, Any]
 Memory = tuple[tuple[jax.Array, jax.Array], ...]  # of each block keys and values
 
 
@@ -24,12 +22,13 @@ class Drawing(NamedTuple):
     """How pixels are drawn."""
 
     temperature: float = 1.0  # by which logits are divided; 0: the most likely colour, the first of equals
-    top_k: int = 0  # only from so many of the most likely colours, and those as likely as the last of them; 0: all
+    top_k: int = 0  # only of so many most likely colours, and of those as likely as the last of them; 0: of all
 
 
-@partial(jax.jit, static_argnames=("size", "norm", "precision"))
-def remember(params: Params, tokens: jax.Array, *, size: Size, norm: Norm, precision: str = "highest") -> Memory:
+@partial(jit_network, static_argnames=("size", "precision"))
+def remember(params: Params, tokens: jax.Array, *, size: Size, precision: str) -> Memory:
     """Keys and values [N, heads, p, e] of the first p positions, from the p pixels [N, p] that are predicted there."""
+    blocks, norm = igpt.stacked(params), igpt.norm_of(params)
 
     def one(x: jax.Array, number: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
         kept = []
@@ -38,63 +37,38 @@ def remember(params: Params, tokens: jax.Array, *, size: Size, norm: Norm, preci
             kept.extend([k.transpose(0, 2, 1, 3), v.transpose(0, 2, 1, 3)])
             return igpt.causal(q, k, v)
 
-        x = igpt.block(x, igpt.block_params(params, number), size, norm, attend)
+        x = igpt.block(x, igpt.at(blocks, number), size, norm, attend)
         return x, (kept[0], kept[1])
 
-    with jax.default_matmul_precision(precision):
-        _, (keys, values) = jax.lax.scan(one, igpt.embed(params, tokens), np.arange(size.blocks, dtype=np.int32))
+    with jax.default_matmul_precision(PRECISIONS[precision]):
+        _, (keys, values) = jax.lax.scan(one, igpt.embed(params, tokens), jnp.arange(size.blocks))
     return tuple((keys[i], values[i]) for i in range(size.blocks))
 
 
-@partial(
-    jax.jit, static_argnames=("size", "norm", "greedy", "top_k", "precision"), donate_argnames=("tokens", "memory")
-)
-def draw(
-    params: Params, prefix: Memory, memory: Memory, tokens: jax.Array, given: jax.Array, keys: jax.Array,
-    temperature: jax.Array, first: jax.Array, last: jax.Array, *, size: Size, norm: Norm, greedy: bool, top_k: int,
-    precision: str = "highest",
-) -> tuple[jax.Array, Memory]:  # fmt: skip
-    """Pixels `first` to `last` - 1 of all samples.
+def next_logits(
+    params: Params, prefix: Memory, memory: Memory, tokens: jax.Array, t: jax.Array, size: Size
+) -> tuple[jax.Array, Memory]:
+    """Logits of pixel t of all samples [N, S, 512], and the memory with position t.
 
     Args:
         params: of the network.
         prefix: of the first p positions, see `remember`; shared by the samples of a picture.
-        memory: keys and values [N, S, heads, m, e] of the positions from p on, those before `first` filled; donated.
-        tokens: colours int32 [N, S, n], those before `first` valid, and those that are given; donated.
-        given: which pixels are given, bool [N, n]; the others are drawn.
-        keys: of random numbers [N, S].
-        temperature: by which logits are divided.
-        first, last: int32; at most m positions lie from p to `last` - 1.
-        size, norm: of the network.
-        greedy: take the most likely colour.
-        top_k: see `Drawing`.
-        precision: of products.
-
-    Returns:
-        Tokens and memory.
+        memory: keys and values [N, S, heads, m, e] of the positions from p on, of which those before t are filled.
+        tokens: colours int32 [N, S, n], those before t valid.
+        t: at most p + m - 1.
+        size: of the network.
     """
     count, samples, _ = tokens.shape
-    layers = [igpt.block_params(params, i) for i in range(size.blocks)]  # cut once, before the loop
-    start = prefix[0][0].shape[2]
-
-    def one(t: jax.Array, state: tuple[jax.Array, Memory]) -> tuple[jax.Array, Memory]:
-        tokens, memory = state
-        before = jax.lax.dynamic_index_in_dim(tokens, jnp.maximum(t - 1, 0), 2, keepdims=False).reshape(-1)
-        x = jnp.where(t == 0, params["sos"][None], params["wte"][before])
-        x = (x + jax.lax.dynamic_index_in_dim(params["wpe"], t))[:, None]
-        kept = []
-        for own, shared, past in zip(layers, prefix, memory, strict=True):
-            attend = partial(_attend, shared, past, t - start, kept)
-            x = igpt.block(x, own, size, norm, attend)
-        logits = igpt.logits(params, igpt.normed(x[:, 0], params["ln_f"], norm)).reshape(count, samples, -1)
-        chosen = choose(logits, keys, t, temperature, greedy, top_k)
-        here = (0, 0, t)
-        old = jax.lax.dynamic_slice(tokens, here, (count, samples, 1))
-        fixed = jax.lax.dynamic_slice(given, (0, t), (count, 1))[:, None]
-        return jax.lax.dynamic_update_slice(tokens, jnp.where(fixed, old, chosen[..., None]), here), tuple(kept)
-
-    with jax.default_matmul_precision(precision):
-        return jax.lax.fori_loop(first, last, one, (tokens, memory))
+    start, norm = prefix[0][0].shape[2], igpt.norm_of(params)
+    before = jax.lax.dynamic_index_in_dim(tokens, jnp.maximum(t - 1, 0), 2, keepdims=False).reshape(-1)
+    x = jnp.where(t == 0, params["sos"][None], params["wte"][before])
+    x = (x + jax.lax.dynamic_index_in_dim(params["wpe"], t))[:, None]
+    kept: list[tuple[jax.Array, jax.Array]] = []
+    for i, (shared, past) in enumerate(zip(prefix, memory, strict=True)):
+        attend = partial(_attend, shared, past, t - start, kept)
+        x = igpt.block(x, igpt.joined(params["h"][str(i)]), size, norm, attend)
+    logits = igpt.logits(params, igpt.normed(x[:, 0], params["ln_f"][norm], norm))
+    return logits.reshape(count, samples, -1), tuple(kept)
 
 
 def _attend(
@@ -111,15 +85,49 @@ def _attend(
         for old, new in zip(past, (k, v), strict=True)
     )
     kept.append((keys, values))
-    q = q / np.float32(np.sqrt(channels))
-    own = jnp.einsum("nshe,nshme->nshm", q, keys)
-    own = jnp.where((jnp.arange(room) <= place)[None, None, None], own, -jnp.inf)
-    scores = jnp.concatenate([jnp.einsum("nshe,nhpe->nshp", q, shared[0]), own], axis=-1)
-    weights = jax.nn.softmax(scores, axis=-1)
+    own = jnp.where((jnp.arange(room) <= place)[None, None, None], float_einsum("nshe,nshme->nshm", q, keys), -jnp.inf)
+    scores = jnp.concatenate([float_einsum("nshe,nhpe->nshp", q, shared[0]), own], axis=-1) / math.sqrt(channels)
+    weights = jax.nn.softmax(scores, axis=-1).astype(v.dtype)
     length = shared[0].shape[2]
     found = jnp.einsum("nshp,nhpe->nshe", weights[..., :length], shared[1])
     found = found + jnp.einsum("nshm,nshme->nshe", weights[..., length:], values)
     return found.reshape(count * samples, 1, -1)
+
+
+@partial(
+    jit_network,
+    static_argnames=("size", "greedy", "top_k", "precision"),
+    donate_argnames=("memory", "tokens"),
+)
+def draw(
+    params: Params, prefix: Memory, memory: Memory, tokens: jax.Array, given: jax.Array, keys: jax.Array,
+    temperature: jax.Array, first: jax.Array, last: jax.Array, *, size: Size, greedy: bool, top_k: int, precision: str,
+) -> tuple[Memory, jax.Array]:  # fmt: skip
+    """Pixels `first` to `last` - 1 of all samples.
+
+    Args:
+        params, prefix, memory: see `next_logits`; memory is donated.
+        tokens: colours int32 [N, S, n], those before `first` valid, and those that are given; donated.
+        given: which pixels are given, bool [N, n]; the others are drawn.
+        keys: of random numbers [N, S].
+        temperature, top_k: see `Drawing`; the former is not looked at if `greedy`.
+        first, last: int32.
+        size, precision: of the network.
+        greedy: take the most likely colour.
+    """
+    count, samples, _ = tokens.shape
+
+    def one(t: jax.Array, state: tuple[Memory, jax.Array]) -> tuple[Memory, jax.Array]:
+        memory, tokens = state
+        logits, memory = next_logits(params, prefix, memory, tokens, t, size)
+        chosen = choose(logits, keys, t, temperature, greedy, top_k)
+        old = jax.lax.dynamic_slice(tokens, (0, 0, t), (count, samples, 1))
+        fixed = jax.lax.dynamic_slice(given, (0, t), (count, 1))[:, None]
+        tokens = jax.lax.dynamic_update_slice(tokens, jnp.where(fixed, old, chosen[..., None]), (0, 0, t))
+        return memory, tokens
+
+    with jax.default_matmul_precision(PRECISIONS[precision]):
+        return jax.lax.fori_loop(first, last, one, (memory, tokens))
 
 
 def choose(
@@ -128,7 +136,7 @@ def choose(
     """Colours int32 [N, S] from logits [N, S, C]; the random numbers depend on key and position alone."""
     if greedy:
         return jnp.argmax(logits, axis=-1).astype(jnp.int32)
-    logits = logits / temperature
+    logits = logits.astype(jnp.float32) / temperature
     if 0 < top_k < logits.shape[-1]:
         least = jax.lax.top_k(logits, top_k)[0][..., -1:]
         logits = jnp.where(logits >= least, logits, -jnp.inf)

@@ -54,8 +54,8 @@ def nearest_colours(pixels: jax.Array, centres: np.ndarray) -> jax.Array:
 
     def distance(offset: np.ndarray, slope: np.ndarray) -> jax.Array:
         lead = (1,) * (levels.ndim - 1)
-        own = sum(levels[..., i, None] * slope[:, i].reshape(*lead, -1) for i in range(3))
-        return offset.reshape(*lead, -1) - own
+        red, green, blue = (levels[..., i, None] * jnp.asarray(slope[:, i]).reshape(*lead, -1) for i in range(3))
+        return jnp.asarray(offset).reshape(*lead, -1) - (red + green + blue)
 
     high, low = distance(offset_high, slope_high), distance(offset_low, slope_low)
     high, low = high + (low >> BITS), low & (2**BITS - 1)

@@ -158,7 +158,7 @@ def advance(
         x = block(x, at(blocks, number), size, norm, causal)
         return x, x.mean(axis=1)
 
-    return jax.lax.scan(one, x, np.arange(first, last, dtype=np.int32))
+    return jax.lax.scan(one, x, jnp.arange(first, last))
 
 
 def at(blocks: Mapping[str, jax.Array], number: jax.Array | int) -> dict[str, jax.Array]:
