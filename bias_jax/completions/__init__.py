@@ -6,4 +6,5 @@ from bias_jax.completions.batches import check as check
 from bias_jax.completions.batches import complete as complete
 from bias_jax.completions.batches import sample_keys as sample_keys
 from bias_jax.completions.batches import span_of as span_of
+from bias_jax.completions.masks import given_pixels as given_pixels
 from bias_jax.completions.sampling import Drawing as Drawing

@@ -1,6 +1,6 @@
 """A batch of completions from its first pixel to its last, and how much memory it takes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -14,6 +14,7 @@ from bias_jax.networks.igpt import Size
 
 # All of a memory is looked at for every pixel, also what is not filled yet: a long one grows in so many steps.
 GROWTH, LONG = 2, 128
+AT_ONCE = 32  # pixels between two signs of life
 
 
 class Span(NamedTuple):
@@ -24,15 +25,15 @@ class Span(NamedTuple):
 
 
 def span_of(given: np.ndarray) -> Span:
-    """Of pixels that are given, bool [..., n].
+    """Of pixels that are given, bool [n].
 
-    >>> span_of(np.array([[True, True, False, True, False, True]]))
+    >>> span_of(np.array([True, True, False, True, False, True]))
     Span(first=2, last=5)
 
     Raises:
         InputError: all are.
     """
-    drawn = np.flatnonzero(~given.reshape(-1, given.shape[-1]).all(axis=0))
+    drawn = np.flatnonzero(~given)
     if not len(drawn):
         raise InputError("all pixels are given: nothing is left to be drawn", remedy="give fewer")
     return Span(int(drawn[0]), int(drawn[-1]) + 1)
@@ -59,47 +60,50 @@ def rooms(drawn: int) -> list[int]:
 
 def complete(
     params: Params, size: Size, tokens: np.ndarray, given: np.ndarray, keys: jax.Array, drawing: Drawing,
-    *, precision: str = "float32",
-) -> Iterator[np.ndarray]:  # fmt: skip
+    *, precision: str = "float32", done: Callable[[int], object] = lambda pixels: None,
+) -> np.ndarray:  # fmt: skip
     """Draw pixels that are not given.
 
     Args:
         params: of an iGPT with the matrix of its output.
         size: of the network.
         tokens: colours of N pictures, int32 [N, n]; what is not given does not matter.
-        given: which pixels are, bool [N, n].
+        given: which pixels are, bool [n].
         keys: of random numbers [N, S], one for each sample; a sample depends on nothing else of the batch, but for the
             rounding of products of another shape.
         drawing: how pixels are drawn.
         precision: of the network, a key of `networks.PRECISIONS`.
+        done: called with a number of pixels as soon as all samples have so many more.
 
-    Yields:
-        Colours int32 [N, S, n] as often as memory has grown, drawn so far; the last time whole.
+    Returns:
+        Colours int32 [N, S, n].
 
     Raises:
-        InputError: the weights have no output, or a way to draw does not exist.
+        InputError: the weights have no output, a way to draw does not exist, or all pixels are given.
     """
-    check(params, size, drawing)
+    check(params, drawing)
     first, last = span_of(given)
     count, samples = keys.shape
     prefix = _prefix(params, size, tokens[:, :first], precision)
     drawn = jax.device_put(np.repeat(tokens[:, None], samples, axis=1).astype(np.int32))
-    mask = jax.device_put(np.broadcast_to(given, tokens.shape))
-    temperature = jax.device_put(np.float32(drawing.temperature))
+    mask, temperature = jax.device_put(given), jax.device_put(np.float32(drawing.temperature))
     memory, at = _empty(size, count, samples, prefix[0][0].dtype), first
     for room in rooms(last - first):
         memory = _grown(memory, room)
-        end = first + room
-        memory, drawn = draw(
-            params, prefix, memory, drawn, mask, keys, temperature, jax.device_put(np.int32(at)),
-            jax.device_put(np.int32(end)), size=size, greedy=drawing.temperature == 0, top_k=drawing.top_k,
-            precision=precision,
-        )  # fmt: skip
-        at = end
-        yield jax.device_get(drawn)
+        while at < first + room:
+            end = min(at + AT_ONCE, first + room)
+            places = jax.device_put((np.int32(at), np.int32(end)))
+            memory, drawn = draw(
+                params, prefix, memory, drawn, mask, keys, temperature, *places, size=size,
+                greedy=drawing.temperature == 0, top_k=drawing.top_k, precision=precision,
+            )  # fmt: skip
+            jax.block_until_ready(drawn)
+            done(end - at)
+            at = end
+    return jax.device_get(drawn)
 
 
-def check(params: Params, size: Size, drawing: Drawing) -> None:
+def check(params: Params, drawing: Drawing) -> None:
     """Refuse what cannot be drawn with.
 
     Raises:

@@ -108,23 +108,21 @@ def draw(
     Args:
         params, prefix, memory: see `next_logits`; memory is donated.
         tokens: colours int32 [N, S, n], those before `first` valid, and those that are given; donated.
-        given: which pixels are given, bool [N, n]; the others are drawn.
+        given: which pixels are given, bool [n]; the others are drawn.
         keys: of random numbers [N, S].
         temperature, top_k: see `Drawing`; the former is not looked at if `greedy`.
         first, last: int32.
         size, precision: of the network.
         greedy: take the most likely colour.
     """
-    count, samples, _ = tokens.shape
 
     def one(t: jax.Array, state: tuple[Memory, jax.Array]) -> tuple[Memory, jax.Array]:
         memory, tokens = state
         logits, memory = next_logits(params, prefix, memory, tokens, t, size)
         chosen = choose(logits, keys, t, temperature, greedy, top_k)
-        old = jax.lax.dynamic_slice(tokens, (0, 0, t), (count, samples, 1))
-        fixed = jax.lax.dynamic_slice(given, (0, t), (count, 1))[:, None]
-        tokens = jax.lax.dynamic_update_slice(tokens, jnp.where(fixed, old, chosen[..., None]), (0, 0, t))
-        return memory, tokens
+        old = jax.lax.dynamic_slice(tokens, (0, 0, t), (*tokens.shape[:2], 1))
+        kept = jnp.where(given[t], old, chosen[..., None])
+        return memory, jax.lax.dynamic_update_slice(tokens, kept, (0, 0, t))
 
     with jax.default_matmul_precision(PRECISIONS[precision]):
         return jax.lax.fori_loop(first, last, one, (memory, tokens))

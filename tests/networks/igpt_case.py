@@ -32,6 +32,7 @@ def registered(name: str, size: Size) -> Iterator[None]:
     """A network of this size in the registry meanwhile."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(NETWORKS, name, igpt.definition(size))
+        patch.setitem(SIZES, name, size)
         patch.setitem(FAMILIES, name, family({name: size}))
         yield
 
