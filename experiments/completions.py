@@ -110,7 +110,11 @@ def _audit(found: Completions, weights: str, pictures: FaceDataset, config: Comp
             config.audit, [config.predictions], faces=faces, weights=config.audit_weights, config=config.run, out=folder
         )
         tell(audits[what])
-    rows = [{"pictures": what, **row} for what, one in audits.items() for row in one.tables["predictions"].to_pylist()]
+    rows = [
+        {"pictures": what, **row, "persons": row.get("persons", row["images"])}
+        for what, one in audits.items() if "predictions" in one.tables
+        for row in one.tables["predictions"].to_pylist()
+    ]  # fmt: skip
     Folder(out).save_table("predictions.parquet", rows)
     print(f"\n{CAVEAT}\nrates of all sets of pictures: {out}/predictions.parquet")
     return max(tell_failures(one.failures) for one in audits.values())
