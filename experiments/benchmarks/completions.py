@@ -12,9 +12,10 @@ from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from bias_jax.completions import Drawing, batch_bytes, complete, sample_keys, span_of
+from bias_jax.completions import Drawing, Span, batch_bytes, complete, sample_keys
 from bias_jax.completions.batches import sequence_bytes
 from bias_jax.errors import InputError
 from bias_jax.networks import NETWORKS, igpt, random_params
@@ -22,7 +23,7 @@ from bias_jax.networks.igpt import SIZES, Size
 from bias_jax.results import device, versions
 from experiments.benchmarks.peers import check_names, require, torch_in_words, use_torch
 from experiments.benchmarks.report import Column, Line, Table
-from experiments.benchmarks.timing import alternate, rates, ratio, timed
+from experiments.benchmarks.timing import rates, ratio, timed
 
 COUNTED = "completions-benchmark"  # name of a network of fewer blocks, meanwhile
 
@@ -47,9 +48,8 @@ class CompletionsBenchmark:
             raise InputError(f"{self.network} draws no pictures", remedy=f"choose one of {', '.join(SIZES)}")
         sizes = self.images, self.samples, self.rows, self.pixels, self.peer_images, self.repeats
         if min(sizes) < 1 or self.blocks < 0 or self.rows * 32 + self.pixels > 1024:
-            raise InputError(
-                "sizes must be positive, and rows and pixels no more than the picture", remedy="see --help"
-            )
+            problem = "sizes must be positive, and rows and pixels no more than the picture"
+            raise InputError(problem, remedy="see --help")
 
 
 def run_completions(config: CompletionsBenchmark) -> Iterator[Line]:
@@ -59,7 +59,7 @@ def run_completions(config: CompletionsBenchmark) -> Iterator[Line]:
     size = replace(size, blocks=config.blocks or size.blocks)
     NETWORKS[COUNTED] = igpt.definition(size)
     try:
-        params = random_params(COUNTED, 0, np.zeros((1, size.context), np.int32))
+        params = random_params(COUNTED, 0, jnp.zeros((1, size.context), jnp.int32))
     finally:
         del NETWORKS[COUNTED]
     start, last = config.rows * size.side, config.rows * size.side + config.pixels
@@ -83,7 +83,10 @@ def run_completions(config: CompletionsBenchmark) -> Iterator[Line]:
         Column("first call", "s", ".1f"), Column("ratio", form=".1f", width=20),
     ))  # fmt: skip
     first = {name: timed(program) for name, program in programs.items()}
-    seconds = alternate(programs, config.repeats)
+    seconds = {name: [timed(program)] for name, program in programs.items()}
+    for _ in range(config.repeats - 1):
+        for name, program in programs.items():
+            seconds[name].append(timed(program))
     each = {"bias-jax": config.images * config.samples, "transformers": config.peer_images * config.samples}
     per_pixel = {name: [s / each[name] for s in own] for name, own in seconds.items()}
     for name, own in seconds.items():
@@ -100,9 +103,8 @@ def _costs(size: Size, start: int, last: int, config: CompletionsBenchmark) -> I
     yield (f"a pixel in the middle: {flop / 1e9:.3f} GFLOP; it reads {own / 1e6:.1f} MB of its own keys and values, "
            f"its share of the picture's {shared / 1e6:.1f} MB and of the {weights / 1e6:.0f} MB of weights; "
            f"without sharing, {(own + shared) / 1e6:.1f} MB")  # fmt: skip
-    one = batch_bytes(size, span_of((np.arange(size.context) < start) | (np.arange(size.context) >= last)),
-                      config.samples)  # fmt: skip
-    yield f"memory of {config.images} pictures with {config.samples} samples each: {config.images * one / 2**30:.2f} GiB"
+    total = config.images * batch_bytes(size, Span(start, last), config.samples) / 2**30
+    yield f"memory of {config.images} pictures with {config.samples} samples each: {total:.2f} GiB"
 
 
 def transformers_model(torch: Any, size: Size, params: Any, place: str) -> Any:
