@@ -2,6 +2,7 @@
 
 python -m converters resnet50 --source resnet50-0676ba61.pth --out DIR     convert a file (.pth or .safetensors)
 python -m converters resnet50 --source last.ckpt --take ema --out DIR      one of several networks in a file
+python -m converters simclrv2_r50_1x_sk0 --source model.ckpt-250228.index --out DIR  TensorFlow's checkpoint
 python -m converters resnet50 --download --weights IMAGENET1K_V2 --out DIR  fetch a published one first
 python -m converters list                                                  every published entry
 python -m converters verify resnet50 --weights IMAGENET1K_V1 --images DIR  compare with torchvision's network
@@ -52,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
         one = commands.add_parser(name, help=f"convert weights of {name}")
         one.set_defaults(command=_convert, network=name)
         where = one.add_mutually_exclusive_group(required=True)
-        where.add_argument("--source", type=Path, help="weights file that torch or safetensors wrote")
+        where.add_argument("--source", type=Path, help="weights file that torch or safetensors wrote, or a TensorFlow checkpoint")
         where.add_argument("--download", action="store_true", help="fetch the published entry of --weights")
         one.add_argument("--weights", help="published entry that the file must be, e.g. IMAGENET1K_V1 (see list)")
         _add_choices(one)

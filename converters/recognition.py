@@ -94,7 +94,8 @@ def recognise(
         changes.append(f"not read: {listed(unread)}")
     kept = {key: array for key, array in arrays.items() if key in naming.shapes}
     told = tuple(printable(change) for change in changes)
-    better = [one for one in _fitting(held) if one != name] if strange else []  # looks at every network there is
+    fits = not strange and _fits(naming, leaves, prefix)
+    better = [] if fits else [one for one in _fitting(held) if one != name]  # looks at every network there is
     remedy = f"convert it as {better[0]}" if better else family.source
     return Recognised(naming, kept, tuple(strange), () if ignore_extra else tuple(extra), missing, told, remedy)
 

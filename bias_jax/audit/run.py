@@ -24,7 +24,7 @@ from bias_jax.audit.result import Audit
 from bias_jax.audit.road import Walk, needed_rows, plan_source, walk_source
 from bias_jax.audit.sources import layers_of, sources_of, used_sources
 from bias_jax.audit.stored import Stored
-from bias_jax.audit.subjects import RANDOM, Subject, load_subject
+from bias_jax.audit.subjects import RANDOM, FlaxSubject, Subject, load_subject
 from bias_jax.audit.work import Assignment, Stopwatch, Work
 from bias_jax.compilation import counted_programs
 from bias_jax.data import FaceDataset
@@ -32,6 +32,7 @@ from bias_jax.devices import device_mesh
 from bias_jax.errors import InputError
 from bias_jax.hosts import leads, share
 from bias_jax.networks import network as registered
+from bias_jax.networks import preparation_digest
 from bias_jax.results import Folder, RunDirectory, device, exclusive, versions
 
 log = logging.getLogger("bias_jax.audit")
@@ -154,6 +155,7 @@ def _audit(
     identity = {
         "model": audited.model,
         "weights_sha256": audited.sha256,
+        "preparation_sha256": preparation_digest(audited.transform) if isinstance(audited, FlaxSubject) else None,
         "data_sha256": of_faces[0].sha256 if of_faces else None,
         "activations": {name: getattr(config, name) for name in ("pooling", "precision", "batch_size", "seed")},
         "versions": versions(),
