@@ -16,7 +16,9 @@ import numpy as np
 from bias_jax.errors import InputError
 from bias_jax.networks import Variant
 from bias_jax.networks.igpt import SIZES, Size
+from bias_jax.networks.tokens import Tokens
 from converters.contents import NoNumbers, shape_of
+from converters.entries import PublishedWeights
 from converters.naming import Complete, Family, Option, Shape
 
 # What OpenAI's optimizer leaves in a checkpoint lies beside the weights, under names that hold theirs.
@@ -185,7 +187,22 @@ def _MATRICES(d: int) -> dict[str, Shape]:
     return {"attn.c_attn": (d, 3 * d), "attn.c_proj": (d, d), "mlp.c_fc": (d, 4 * d), "mlp.c_proj": (4 * d, d)}
 
 
-def family(sizes: Mapping[str, Size]) -> Family:
+_HUB = "https://huggingface.co/openai/imagegpt-"
+# transformers' copies of the last of OpenAI's checkpoints, which carry no hashes; of the largest none is known either.
+_PUBLISHED = tuple(
+    PublishedWeights(name, f"imagegpt-{size}", f"{_HUB}{size}/resolve/{revision}/pytorch_model.bin", mebibytes, None,
+                     Tokens(), sha256=sha256)
+    for name, size, revision, mebibytes, sha256 in (
+        ("igpt_s", "small", "10c8a8402cf80c0eaaf31fb5bc86012b34169481", 317,
+         "b39d66baa773d7f915d7657dd25fed06ba38c7c7af52fbef0d23c3db6b65a3fe"),
+        ("igpt_m", "medium", "d0416c58f900f4bf3b3bd089c835a518478139c1", 1774,
+         "2af4608a7220303e16defa191077e1f926419f4044a992b4a2bb6df655a556ad"),
+        ("igpt_l", "large", "c5e5de2c60e37a19b59730830a7dff526014b068", None, ""),
+    )
+)  # fmt: skip
+
+
+def family(sizes: Mapping[str, Size], published: tuple[PublishedWeights, ...] = ()) -> Family:
     """Conversion of networks of these sizes."""
     return Family(
         namings=lambda name, options: (
@@ -193,9 +210,10 @@ def family(sizes: Mapping[str, Size]) -> Family:
             TransformersNaming(sizes[name], options["norm"]),
             TransformersNaming(sizes[name], options["norm"], bare=True),
         ),
+        published=published,
         options=(NORM,),
         source=SOURCE,
     )
 
 
-FAMILY = family(SIZES)
+FAMILY = family(SIZES, _PUBLISHED)

@@ -12,8 +12,11 @@ from safetensors.numpy import save_file
 from bias_jax.errors import InputError
 from bias_jax.networks import forward, load_checkpoint
 from bias_jax.networks.igpt import Size, variant_of
+from bias_jax.networks.tokens import Tokens
 from converters import fitting
 from converters.checkpoint import convert_file, open_weights
+from converters.entries import PublishedWeights
+from converters.published import PUBLISHED, table
 from converters.recognition import recognise
 from converters.tf_checkpoint import read_tf_checkpoint
 from tests.converters import tensorflow_files as files
@@ -246,3 +249,34 @@ def test_no_colours(wide, content, said, tmp_path):
     with pytest.raises(InputError, match=f"clusters: .*{said}.*Way out"):
         convert_file(open_weights("igpt_wide", source, None, clusters=tmp_path / "clusters"), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_openais_checkpoint_to_ours(wide, tmp_path):
+    """A folder as it is downloaded: index, parts, the optimizer's moments, and colours beside them."""
+    beside = {f"{name}/adam_v": np.ones_like(value) for name, value in wide.items()}
+    index = files.write_checkpoint(tmp_path / "igpt-x", {**wide, **beside, "global_step": np.array(9)}, shards=5)
+    np.save(tmp_path / "igpt-x/kmeans_centers.npy", CENTRES)
+    for number, source in enumerate((tmp_path / "igpt-x", index, index.with_suffix(""))):
+        manifest = convert_file(open_weights("igpt_wide", source, None), tmp_path / f"checkpoint {number}")
+        params, _ = load_checkpoint(tmp_path / f"checkpoint {number}")
+        assert same(params, fit_wide(wide, "rms"))
+        assert manifest.weights == "custom" and np.array_equal(manifest.transform.palette, CENTRES)
+    part = index.with_name("model.ckpt-7.data-00003-of-00005")
+    part.write_bytes(part.read_bytes()[:10])
+    with pytest.raises(InputError, match=rf"{part.name}: is (cut off|damaged).*Way out: download or copy"):
+        convert_file(open_weights("igpt_wide", index, None), tmp_path / "damaged")
+
+
+def test_published_entries():
+    small, medium, large = (entry for entry in PUBLISHED if entry.network.startswith("igpt"))
+    assert (small.name, medium.name, large.name) == ("imagegpt-small", "imagegpt-medium", "imagegpt-large")
+    assert all(len(entry.hash_prefix) == 64 for entry in (small, medium)) and large.hash_prefix == ""
+    assert "pytorch_model.bin" in table() and small.hash_prefix not in table()  # only its first digits
+
+
+def test_a_published_file_is_known_by_its_hash(wide, tmp_path, monkeypatch):
+    source = written(tmp_path / "published", wide, CENTRES)
+    sha256 = hashlib.sha256(source.read_bytes()).hexdigest()
+    entry = PublishedWeights("igpt_wide", "tiny", "https://x/y", 1, None, Tokens(), sha256=sha256)
+    monkeypatch.setattr("converters.sources.PUBLISHED", (entry,))
+    assert open_weights("igpt_wide", source, None).identity.weights == "tiny"
