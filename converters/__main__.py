@@ -53,8 +53,9 @@ def _parser() -> argparse.ArgumentParser:
         one = commands.add_parser(name, help=f"convert weights of {name}")
         one.set_defaults(command=_convert, network=name)
         where = one.add_mutually_exclusive_group(required=True)
-        readable = "weights file that torch or safetensors wrote, or a TensorFlow checkpoint"
-        where.add_argument("--source", type=Path, help=readable)
+        where.add_argument(
+            "--source", type=Path, help="weights file that torch or safetensors wrote, or a TensorFlow checkpoint"
+        )
         where.add_argument("--download", action="store_true", help="fetch the published entry of --weights")
         one.add_argument("--weights", help="published entry that the file must be, e.g. IMAGENET1K_V1 (see list)")
         _add_choices(one)

@@ -14,8 +14,8 @@ from typing import Any
 
 from bias_jax.errors import InputError, printable
 from converters.contents import SAVE, Leaf, flatten, listed, shape_of
-from converters.families import FAMILIES
-from converters.naming import Family, Naming
+from converters.families import FAMILIES, checked_options, family_of
+from converters.naming import Naming
 
 Leaves = Mapping[str, Leaf]
 
@@ -98,32 +98,6 @@ def recognise(
     better = [] if fits else [one for one in _fitting(held) if one != name]  # looks at every network there is
     remedy = f"convert it as {better[0]}" if better else family.source
     return Recognised(naming, kept, tuple(strange), () if ignore_extra else tuple(extra), missing, told, remedy)
-
-
-def family_of(name: str) -> Family:
-    """Whose conversion it is.
-
-    Raises:
-        InputError: no weights of this network can be converted.
-    """
-    if name not in FAMILIES:
-        raise InputError(f"no weights can be converted for {name!r}", remedy=f"choose one of {', '.join(FAMILIES)}")
-    return FAMILIES[name]
-
-
-def checked_options(family: Family, given: Mapping[str, str]) -> dict[str, str]:
-    """The values of all options of a family.
-
-    Raises:
-        InputError: an option or a value that does not exist.
-    """
-    known = {option.name: option for option in family.options}
-    for name, value in given.items():
-        if name not in known:
-            raise InputError(f"there is no option {name!r}", remedy=f"choose among {', '.join(known) or 'none'}")
-        if value not in known[name].choices:
-            raise InputError(f"{name} cannot be {value!r}", remedy=f"choose one of {', '.join(known[name].choices)}")
-    return {name: given.get(name, option.choices[0]) for name, option in known.items()}
 
 
 def _dotted(naming: Naming, leaves: Leaves) -> Leaves:

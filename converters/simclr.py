@@ -1,13 +1,11 @@
 """SimCLRv2's weights: Google's TensorFlow checkpoints, and what Separius' converter makes of them for PyTorch.
 
-TensorFlow numbers convolutions and batch norms separately, in the order in which they were made: the stem; of each
-block the projection first, then the convolutions along the way. Files of Google hold two networks: ``base_model``,
-which is what their own export takes, and below ``ema_model`` its moving average; the first is taken unless ``--take``
-says otherwise. A supervised head sits on the pooled features, and after fine-tuning with 1 % or 10 % of the labels on
-``nl_0``; the file does not say which.
+Files of Google hold two networks: ``base_model``, which is what their own export takes, and below ``ema_model`` its
+moving average; the first is taken unless ``--take`` says otherwise. A supervised head sits on the pooled features, and
+after fine-tuning with 1 % or 10 % of the labels on ``nl_0``; the file does not say which.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal, NamedTuple
@@ -16,30 +14,17 @@ import numpy as np
 
 from bias_jax.errors import InputError
 from bias_jax.networks import Variant
-from bias_jax.networks.definition import IMAGENET_CLASSES
-from bias_jax.networks.resnet50 import EXPANSION, STAGES
-from bias_jax.networks.simclr import (
-    ARCHITECTURES,
-    BLOCKS,
-    NL_0,
-    POOL,
-    PROJECTION_WIDTH,
-    PROJECTIONS,
-    mixing_width,
-)
+from bias_jax.networks.simclr import NL_0, POOL, PROJECTIONS
 from converters.contents import is_kind, shape_of
 from converters.names import to_torch_shape
 from converters.naming import Complete, Family, Option, Shape
+from converters.simclr_names import Path, parameters
 from converters.simclr_published import PUBLISHED
 from converters.torchvision import to_flax_layout
 
 HEAD = "supervised-head"  # the option that says where it sits
 # Files of Google; both state dicts of Separius' converter, or that of the network alone.
 Kind = Literal["tensorflow", "both state dicts", "one state dict"]
-# Our leaf of a batch norm -> TensorFlow's, PyTorch's.
-_NORM = {"scale": ("gamma", "weight"), "bias": ("beta", "bias"), "mean": ("moving_mean", "running_mean"),
-         "var": ("moving_variance", "running_var")}  # fmt: skip
-Path = tuple[str, ...]
 
 
 class Array(NamedTuple):
@@ -144,79 +129,12 @@ def _shapes(network: str, kind: Kind, *, heads: bool) -> dict[str, Shape]:
 def _arrays(network: str, kind: Kind) -> dict[Path, Array]:
     """Path of our parameter -> the array of the file."""
     if kind == "tensorflow":
-        return {path: Array(tensorflow, shape) for path, tensorflow, _, shape in _parameters(network)}
-    found = {path: Array(torch, to_torch_shape(shape)) for path, _, torch, shape in _parameters(network)}
+        return {p.path: Array(p.tensorflow, p.shape) for p in parameters(network)}
+    found = {p.path: Array(p.torch, to_torch_shape(p.shape)) for p in parameters(network)}
     if kind == "both state dicts":
         return found
     inner = ((path, array) for path, array in found.items() if array.name.startswith("resnet."))
     return {path: Array(array.name.removeprefix("resnet."), array.shape) for path, array in inner}
-
-
-def _parameters(network: str) -> Iterator[tuple[Path, str, str, Shape]]:
-    """Our path, TensorFlow's name, PyTorch's, and our shape, in the order in which TensorFlow makes them."""
-    numbers = {"conv2d": 0, "batch_normalization": 0}
-    for path, torch, shape in _layers(network):
-        kind = "conv2d" if len(shape) == 4 else "batch_normalization"
-        layer = f"base_model.{kind}_{numbers[kind]}".removesuffix("_0")
-        numbers[kind] += 1
-        if kind == "conv2d":
-            yield (*path, "kernel"), f"{layer}.kernel", f"resnet.{torch}.weight", shape
-        else:
-            for leaf, (tensorflow, name) in _NORM.items():
-                yield (*path, leaf), f"{layer}.{tensorflow}", f"resnet.{torch}.{name}", shape
-    width = ARCHITECTURES[network].features
-    for layer in range(PROJECTIONS):
-        last, nl = layer == PROJECTIONS - 1, f"nl_{layer}"
-        outputs, path, tensorflow = (
-            PROJECTION_WIDTH if last else width,
-            ("head_contrastive", nl),
-            f"head_contrastive.{nl}",
-        )
-        yield (
-            (*path, "dense", "kernel"),
-            f"{tensorflow}.dense.kernel",
-            f"head.layers.{3 * layer}.weight",
-            (width, outputs),
-        )
-        for leaf, (name, torch) in _NORM.items():
-            if leaf != "bias" or not last:
-                where = f"head.layers.{3 * layer + 1}.{torch}"
-                yield (*path, "bn", leaf), f"{tensorflow}.batch_normalization.{name}", where, (outputs,)
-    for leaf, torch, shape in (("kernel", "weight", (width, IMAGENET_CLASSES)), ("bias", "bias", (IMAGENET_CLASSES,))):
-        yield ("head_supervised", leaf), f"head_supervised.linear_layer.dense.{leaf}", f"resnet.fc.{torch}", shape
-
-
-def _layers(network: str) -> Iterator[tuple[Path, str, Shape]]:
-    """Our path of each convolution or batch norm of the base, PyTorch's name, and the shape of its arrays."""
-    depth, wide, selective = ARCHITECTURES[network]
-    inputs = STAGES[0][1] * wide
-    stem = [(3, 3, 3, inputs // 2), (3, 3, inputs // 2, inputs // 2), (3, 3, inputs // 2, inputs)]
-    for i, shape in enumerate(stem if selective else [(7, 7, 3, inputs)]):
-        yield ("stem", str(i), "0"), f"net.0.{2 * i}", shape
-        yield ("stem", str(i), "1"), f"net.0.{2 * i + 1}.0", shape[-1:]
-    for group, (blocks, (_, width, _)) in enumerate(zip(BLOCKS[depth], STAGES, strict=True), start=1):
-        f, last = width * wide, 3 if selective else 4
-        for block in range(blocks):
-            ours, torch = (f"block_group{group}", str(block)), f"net.{group}.blocks.{block}"
-            if block == 0:
-                shortcut = "projection.shortcut.2" if selective else "projection.shortcut"
-                yield (*ours, "downsample", "0"), f"{torch}.{shortcut}", (1, 1, inputs, f * EXPANSION)
-                yield (*ours, "downsample", "1"), f"{torch}.projection.bn.0", (f * EXPANSION,)
-            yield (*ours, "conv1"), f"{torch}.net.0", (1, 1, inputs, f)
-            yield (*ours, "bn1"), f"{torch}.net.1.0", (f,)
-            if selective:
-                hidden, middle = mixing_width(f), f"{torch}.net.2"
-                yield (*ours, "conv2"), f"{middle}.main_conv.0", (3, 3, f, 2 * f)
-                yield (*ours, "bn2"), f"{middle}.main_conv.1.0", (2 * f,)
-                yield (*ours, "mix", "0"), f"{middle}.mixing_conv.0", (1, 1, f, hidden)
-                yield (*ours, "mix", "1"), f"{middle}.mixing_conv.1.0", (hidden,)
-                yield (*ours, "mix", "2"), f"{middle}.mixing_conv.2", (1, 1, hidden, 2 * f)
-            else:
-                yield (*ours, "conv2"), f"{torch}.net.2", (3, 3, f, f)
-                yield (*ours, "bn2"), f"{torch}.net.3.0", (f,)
-            yield (*ours, "conv3"), f"{torch}.net.{last}", (1, 1, f, f * EXPANSION)
-            yield (*ours, "bn3"), f"{torch}.net.{last + 1}.0", (f * EXPANSION,)
-            inputs = f * EXPANSION
 
 
 def _namings(network: str, options: Mapping[str, str]) -> list[SimclrNaming]:
