@@ -22,8 +22,10 @@ from bias_jax.endings import run
 from bias_jax.errors import InputError
 from bias_jax.networks import PRECISIONS, load_checkpoint, network
 from bias_jax.networks.checkpoint import require_free
+from bias_jax.networks.tokens import Tokens
 from bias_jax.progress import messages
 from converters.checkpoint import Weights, convert_file, open_weights
+from converters.clusters import NAMES
 from converters.evaluation import evaluate
 from converters.families import FAMILIES
 from converters.images import class_folders, image_folder
@@ -61,6 +63,9 @@ def _parser() -> argparse.ArgumentParser:
         if len(ways) > 1:
             usual = f"how its images are prepared (default: that of the weights, or {ways[0]})"
             one.add_argument("--preparation", choices=ways, help=usual)
+        if isinstance(network(name).preparation, Tokens):
+            beside = f"file of its colours (default: {' or '.join(NAMES)} beside the weights)"
+            one.add_argument("--clusters", type=Path, help=beside)
         for option in family.options:
             help = f"{option.help} (default: that of the weights, or {option.choices[0]})"
             one.add_argument(f"--{option.name}", choices=option.choices, help=help)
@@ -102,6 +107,7 @@ def _open(arguments: argparse.Namespace) -> Weights:
         arguments.network, arguments.source, arguments.weights, take=arguments.take,
         ignore_extra=arguments.ignore_extra, preparation=given.get("preparation"),
         options={name: value for name, value in options.items() if value is not None},
+        clusters=given.get("clusters"),
     )  # fmt: skip
 
 

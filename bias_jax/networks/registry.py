@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from bias_jax.errors import InputError
-from bias_jax.networks import simclr
+from bias_jax.networks import igpt, simclr
 from bias_jax.networks.definition import Network, Params, Variant
 from bias_jax.networks.inception_v3 import INCEPTION_V3
 from bias_jax.networks.resnet50 import RESNET50
@@ -20,6 +20,7 @@ NETWORKS: dict[str, Network] = {
     "vgg16": VGG_16,
     "resnet50": RESNET50,
     "inception_v3": INCEPTION_V3,
+    **igpt.NETWORKS,
     **simclr.NETWORKS,
 }
 
