@@ -5,7 +5,16 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from experiments.benchmarks import (
-    association, completions, extract, growth, heads, jobs, loading, probes, recipe, topomaps,
+    association,
+    completions,
+    extract,
+    growth,
+    heads,
+    jobs,
+    loading,
+    probes,
+    recipe,
+    topomaps,
 )  # fmt: skip
 from experiments.benchmarks.report import Line
 
