@@ -127,8 +127,9 @@ def _prefix(params: Params, size: Size, tokens: np.ndarray, precision: str) -> M
     count, length = tokens.shape
     if length:
         return remember(params, jax.device_put(tokens.astype(np.int32)), size=size, precision=precision)
-    empty = jnp.zeros((count, size.heads, 0, size.width // size.heads), params["wpe"].dtype)
-    return ((empty, empty),) * size.blocks
+    channels, dtype = size.width // size.heads, params["wpe"].dtype
+    empty = jnp.zeros((count, size.heads, 0, channels), dtype), jnp.zeros((count, size.heads, channels, 0), dtype)
+    return (empty,) * size.blocks
 
 
 def _empty(size: Size, count: int, samples: int, dtype: jnp.dtype) -> Memory:

@@ -27,14 +27,16 @@ class Drawing(NamedTuple):
 
 @partial(jit_network, static_argnames=("size", "precision"))
 def remember(params: Params, tokens: jax.Array, *, size: Size, precision: str) -> Memory:
-    """Keys and values [N, heads, p, e] of the first p positions, from the p pixels [N, p] that are predicted there."""
+    """Keys [N, heads, p, e] and values [N, heads, e, p] of the first p positions, from the p pixels [N, p] that are
+    predicted there; in these layouts nothing is transposed later.
+    """
     blocks, norm = igpt.stacked(params), igpt.norm_of(params)
 
     def one(x: jax.Array, number: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
         kept = []
 
         def attend(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
-            kept.extend([k.transpose(0, 2, 1, 3), v.transpose(0, 2, 1, 3)])
+            kept.extend([k.transpose(0, 2, 1, 3), v.transpose(0, 2, 3, 1)])
             return igpt.causal(q, k, v)
 
         x = igpt.block(x, igpt.at(blocks, number), size, norm, attend)
@@ -79,18 +81,22 @@ def _attend(
     kept of it is appended.
     """
     count, samples, heads, room, channels = past[0].shape
-    q, k, v = (part.reshape(count, samples, heads, channels) for part in (q, k, v))
-    keys, values = (
-        jax.lax.dynamic_update_slice(old, new[..., None, :], (0, 0, 0, place, 0))
-        for old, new in zip(past, (k, v), strict=True)
-    )
-    kept.append((keys, values))
-    own = jnp.where((jnp.arange(room) <= place)[None, None, None], float_einsum("nshe,nshme->nshm", q, keys), -jnp.inf)
-    scores = jnp.concatenate([float_einsum("nshe,nhpe->nshp", q, shared[0]), own], axis=-1) / math.sqrt(channels)
-    weights = jax.nn.softmax(scores, axis=-1).astype(v.dtype)
     length = shared[0].shape[2]
-    found = jnp.einsum("nshp,nhpe->nshe", weights[..., :length], shared[1])
-    found = found + jnp.einsum("nshm,nshme->nshe", weights[..., length:], values)
+    q, k, v = (part.reshape(count, samples, heads, channels) for part in (q, k, v))
+    filled = (jnp.arange(room) < place)[None, None, None]
+    before = jnp.where(filled, float_einsum("nshe,nshme->nshm", q, past[0]), -jnp.inf)
+    itself = (q * k).sum(axis=-1, keepdims=True).astype(jnp.float32)
+    scores = jnp.concatenate([float_einsum("nshe,nhpe->nshp", q, shared[0]), before, itself], axis=-1)
+    weights = jax.nn.softmax(scores / math.sqrt(channels), axis=-1).astype(v.dtype)
+    found = jnp.einsum("nshp,nhep->nshe", weights[..., :length], shared[1])
+    found = found + jnp.einsum("nshm,nshme->nshe", weights[..., length:-1], past[1]) + weights[..., -1:] * v
+    after = 0.0 * found  # what is read above must be read before it is written: then nothing is copied
+    kept.append(
+        (
+            jax.lax.dynamic_update_slice(past[0], (k + after)[..., None, :], (0, 0, 0, place, 0)),
+            jax.lax.dynamic_update_slice(past[1], (v + after)[..., None, :], (0, 0, 0, place, 0)),
+        )
+    )
     return found.reshape(count * samples, 1, -1)
 
 
