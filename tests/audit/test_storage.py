@@ -67,7 +67,9 @@ def test_banks_take_half_the_bytes_and_are_rounded_once(small):
     needs = [Need("first", "none"), Need("second", "mean", 2, "a"), Need("output", "mean")]
     plans, found = {}, {}
     for storage in ("float32", "bfloat16"):
-        plans[storage] = pack(activation_shapes("small", params, Transform(28, 24)), needs, 40, 1.0, of="small", storage=storage)
+        plans[storage] = pack(
+            activation_shapes("small", params, Transform(28, 24)), needs, 40, 1.0, of="small", storage=storage
+        )
         labels = {1: images.labels["kind"]}
         found[storage] = extract_wave(
             images, (6, 6), "small", params, Transform(28, 24), plans[storage].waves[0], labels, batch_size=8

@@ -112,9 +112,12 @@ def test_padding_changes_no_table(planted, monkeypatch):
 @pytest.fixture
 def fresh_programs():
     """Programs that other tests have compiled are forgotten, and those of this one afterwards."""
-    jobs._over_devices.cache_clear()
+    kept = jobs._solving, jobs._mapping
+    for programs in kept:
+        programs.cache_clear()
     yield
-    jobs._over_devices.cache_clear()
+    for programs in kept:
+        programs.cache_clear()
 
 
 def test_widths_and_targets_share_programs(monkeypatch, fresh_programs):
