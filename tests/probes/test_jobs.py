@@ -12,7 +12,7 @@ from bias_jax.probes.paths import deal, empty_start, path_queue, stacked
 from bias_jax.probes.problems import host_problems
 from bias_jax.probes.solver import Solution
 
-N, FOLDS, STRENGTHS = 120, 3, np.array([1.0, 0.1, 0.01])
+N, FOLDS, STRENGTHS = 240, 4, np.array([1.0, 0.1, 0.01])  # as in `shapes`
 SIZES = {"race": 5, "gender": 2, "age": 8, "race x gender": 7}
 CONFIG = ProbeConfig(l2=(0.01, 0.1, 1.0), folds=FOLDS, draws=100)
 
