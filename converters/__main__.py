@@ -2,6 +2,7 @@
 
 python -m converters resnet50 --source resnet50-0676ba61.pth --out DIR     convert a file (.pth or .safetensors)
 python -m converters resnet50 --source last.ckpt --take ema --out DIR      one of several networks in a file
+python -m converters simclrv2_r50_1x_sk0 --source model.ckpt-250228.index --out DIR  TensorFlow's checkpoint
 python -m converters resnet50 --download --weights IMAGENET1K_V2 --out DIR  fetch a published one first
 python -m converters list                                                  every published entry
 python -m converters verify resnet50 --weights IMAGENET1K_V1 --images DIR  compare with torchvision's network
@@ -21,8 +22,10 @@ from bias_jax.endings import run
 from bias_jax.errors import InputError
 from bias_jax.networks import PRECISIONS, load_checkpoint, network
 from bias_jax.networks.checkpoint import require_free
+from bias_jax.networks.tokens import Tokens
 from bias_jax.progress import messages
 from converters.checkpoint import Weights, convert_file, open_weights
+from converters.clusters import NAMES
 from converters.evaluation import evaluate
 from converters.families import FAMILIES
 from converters.images import class_folders, image_folder
@@ -50,7 +53,9 @@ def _parser() -> argparse.ArgumentParser:
         one = commands.add_parser(name, help=f"convert weights of {name}")
         one.set_defaults(command=_convert, network=name)
         where = one.add_mutually_exclusive_group(required=True)
-        where.add_argument("--source", type=Path, help="weights file that torch or safetensors wrote")
+        where.add_argument(
+            "--source", type=Path, help="weights file that torch or safetensors wrote, or a TensorFlow checkpoint"
+        )
         where.add_argument("--download", action="store_true", help="fetch the published entry of --weights")
         one.add_argument("--weights", help="published entry that the file must be, e.g. IMAGENET1K_V1 (see list)")
         _add_choices(one)
@@ -58,6 +63,9 @@ def _parser() -> argparse.ArgumentParser:
         if len(ways) > 1:
             usual = f"how its images are prepared (default: that of the weights, or {ways[0]})"
             one.add_argument("--preparation", choices=ways, help=usual)
+        if isinstance(network(name).preparation, Tokens):
+            beside = f"file of its colours (default: {' or '.join(NAMES)} beside the weights)"
+            one.add_argument("--clusters", type=Path, help=beside)
         for option in family.options:
             help = f"{option.help} (default: that of the weights, or {option.choices[0]})"
             one.add_argument(f"--{option.name}", choices=option.choices, help=help)
@@ -99,6 +107,7 @@ def _open(arguments: argparse.Namespace) -> Weights:
         arguments.network, arguments.source, arguments.weights, take=arguments.take,
         ignore_extra=arguments.ignore_extra, preparation=given.get("preparation"),
         options={name: value for name, value in options.items() if value is not None},
+        clusters=given.get("clusters"),
     )  # fmt: skip
 
 

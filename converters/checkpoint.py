@@ -9,6 +9,7 @@ from typing import Any
 
 from bias_jax.errors import InputError
 from bias_jax.networks import Manifest, Preparation, network, params_digest, save_checkpoint
+from converters.clusters import with_clusters
 from converters.download import download
 from converters.fitting import fit
 from converters.formats import file_format
@@ -31,10 +32,16 @@ class Weights:
     ignore_extra: bool = False  # whether arrays that are no part of the network may be there
     preparation: str | None = None  # name of one of the network's, in the place of the usual one
     options: Mapping[str, str] = field(default_factory=dict)  # what the file does not say, see `naming.Option`
+    clusters: Path | None = None  # file with the colours of a network that takes such; None: one beside the weights
 
-    @property
+    @cached_property
     def transform(self) -> Preparation:
-        """The chosen one, else that which was published with the weights, else the usual one of the network."""
+        """The chosen one, else that which was published with the weights, else the usual one of the network; with the
+        network's colours, if it has such.
+        """
+        return with_clusters(self._transform(), self.clusters, self.path)
+
+    def _transform(self) -> Preparation:
         preparations = network(self.network).preparations
         if self.preparation is not None:
             if self.preparation not in preparations:
@@ -78,7 +85,7 @@ class Weights:
 
 def open_weights(
     name: str, source: Path | None, claimed: str | None, *, take: str | None = None, ignore_extra: bool = False,
-    preparation: str | None = None, options: Mapping[str, str] | None = None,
+    preparation: str | None = None, options: Mapping[str, str] | None = None, clusters: Path | None = None,
 ) -> Weights:  # fmt: skip
     """Read a local file, or without one the published entry from its cache or its address.
 
@@ -90,6 +97,7 @@ def open_weights(
         ignore_extra: leave out arrays that are no part of the network.
         preparation: name of one of the network's, in the place of the usual one.
         options: what the file does not say, see `naming.Option`.
+        clusters: file with the colours of a network that takes such, see `clusters.with_clusters`.
 
     Raises:
         InputError: see `download`, `file_format`, `identify` and `read_content`.
@@ -101,11 +109,14 @@ def open_weights(
         source, hub_sha256 = download(published(name, claimed))
     file_format(source)  # what it is tells more than that its hash is another one
     identity = identify(name, source, claimed, hub_sha256, downloaded=downloaded)
-    return Weights(name, source, identity, read_content(source), take, ignore_extra, preparation, options or {})
+    return Weights(
+        name, source, identity, read_content(source), take, ignore_extra, preparation, options or {}, clusters
+    )
 
 
 def convert_file(weights: Weights, out: Path) -> Manifest:
     """Convert, log what was done to the names, and save with a manifest."""
+    transform = weights.transform  # what is missing for it shows before the arrays are read
     params, changes = weights.converted()
     for change in changes:
         log.info(change)
@@ -117,7 +128,7 @@ def convert_file(weights: Weights, out: Path) -> Manifest:
         source=weights.path.name,
         source_sha256=weights.identity.sha256,
         params_sha256=params_digest(params),
-        transform=weights.transform,
+        transform=transform,
         accuracy=weights.identity.accuracy,
         untrained=weights.untrained,
         changes=changes,

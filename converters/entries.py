@@ -22,6 +22,7 @@ class PublishedWeights:
     transform: Preparation
     invalid: str | None = None  # prefix of the names that hold no trained values
     options: Mapping[str, str] = field(default_factory=dict)  # what the file does not say, see `naming.Option`
+    sha256: str = ""  # of the file, if it is published elsewhere than in its name
 
     @property
     def on_hub(self) -> bool:
@@ -30,7 +31,9 @@ class PublishedWeights:
 
     @property
     def hash_prefix(self) -> str:
-        """First digits of the file's SHA-256, which torchvision puts into its name; empty where none is known."""
+        """First digits of the file's SHA-256, which torchvision puts into its name, or all; empty: none is known."""
+        if self.sha256:
+            return self.sha256
         found = re.search(r"-([0-9a-f]{8})\.pth$", self.file)
         return found[1] if found else ""
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Literal
 
 from bias_jax.errors import InputError
+from converters.tf_checkpoint import index_of, is_tensorflow
 
-Format = Literal["safetensors", "torch"]
+Format = Literal["safetensors", "torch", "tensorflow"]
 _HEAD = 4096  # bytes that are looked at
 _LARGEST_HEADER = 100_000_000  # of a safetensors file, by its definition
 _TORCH = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19"  # torch.save's number at the start of its old, unzipped format
@@ -19,12 +20,13 @@ _TABLE = b"\x57\xfb\x80\x8b\x24\x75\x47\xdb"  # the end of a table of a TensorFl
 _AGAIN = "download or copy it again"
 _PYTORCH = "use weights that were saved by PyTorch or as safetensors"
 _UNPACK = "unpack it, and give the weights file in it"
+_INDEX = "give NAME.index with all of NAME.data-* beside it"
 # First bytes -> what the file is, and the way out.
 _BEGINNINGS = (
     (b"version https://git-lfs", "a pointer of git-lfs, not the weights", "fetch them with `git lfs pull`"),
     (b"\x89HDF\r\n\x1a\n", "an HDF5 file, as Keras writes them (.h5)", _PYTORCH),
     (b"\x93NUMPY", "a NumPy array (.npy)", "save a mapping of names to arrays with safetensors.numpy.save_file"),
-    (b"model_checkpoint_path:", "the index of TensorFlow checkpoints", _PYTORCH),
+    (b"model_checkpoint_path:", "the index of TensorFlow checkpoints", _INDEX),
     (b"\x08\x01\x12", "a SavedModel of TensorFlow (.pb)", _PYTORCH),
     (b"GGUF", "a GGUF file", _PYTORCH),
     (b"\x1f\x8b", "compressed by gzip", _UNPACK),
@@ -48,11 +50,13 @@ _MEMBERS = (
 
 
 def file_format(path: Path) -> Format:
-    """Which of the two formats that can be read a file has.
+    """Which of the formats that can be read a file has. Of TensorFlow's checkpoints any file stands for all.
 
     Raises:
         InputError: it has neither, or is cut off; the message says what it is.
     """
+    if tensorflow_index(path) is not None:
+        return "tensorflow"
     try:
         size = path.stat().st_size
         with path.open("rb") as stream:
@@ -77,6 +81,24 @@ def file_format(path: Path) -> Format:
         return "torch"
     what, remedy = _named(path, head, tail)
     raise InputError(f"is {what}", file=path, remedy=remedy)
+
+
+def tensorflow_index(path: Path) -> Path | None:
+    """The index of the TensorFlow checkpoint that a path means; None: it means none, or one without its index.
+
+    Raises:
+        InputError: it is a folder of several.
+    """
+    try:
+        if not is_tensorflow(path) or (path / "manifest.json").is_file():
+            return None
+        return index_of(path)
+    except InputError:
+        if path.is_dir():
+            raise
+        return None
+    except (OSError, ValueError):  # no possible name of a file
+        return None
 
 
 def _is_safetensors(path: Path, head: bytes, size: int) -> bool:
@@ -141,7 +163,7 @@ def _named(path: Path, head: bytes, tail: bytes) -> tuple[str, str]:
     if re.match(rb"\x08[\x03-\x1f](\x12[\x01-\x40][ -~]{2}|[\x1a\x22\x28\x32\x3a])", head):
         return "an ONNX model", f"{_PYTORCH}; ONNX keeps no names of modules that could be relied on"
     if tail == _TABLE or re.search(r"\.data-\d{5}-of-\d{5}$", path.name):
-        return "a part of a TensorFlow checkpoint", _PYTORCH
+        return "a part of a TensorFlow checkpoint", _INDEX
     if re.match(rb"\x80[\x02-\x05]", head):
         return "a pickle that torch.save did not write", "where the model is, torch.save(model.state_dict(), path)"
     return _text(head)

@@ -27,7 +27,7 @@ def table() -> str:
         accuracy = [f"{v:.6g}" for v in entry.accuracy or ()]
         top1, top5 = (*accuracy, *["-"] * (2 - len(accuracy)))
         size = "-" if entry.mebibytes is None else f"{entry.mebibytes:.1f}"
-        known = entry.hash_prefix or ("by hub" if entry.on_hub else "none")
+        known = entry.hash_prefix[:8] or ("by hub" if entry.on_hub else "none")
         rows.append((entry.network, entry.name, top1, top5, size, known, entry.file, str(entry.transform)))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join(f"{v:<{w}}" for v, w in zip(row, widths, strict=True)).rstrip() for row in rows)

@@ -14,8 +14,8 @@ from typing import Any
 
 from bias_jax.errors import InputError, printable
 from converters.contents import SAVE, Leaf, flatten, listed, shape_of
-from converters.families import FAMILIES
-from converters.naming import Family, Naming
+from converters.families import FAMILIES, checked_options, family_of
+from converters.naming import Naming
 
 Leaves = Mapping[str, Leaf]
 
@@ -94,35 +94,10 @@ def recognise(
         changes.append(f"not read: {listed(unread)}")
     kept = {key: array for key, array in arrays.items() if key in naming.shapes}
     told = tuple(printable(change) for change in changes)
-    better = [one for one in _fitting(held) if one != name]
-    remedy = f"convert it as {better[0]}" if strange and better else family.source
+    fits = not strange and _fits(naming, leaves, prefix)
+    better = [] if fits else [one for one in _fitting(held) if one != name]  # looks at every network there is
+    remedy = f"convert it as {better[0]}" if better else family.source
     return Recognised(naming, kept, tuple(strange), () if ignore_extra else tuple(extra), missing, told, remedy)
-
-
-def family_of(name: str) -> Family:
-    """Whose conversion it is.
-
-    Raises:
-        InputError: no weights of this network can be converted.
-    """
-    if name not in FAMILIES:
-        raise InputError(f"no weights can be converted for {name!r}", remedy=f"choose one of {', '.join(FAMILIES)}")
-    return FAMILIES[name]
-
-
-def checked_options(family: Family, given: Mapping[str, str]) -> dict[str, str]:
-    """The values of all options of a family.
-
-    Raises:
-        InputError: an option or a value that does not exist.
-    """
-    known = {option.name: option for option in family.options}
-    for name, value in given.items():
-        if name not in known:
-            raise InputError(f"there is no option {name!r}", remedy=f"choose among {', '.join(known) or 'none'}")
-        if value not in known[name].choices:
-            raise InputError(f"{name} cannot be {value!r}", remedy=f"choose one of {', '.join(known[name].choices)}")
-    return {name: given.get(name, option.choices[0]) for name, option in known.items()}
 
 
 def _dotted(naming: Naming, leaves: Leaves) -> Leaves:
@@ -196,7 +171,7 @@ def _split(
         if owner == prefix:
             own[key.removeprefix(prefix)] = leaf
         elif not (
-            owner or leaf.mapping in elsewhere or (owner == "" and (key in naming.shapes or naming.training_only(key)))
+            owner or leaf.mapping in elsewhere or naming.training_only(key) or (owner == "" and key in naming.shapes)
         ):
             others[key] = leaf
     return own, others

@@ -12,8 +12,9 @@ from typing import Any
 from bias_jax.errors import InputError
 from converters.contents import SAVE, NoNumbers
 from converters.entries import PublishedWeights
-from converters.formats import file_format
+from converters.formats import file_format, tensorflow_index
 from converters.published import PUBLISHED, published
+from converters.tf_checkpoint import read_tf_checkpoint
 
 # Numbers of 8 bits and fewer have scales of their own, which every program keeps in another place.
 _UNREADABLE = "of the type {}, which cannot be read as plain numbers"
@@ -43,7 +44,7 @@ class Identity:
 def identify(
     name: str, path: Path, claimed: str | None, hub_sha256: str | None = None, *, downloaded: bool = False
 ) -> Identity:
-    """Hash a weights file and recognise it.
+    """Hash a weights file and recognise it; of a TensorFlow checkpoint the index, which has a checksum of every array.
 
     Args:
         name: network.
@@ -60,7 +61,7 @@ def identify(
         problem = f"is not a .safetensors file, as which timm publishes {claimed}"
         raise InputError(problem, file=path, remedy="leave out --weights")
     try:
-        with path.open("rb") as stream:
+        with (tensorflow_index(path) or path).open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
         raise InputError(f"cannot be read ({error.strerror})", file=path, remedy="give an existing file") from None
@@ -77,14 +78,19 @@ def identify(
 
 
 def read_content(path: Path) -> Any:
-    """What a ``.safetensors`` or ``.pth`` file holds, whatever it is called: names and arrays, in nested mappings.
+    """What a ``.safetensors`` or ``.pth`` file holds, whatever it is called, or a TensorFlow checkpoint: names and
+    arrays, in nested mappings.
 
-    Arrays are NumPy's, in the precision of the file; `NoNumbers` stands for those that cannot be.
+    Arrays are NumPy's, in the precision of the file, or like them and read when they are asked for; `NoNumbers` stands
+    for those that cannot be.
 
     Raises:
         InputError: the file is of another kind, damaged or holds objects, or the package that reads it is missing.
     """
-    return _read_safetensors(path) if file_format(path) == "safetensors" else _read_torch(path)
+    form = file_format(path)
+    if form == "tensorflow":
+        return read_tf_checkpoint(path)
+    return _read_safetensors(path) if form == "safetensors" else _read_torch(path)
 
 
 def _read_safetensors(path: Path) -> dict[str, Any]:

@@ -1,5 +1,5 @@
 """Shared fixtures. Photographs are found through FAIRFACE_DIR, published association tests through IEAT_DIR, a trained
-network through TRAINED_DIR, defective tables through FAULTS_DIR.
+network through TRAINED_DIR, defective tables through FAULTS_DIR, frozen values of other programs through ORACLES_DIR.
 """
 
 import atexit
@@ -65,6 +65,14 @@ def faults_dir() -> Path:
     directory = os.environ.get("FAULTS_DIR")
     if not directory:
         pytest.skip("FAULTS_DIR is not set")
+    return Path(directory)
+
+
+@pytest.fixture(scope="session")
+def oracles_dir() -> Path:
+    directory = os.environ.get("ORACLES_DIR")
+    if not directory:
+        pytest.skip("ORACLES_DIR is not set")
     return Path(directory)
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from bias_jax.activations.memory import default_budget_gib
 from bias_jax.audit.batches import Batches
 from bias_jax.audit.config import RunConfig
+from bias_jax.audit.estimate import estimate
 from bias_jax.audit.finishing import Finished, finish
 from bias_jax.audit.images import look
 from bias_jax.audit.opening import open_work
@@ -24,7 +25,7 @@ from bias_jax.audit.result import Audit
 from bias_jax.audit.road import Walk, needed_rows, plan_source, walk_source
 from bias_jax.audit.sources import layers_of, sources_of, used_sources
 from bias_jax.audit.stored import Stored
-from bias_jax.audit.subjects import RANDOM, Subject, load_subject
+from bias_jax.audit.subjects import RANDOM, FlaxSubject, Subject, load_subject
 from bias_jax.audit.work import Assignment, Stopwatch, Work
 from bias_jax.compilation import counted_programs
 from bias_jax.data import FaceDataset
@@ -32,6 +33,7 @@ from bias_jax.devices import device_mesh
 from bias_jax.errors import InputError
 from bias_jax.hosts import leads, share
 from bias_jax.networks import network as registered
+from bias_jax.networks import preparation_digest
 from bias_jax.results import Folder, RunDirectory, device, exclusive, versions
 
 log = logging.getLogger("bias_jax.audit")
@@ -155,6 +157,7 @@ def _audit(
     identity = {
         "model": audited.model,
         "weights_sha256": audited.sha256,
+        "preparation_sha256": preparation_digest(audited.transform) if isinstance(audited, FlaxSubject) else None,
         "data_sha256": of_faces[0].sha256 if of_faces else None,
         "activations": {name: getattr(config, name) for name in how},
         "versions": versions(),
@@ -181,7 +184,7 @@ def _audit(
         works = [open_work(directory, one, subjects, run, context) for one, run in zip(assignments, facts, strict=True)]
     else:  # its folders are neither read nor written
         works = [Work(one, Stored(Folder(path), run, one.layers)) for one, run in zip(assignments, facts, strict=True)]
-    _tell(works, audited, plans[0])
+    _tell(works, audited, plans[0], estimate(walks, plans))
     batches = Batches(directory, config.batch_size)
     with jax.transfer_guard("disallow"):  # nothing is copied to or from the device by accident
         for walk, plan in zip(walks, plans, strict=True):
@@ -207,9 +210,11 @@ def _alone(instrument: Instrument, failures: dict[str, Exception], doing: str) -
         log.debug("%s failed", instrument.name, exc_info=error)
 
 
-def _tell(works: Sequence[Work], subject: Subject, plan: object) -> None:
+def _tell(works: Sequence[Work], subject: Subject, plan: object, time_needed: str | None) -> None:
     """What a reader must know before numbers appear."""
     log.info("%s: %s\n%s", subject.model, subject.title, plan)
+    if time_needed is not None:
+        log.info("%s", time_needed)
     notes = dict.fromkeys(note for w in works for note in (*w.assignment.seen.dataset.notes, *w.assignment.task.notes))
     for note in notes:
         log.info("note: %s", note)

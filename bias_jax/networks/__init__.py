@@ -9,6 +9,7 @@ from bias_jax.networks.definition import Params as Params
 from bias_jax.networks.definition import Variant as Variant
 from bias_jax.networks.definition import image_classifier as image_classifier
 from bias_jax.networks.preparation import Preparation as Preparation
+from bias_jax.networks.preparation import preparation_digest as preparation_digest
 from bias_jax.networks.preparation import split as split
 from bias_jax.networks.random_weights import random_params as random_params
 from bias_jax.networks.registry import NETWORKS as NETWORKS

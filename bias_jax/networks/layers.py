@@ -13,7 +13,7 @@ from bias_jax.networks.convolution import conv2d
 
 
 class Activations(dict[str, jax.Array]):
-    """Activations by torchvision's node names, in depth order.
+    """Activations by name, in depth order.
 
     An offset is added to the activation of its name before the network goes on: the gradient with respect to an offset
     of zeros is that with respect to the activation. Without offsets nothing is added.
@@ -41,9 +41,11 @@ def conv(
     )  # fmt: skip
 
 
-def norm(channels: int, epsilon: float, rngs: nnx.Rngs) -> nnx.BatchNorm:
+def norm(channels: int, epsilon: float, rngs: nnx.Rngs, *, bias: bool = True) -> nnx.BatchNorm:
     """Batch normalisation with running statistics; momentum 0 lets one calibrating pass set them exactly."""
-    return nnx.BatchNorm(channels, use_running_average=True, epsilon=epsilon, momentum=0.0, rngs=rngs)
+    return nnx.BatchNorm(
+        channels, use_running_average=True, epsilon=epsilon, momentum=0.0, use_bias=bias, rngs=rngs
+    )  # fmt: skip
 
 
 def conv_norm(convolution: nnx.Conv, bn: nnx.BatchNorm, x: jax.Array) -> jax.Array:
@@ -54,18 +56,32 @@ def conv_norm(convolution: nnx.Conv, bn: nnx.BatchNorm, x: jax.Array) -> jax.Arr
     """
     if not bn.use_running_average:  # statistics are being calibrated
         return bn(convolution(x))
-    assert bn.scale is not None and bn.bias is not None
-    # Folded in the parameters' float32: some variances of the published InceptionV3 are near 1e-14.
-    scale = bn.scale[...] * jax.lax.rsqrt(bn.var[...] + bn.epsilon)
-    shift = bn.bias[...] - bn.mean[...] * scale
+    scale, shift = _affine(bn)
     kernel = convolution.kernel[...] * scale[None, None, None]
     return _convolve(convolution, x, kernel) + shift.astype(x.dtype)[None, None, None]
 
 
+def batch_norm(bn: nnx.BatchNorm, x: jax.Array) -> jax.Array:
+    """Batch norm of [N, ..., U] by its running statistics, in the precision of x."""
+    if not bn.use_running_average:  # statistics are being calibrated
+        return bn(x)
+    channels = (1,) * (x.ndim - 1) + (-1,)
+    scale, shift = (part.astype(x.dtype).reshape(channels) for part in _affine(bn))
+    return x * scale + shift
+
+
+def _affine(bn: nnx.BatchNorm) -> tuple[jax.Array, jax.Array]:
+    """Scale and shift [U], in the parameters' float32: some variances of the published InceptionV3 are near 1e-14."""
+    assert bn.scale is not None
+    scale = bn.scale[...] * jax.lax.rsqrt(bn.var[...] + bn.epsilon)
+    shift = -bn.mean[...] * scale
+    return scale, shift if bn.bias is None else bn.bias[...] + shift
+
+
 def convolve(convolution: nnx.Conv, x: jax.Array) -> jax.Array:
-    """Convolution with bias, in the precision of x."""
-    assert convolution.bias is not None
-    return _convolve(convolution, x, convolution.kernel[...]) + convolution.bias[...].astype(x.dtype)[None, None, None]
+    """Convolution, with its bias if it has one, in the precision of x."""
+    y = _convolve(convolution, x, convolution.kernel[...])
+    return y if convolution.bias is None else y + convolution.bias[...].astype(x.dtype)[None, None, None]
 
 
 def _convolve(convolution: nnx.Conv, x: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -76,9 +92,9 @@ def _convolve(convolution: nnx.Conv, x: jax.Array, kernel: jax.Array) -> jax.Arr
 
 
 def linear(layer: nnx.Linear, x: jax.Array) -> jax.Array:
-    """Fully connected layer [N, D] -> [N, C], in the precision of x."""
-    assert layer.bias is not None
-    return x @ layer.kernel[...].astype(x.dtype) + layer.bias[...].astype(x.dtype)[None]
+    """Fully connected layer [N, D] -> [N, C], with its bias if it has one, in the precision of x."""
+    y = x @ layer.kernel[...].astype(x.dtype)
+    return y if layer.bias is None else y + layer.bias[...].astype(x.dtype)[None]
 
 
 def max_pool(x: jax.Array, size: int, stride: int, padding: int = 0) -> jax.Array:

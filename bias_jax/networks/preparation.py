@@ -4,6 +4,8 @@ A preparation belongs to weights, as torchvision's evaluation transforms do: it 
 checkpoint. It is a frozen dataclass whose fields are JSON, so that programs can be compiled for it.
 """
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any, ClassVar, NamedTuple, Protocol, Self
@@ -60,6 +62,11 @@ class Preparation(Protocol):
 def to_json(preparation: Preparation) -> dict[str, Any]:
     """For a manifest."""
     return {"kind": preparation.kind, **asdict(preparation)}  # type: ignore[call-overload]
+
+
+def preparation_digest(preparation: Preparation) -> str:
+    """SHA-256 of how images are prepared: the same weights give other numbers for other images."""
+    return hashlib.sha256(json.dumps(to_json(preparation), sort_keys=True).encode()).hexdigest()
 
 
 def from_json(fields: Any, among: Mapping[str, Preparation]) -> Preparation:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from bias_jax.errors import InputError
+from bias_jax.networks import igpt, simclr
 from bias_jax.networks.definition import Network, Params, Variant
 from bias_jax.networks.inception_v3 import INCEPTION_V3
 from bias_jax.networks.resnet50 import RESNET50
@@ -19,6 +20,8 @@ NETWORKS: dict[str, Network] = {
     "vgg16": VGG_16,
     "resnet50": RESNET50,
     "inception_v3": INCEPTION_V3,
+    **igpt.NETWORKS,
+    **simclr.NETWORKS,
 }
 
 
@@ -29,9 +32,20 @@ def network(name: str) -> Network:
     return NETWORKS[name]
 
 
+class _OneKey:
+    """Stands for `nnx.Rngs` where only shapes are asked for: counting draws takes time that grows with their square."""
+
+    def __init__(self) -> None:
+        self._key = jax.random.key(0)
+
+    def params(self) -> jax.Array:
+        return self._key
+
+
 @cache
 def _structure(architecture: Network, variant: tuple[tuple[str, int], ...]) -> tuple[nnx.GraphDef, Any]:
-    model = nnx.eval_shape(lambda: architecture.build(dict(variant), nnx.Rngs(0)))
+    rngs: Any = _OneKey()
+    model = nnx.eval_shape(lambda: architecture.build(dict(variant), rngs))
     graph, state = nnx.split(model)
     return graph, state
 

@@ -32,11 +32,15 @@ class Bottleneck(nnx.Module):
 
     def __call__(self, x: jax.Array, name: str, activations: Activations) -> jax.Array:
         y = activations.keep(f"{name}.relu", nnx.relu(conv_norm(self.conv1, self.bn1, x)))
-        y = activations.keep(f"{name}.relu_1", nnx.relu(conv_norm(self.conv2, self.bn2, y)))
+        y = self.middle(y, name, activations)
         y = conv_norm(self.conv3, self.bn3, y)
-        shortcut = x if self.downsample is None else conv_norm(self.downsample[0], self.downsample[1], x)
-        y = activations.keep(name, nnx.relu(y + shortcut))
-        return y
+        return activations.keep(name, nnx.relu(y + self.shortcut(x)))
+
+    def middle(self, y: jax.Array, name: str, activations: Activations) -> jax.Array:
+        return activations.keep(f"{name}.relu_1", nnx.relu(conv_norm(self.conv2, self.bn2, y)))
+
+    def shortcut(self, x: jax.Array) -> jax.Array:
+        return x if self.downsample is None else conv_norm(self.downsample[0], self.downsample[1], x)
 
 
 class ResNet50(nnx.Module):

@@ -116,6 +116,26 @@ def _numbers(values: Any) -> tuple[float, float, float]:
     return found
 
 
+def squeezed(images: jax.Array, side: int) -> jax.Array:
+    """Whole pictures brought to a square by PIL's bilinear resize, rows first: uint8 [N, H, W, 3] -> grey levels,
+    float32 [N, side, side, 3].
+
+    PIL 13 takes the columns of tall pictures first, which is another rounding.
+    """
+    rows, columns = (_resize_crop_matrix(size, side, side) for size in images.shape[1:3])
+    return _resize_axis("qh,nhpc->nqpc", rows, _resize_axis("pw,nhwc->nhpc", columns, images.astype(jnp.float32)))
+
+
+def squeezed_on_host(image: np.ndarray, side: int) -> np.ndarray:
+    """`squeezed` of one picture, uint8 [H, W, 3] -> uint8 [side, side, 3]; sums of float64 are exact."""
+    x = image.astype(np.float64)
+    for axis in (1, 0):
+        matrix = _resize_crop_matrix(image.shape[axis], side, side).astype(np.float64)
+        total = np.moveaxis(np.tensordot(matrix, x, (1, axis)), 0, axis) + (1 << (FRACTION - 1))
+        x = np.clip(np.floor(total / (1 << FRACTION)), 0, 255)
+    return x.astype(np.uint8)
+
+
 def _resize_axis(product: str, matrix: np.ndarray, x: jax.Array) -> jax.Array:
     """Fixed-point matrix times grey levels, rounded to grey levels.
 

@@ -96,6 +96,11 @@ class Folder:
             packing: Any = {"pil_kwargs": {"compress_level": 1}} if name.endswith(".png") else {}
             figure.savefig(partial, **packing)
 
+    def save_picture(self, name: str, pixels: np.ndarray) -> None:
+        """Write a picture, uint8 [H, W, 3], at once; the suffix decides the format."""
+        with self._replacing(self.path / name) as partial:
+            Image.fromarray(pixels).save(partial)
+
     def has_figure(self, name: str) -> bool:
         """Whether a figure is complete; one that is damaged is thrown away."""
         path = self.path / name

@@ -25,6 +25,7 @@ PEERS = {
     "torch-lbfgs": TORCH,
     "recipe": TORCH,
     "torchvision": Peer({"torch": "torch", "torchvision": "torchvision"}, VERIFY),
+    "transformers": Peer({"torch": "torch", "transformers": "transformers"}, "pip install torch transformers"),
     "minisom": Peer({"minisom": "minisom"}, "pip install 'bias-jax[test]'"),
 }
 

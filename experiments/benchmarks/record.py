@@ -11,7 +11,7 @@ from bias_jax.errors import writing
 from bias_jax.results import versions
 from experiments.benchmarks.report import Report
 
-PEER_PACKAGES = ("torch", "torchvision", "scikit-learn", "minisom", "simplejpeg")
+PEER_PACKAGES = ("torch", "torchvision", "transformers", "scikit-learn", "minisom", "simplejpeg")
 State = Literal["waiting", "running", "done", "failed", "skipped"]
 
 

@@ -4,7 +4,18 @@ from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from experiments.benchmarks import association, extract, growth, heads, jobs, loading, probes, recipe, topomaps
+from experiments.benchmarks import (
+    association,
+    completions,
+    extract,
+    growth,
+    heads,
+    jobs,
+    loading,
+    probes,
+    recipe,
+    topomaps,
+)  # fmt: skip
 from experiments.benchmarks.report import Line
 
 
@@ -25,5 +36,6 @@ BENCHMARKS = {
     "recipe": Benchmark(recipe.RecipeBenchmark, recipe.run_recipe, recipe),
     "topomaps": Benchmark(topomaps.TopomapsBenchmark, topomaps.run_topomaps, topomaps),
     "association": Benchmark(association.AssociationBenchmark, association.run_association, association),
+    "completions": Benchmark(completions.CompletionsBenchmark, completions.run_completions, completions),
     "heads": Benchmark(heads.HeadsBenchmark, heads.run_heads, heads),
 }

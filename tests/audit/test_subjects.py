@@ -2,13 +2,14 @@ import numpy as np
 import pytest
 
 from bias_jax.activations import OUTPUT, LayerPlan
-from bias_jax.audit import FlaxSubject, look
-from bias_jax.audit.subjects import MEAN_COLOUR, RAW_PIXELS, SIDE, Baseline
+from bias_jax.audit import FlaxSubject, audit, look
+from bias_jax.audit.subjects import MEAN_COLOUR, RANDOM, RAW_PIXELS, SIDE, Baseline, load_subject
 from bias_jax.data.decoding import decode
 from bias_jax.devices import device_mesh
 from bias_jax.errors import InputError
-from bias_jax.networks import NETWORKS, Transform, abstract_params
-from tests.audit.toys import faces, pictures
+from bias_jax.networks import NETWORKS, Transform, abstract_params, random_params
+from tests.audit.toys import Recorder, faces, pictures
+from tests.small import SMALL
 
 
 def test_layers_without_valid_weights_are_left_out_or_refused():
@@ -40,3 +41,17 @@ def test_the_baseline_is_the_centre_square_from_black_to_white():
     expected = np.stack([decode(data)[2:34, 2:34] for data in files]) / 127.5 - 1.0
     np.testing.assert_allclose(pixels, expected.reshape(3, -1), atol=1e-6)
     np.testing.assert_allclose(colour, expected.mean(axis=(1, 2)), atol=1e-6)
+
+
+def test_images_prepared_in_another_way_are_another_run(monkeypatch, tmp_path):
+    """The weights are the same, and the features are not. Random weights beside others see the same images as they."""
+    monkeypatch.setitem(NETWORKS, "small", SMALL)
+    params = random_params("small", 0, np.zeros((2, 24, 24, 3), np.float32))
+    one, other = (FlaxSubject("small", params, Transform(side, 24), "weights", "0") for side in (28, 26))
+    given = faces(pictures(4, size=30))
+    audit(one, [Recorder()], faces=given, out=tmp_path)
+    audit(one, [Recorder()], faces=given, out=tmp_path)
+    with pytest.raises(InputError, match=r"holds another run.*preparation_sha256"):
+        audit(other, [Recorder()], faces=given, out=tmp_path)
+    beside = load_subject("small", RANDOM, given, (30, 30), 0, like=other)
+    assert beside.transform == other.transform and beside.params.keys() == params.keys()

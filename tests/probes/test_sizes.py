@@ -58,13 +58,13 @@ def test_padding_changes_no_solution(planted):
     """Coefficients to 1e-4 of the largest; what is added has none. Float32 sums in another order."""
     x, y, folds = planted
     training = folds != np.arange(FOLDS)[:, None]
-    l2 = np.array([1e-3, 1e-2, 1.0], np.float32)
+    l2 = np.array([100.0, 10.0, 1.0], np.float32)[:, None] * np.array([1e-3, 1e-2, 0.1, 1.0], np.float32)
     found = []
     for axes, problems in (
         (principal_axes(jax.device_put(x)), class_problems(y, 5, training)),
         (bare_axes(jax.device_put(x)), jax.device_put(bare_problems(y, 5, training))),
     ):
-        solution = jax.tree.map(lambda a: a[0], solve_path(axes.coordinates, problems, l2[None], 1e-5, 500))
+        solution = jax.tree.map(lambda a: a[-1], solve_path(axes.coordinates, problems, l2, 1e-5, 500))
         assert (np.asarray(solution.gap) <= 1e-5 * np.asarray(solution.objective)).all()
         np.testing.assert_allclose(solution.relative_gap, solution.gap / solution.objective, rtol=1e-6)
         found.append(solution)
