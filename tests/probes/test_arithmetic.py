@@ -109,7 +109,8 @@ def test_rounding_is_to_the_nearest_and_three_products_hold_sixteen_bits():
         kind: np.abs(np.asarray(arithmetic.fast_einsum("pd,nd->pn", *jax.device_put((a, b)), kind)) - exact).max()
         for kind in ("float32", "bfloat16_x3", "tf32")
     }
-    assert errors["float32"] < 3e-5 < errors["bfloat16_x3"] < 2e-3 < errors["tf32"] < 0.1
+    # Between two kinds lies a factor of ten; the order in which a machine adds 500 products decides 1e-5 or 4e-5.
+    assert errors["float32"] < 1e-4 < errors["bfloat16_x3"] < 2e-3 < errors["tf32"] < 0.1
     values = np.array([1.0, 1.0 + 2.0**-10, 1.0 + 2.0**-12, -3.0 - 2.0**-9], np.float32)
     kept = np.asarray(arithmetic.rounded(jax.device_put(values), arithmetic.TF32_BITS))
     assert kept.tolist() == [1.0, 1.0 + 2.0**-10, 1.0, -3.0 - 2.0**-9]

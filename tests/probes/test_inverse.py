@@ -7,7 +7,9 @@ import pytest
 
 from bias_jax.probes.axes import principal_axes
 from bias_jax.probes.between_folds import ask, centred_signs, responses
+from bias_jax.probes.biases import bias_hessian
 from bias_jax.probes.inverse import positive_inverse
+from bias_jax.probes.objective import ABSENT_CLASS_LOGIT, cross_entropy, to_margins
 from bias_jax.probes.problems import class_problems
 from bias_jax.probes.solver import begin, newton_step
 
@@ -27,6 +29,25 @@ def test_inverses_are_those_of_float64(size, rng):
     for one, other in zip(found, expected, strict=True):
         assert np.abs(one - other).max() <= 1e-7 * 10 * condition * np.abs(other).max()
     np.testing.assert_allclose(found[0] @ hessian[0], np.eye(size), atol=1e-6 * condition)
+
+
+def test_biases_of_classes_that_are_told_apart_keep_their_digits(rng):
+    """126 classes of four images, nearly separated: curvatures from 1e-6 to 1e-4 beside that of equal biases."""
+    y = np.arange(504) % 126
+    problems = class_problems(y, 126, np.ones((1, 504), bool))
+    logits = rng.standard_normal((1, problems.present.shape[1], 504)).astype(np.float32)
+    logits[0, y, np.arange(504)] += rng.uniform(9.0, 14.0, 504)
+    logits[0, 126:] = ABSENT_CLASS_LOGIT
+
+    @jax.jit
+    def both(logits):
+        fit = cross_entropy(to_margins(logits, problems), problems)
+        hessian = bias_hessian(fit.residual, problems)
+        return fit.loss, hessian, positive_inverse(hessian)
+
+    loss, hessian, inverse = (np.asarray(a, float)[0] for a in both(logits))
+    assert 1e-4 < loss < 1e-2
+    np.testing.assert_allclose(hessian @ inverse, np.eye(128), atol=1e-5)
 
 
 def test_nothing_that_devices_do_side_by_side_waits_in_a_library(rng):
