@@ -29,7 +29,7 @@ from bias_jax.networks.igpt import SIZES, Size
 from bias_jax.networks.preparation import to_json
 from bias_jax.progress import bar
 from bias_jax.randomness import key_for
-from bias_jax.report.contact_sheet import ROWS, contact_sheet
+from bias_jax.report.completion_sheet import ROWS, completion_sheet
 from bias_jax.results import RunDirectory, device, exclusive, versions
 
 log = logging.getLogger("bias_jax.audit")
@@ -246,8 +246,8 @@ def _save_pictures(directory: RunDirectory, found: Completions, config: Completi
     for start in range(0, count, ROWS):
         file, own = f"sheets/{start // ROWS + 1:04d}.png", slice(start, start + ROWS)
         if not directory.has_figure(file):
-            sheet = contact_sheet(originals[own], pictures[own], found.given.reshape(side, side),
-                                  found.dataset.image_names[own])  # fmt: skip
+            sheet = completion_sheet(originals[own], pictures[own], found.given.reshape(side, side),
+                                     found.dataset.image_names[own])  # fmt: skip
             directory.save_picture(file, sheet)
     directory.save_table("completions.parquet", rows)
 
