@@ -146,5 +146,6 @@ FAMILY = Family(
     namings=_namings,
     published=PUBLISHED,
     options=(Option(HEAD, (POOL, NL_0), "the layer that the supervised head sits on"),),
-    source="use SimCLRv2's weights of the depth, width and kernels that the network's name says",
+    source="use SimCLRv2's checkpoints of TensorFlow 1 or their conversion to PyTorch, of the depth, width and kernels "
+    "that the network's name says",
 )

@@ -17,6 +17,7 @@ from converters.__main__ import main
 from converters.contents import NoNumbers, flatten
 from converters.published import PUBLISHED
 from converters.sources import identify, read_content
+from converters.verification import TOLERANCE
 from tests.reference import torch_oracle as oracle
 
 torch = pytest.importorskip("torch")
@@ -27,6 +28,7 @@ def tensors(arrays):
     return {key: torch.from_numpy(np.array(value)) for key, value in arrays.items()}
 
 
+TORCHVISIONS = [entry for entry in PUBLISHED if entry.network in TOLERANCE]
 SMALL = {"fc.weight": np.arange(6, dtype=np.float32).reshape(2, 3), "fc.bias": np.ones(2, np.float32)}
 
 
@@ -204,8 +206,8 @@ def test_timms_files_are_taken_at_their_word_unless_the_hub_states_a_hash(tmp_pa
 
 
 def test_every_published_entry():
-    assert len(PUBLISHED) == 9 and len({(e.network, e.name) for e in PUBLISHED}) == 9
-    for entry in PUBLISHED:
+    assert len(TORCHVISIONS) == 9 and len({(e.network, e.name) for e in PUBLISHED}) == len(PUBLISHED)
+    for entry in TORCHVISIONS:
         assert (len(entry.hash_prefix) == 8) != entry.on_hub
         assert (entry.accuracy is None) == (entry.invalid is not None) == (entry.name == "IMAGENET1K_FEATURES")
 
@@ -214,7 +216,7 @@ def test_entries_equal_torchvisions(needs_torchvision):
     from torchvision.models import Inception_V3_Weights, ResNet50_Weights, VGG16_Weights
 
     enums = {"vgg16": VGG16_Weights, "resnet50": ResNet50_Weights, "inception_v3": Inception_V3_Weights}
-    ours = [entry for entry in PUBLISHED if not entry.on_hub]
+    ours = [entry for entry in TORCHVISIONS if not entry.on_hub]
     assert [(e.network, e.name) for e in ours] == [(n, w.name) for n, enum in enums.items() for w in enum]
     for entry in ours:
         theirs = enums[entry.network][entry.name]
@@ -229,9 +231,8 @@ def test_entries_equal_torchvisions(needs_torchvision):
 def test_list_names_every_entry(capsys):
     assert main(["list"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 10
     for entry, line in zip(PUBLISHED, lines[1:], strict=True):
-        assert all(part in line for part in (entry.network, entry.name, entry.file, str(entry.transform.resize)))
+        assert all(part in line for part in (entry.network, entry.name, entry.file, str(entry.transform)))
 
 
 def test_a_published_file_keeps_its_transform_and_accuracy(state_dict, tmp_path, publish, capsys):

@@ -128,6 +128,16 @@ def test_an_image_gets_the_same_features_alone_and_among_others():
     np.testing.assert_allclose(both[1], alone[0], atol=TOLERANCE)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_every_layer_is_in_the_arithmetic_that_was_asked_for(name):
+    name, images = f"simclrv2_{name}", jnp.zeros((1, 65, 65, 3))
+    for precision, dtype in (("bfloat16", jnp.bfloat16), ("tf32", jnp.float32)):
+        found = jax.eval_shape(
+            lambda p, x, mode=precision: forward(name, p, x, precision=mode), abstract_params(name), images
+        )
+        assert {leaf.dtype for leaf in jax.tree.leaves(found)} == {jnp.dtype(dtype)}
+
+
 def test_averages_of_two_by_two():
     x = jnp.arange(4.0).reshape(1, 2, 2, 1)
     assert average_pool_2x2(x, 1)[0, :, :, 0].tolist() == [[1.5, 2.0], [2.5, 3.0]]  # what is beyond does not count
