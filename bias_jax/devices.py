@@ -4,7 +4,7 @@ What is spread are whole pieces of work, such as batches of images or probes. A 
 whatever their number, and so are the numbers: sums over parts of rows would round otherwise.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
@@ -84,6 +84,34 @@ def spread(mesh: jax.sharding.Mesh, arrays: Any) -> Any:
         return assemble(mesh, [parts[place] for place in own_devices(mesh)])
 
     return jax.tree.map(one, arrays)
+
+
+def on_each(mesh: jax.sharding.Mesh, program: Callable[..., Any], whole: Any, parts: Any) -> Any:
+    """``program(whole, parts)`` on every device of this process, of the copy and of the part that lie on it.
+
+    One compiled program with shards for several devices may round otherwise than one for a single device, which XLA
+    simplifies in another order. Here each device runs the program of a single one.
+
+    Args:
+        mesh: the devices.
+        program: jitted; what it returns is a tree of arrays.
+        whole: a tree of arrays from `replicate`.
+        parts: a tree of arrays from `spread`.
+
+    Returns:
+        The trees, joined along their first axis, spread.
+    """
+    found = [program(_on(device, whole), _on(device, parts)) for device in own_devices(mesh).values()]
+
+    def joined(*shards: jax.Array) -> jax.Array:
+        shape = (mesh.size * len(shards[0]), *shards[0].shape[1:])
+        return jax.make_array_from_single_device_arrays(shape, jax.NamedSharding(mesh, jax.P(AXIS)), list(shards))
+
+    return jax.tree.map(joined, *found)
+
+
+def _on(device: jax.Device, arrays: Any) -> Any:
+    return jax.tree.map(lambda a: next(s.data for s in a.addressable_shards if s.device == device), arrays)
 
 
 def gather(mesh: jax.sharding.Mesh, arrays: Any) -> Any:

@@ -25,14 +25,15 @@ for option, value in STRICT.items():
 # Tests of work that is spread over devices take the first few; everything else runs on the first alone.
 jax.config.update("jax_num_cpu_devices", 8)
 
-# Most of the time of the tests is compilation: all processes of a run share what they compile.
+# Most of the time of the tests is compilation: all processes of a run share what they compile, and so do runs that are
+# given one folder.
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     compiled = tempfile.mkdtemp(prefix="compiled-")
     atexit.register(shutil.rmtree, compiled, ignore_errors=True)
     os.environ["JAX_COMPILATION_CACHE_DIR"] = compiled
-    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
     jax.config.update("jax_compilation_cache_dir", compiled)  # JAX read its environment before
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 
 @pytest.fixture(scope="session")
@@ -107,7 +108,7 @@ def toy_dataset(counts, solo: bool = False, seed: int = 0) -> FaceDataset:
 
 @pytest.fixture(autouse=True, scope="session")
 def one_device_by_default():
-    """Runs inside a test take the first device unless they ask for more: eight on few cores may wait for each other."""
+    """Runs inside a test take the first device unless they ask for more: eight share the cores of one."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("bias_jax.audit.run.device_mesh", lambda count=None: device_mesh(count or 1))
         yield

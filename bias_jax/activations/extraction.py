@@ -23,7 +23,7 @@ from bias_jax.networks import Params, Preparation, forward, jit_network, split
 from bias_jax.progress import bar
 
 AHEAD = 3  # rounds that may be under way: a device need not wait for the host, and the bar stays honest within that
-Bank = dict[str, jax.Array]  # layer -> features [N, D], float32, on the device
+Bank = dict[str, jax.Array]  # layer -> features [N, D], on the device
 
 
 class Kept(NamedTuple):
@@ -33,6 +33,7 @@ class Kept(NamedTuple):
     rule: str
     features: int  # D
     groups: int  # of which only means are kept; 0: the bank
+    storage: str  # type of the bank
 
 
 @partial(
@@ -86,7 +87,9 @@ def extract_batches(
                 others.append(features)
             else:
                 filled.append(
-                    jax.lax.dynamic_update_slice(next(before), features, (start[0], jnp.zeros_like(start[0])))
+                    jax.lax.dynamic_update_slice(
+                        next(before), features.astype(asked.storage), (start[0], jnp.zeros_like(start[0]))
+                    )
                 )
         return tuple(filled), tuple(others), start + len(images)
 
@@ -119,7 +122,7 @@ def extract_wave(
         labels: number in the wave -> group of each image, int [N], for what is kept as means of groups; negative:
             in no group.
         batch_size: images per forward pass; every batch has this shape, so there is one compilation.
-        precision: of the network; what is kept is float32.
+        precision: of the network.
         mesh: devices, each of which takes a batch at a time (default: the first alone). Of several processes, each
             reads the batches of its own devices only.
 
@@ -135,8 +138,9 @@ def extract_wave(
     blank = np.zeros((batch_size, *size, 3), dtype)
     padding = (0, len(rounds) * mesh.size * batch_size - total)  # in no group
     grouped = {i: np.pad(own.astype(np.int32), padding, constant_values=-1) for i, own in (labels or {}).items()}
-    asked = tuple(Kept(plan.name, plan.rule, plan.features, plan.groups) for plan in wave)
-    banks = _empty(mesh, tuple(kept.features for kept in asked if not kept.groups), len(rounds) * batch_size)
+    asked = tuple(Kept(plan.name, plan.rule, plan.features, plan.groups, plan.storage) for plan in wave)
+    shapes = tuple((kept.features, kept.storage) for kept in asked if not kept.groups)
+    banks = _empty(mesh, shapes, len(rounds) * batch_size)
     sums = [no_sums(mesh, kept.groups, kept.features) for kept in asked if kept.groups]
     params, start = replicate(mesh, params), assemble(mesh, [np.zeros(1, np.int32) for _ in own_devices(mesh)])
     groups = [grouped[number] for number, kept in enumerate(asked) if kept.groups]
@@ -186,7 +190,7 @@ def extract_bank(
     precision: str = "float32",
     mesh: jax.sharding.Mesh | None = None,
 ) -> Bank:
-    """`extract_wave` of a wave of banks, by layer: layer -> float32 [N, D]."""
+    """`extract_wave` of a wave of banks, by layer: layer -> [N, D]."""
     found = extract_wave(
         dataset, image_size, name, params, transform, wave, batch_size=batch_size, precision=precision, mesh=mesh
     )
@@ -200,9 +204,11 @@ def _rounds(total: int, batch_size: int, mesh: jax.sharding.Mesh) -> list[list[i
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
-def _empty(mesh: jax.sharding.Mesh, features: tuple[int, ...], rows: int) -> tuple[jax.Array, ...]:
+def _empty(mesh: jax.sharding.Mesh, shapes: tuple[tuple[int, str], ...], rows: int) -> tuple[jax.Array, ...]:
+    """Banks of so many features and this type, with so many rows on each device."""
     spread = jax.NamedSharding(mesh, jax.P(AXIS))
-    return tuple(jax.lax.with_sharding_constraint(jnp.zeros((mesh.size * rows, width)), spread) for width in features)
+    banks = (jnp.zeros((mesh.size * rows, width), storage) for width, storage in shapes)
+    return tuple(jax.lax.with_sharding_constraint(bank, spread) for bank in banks)
 
 
 @partial(jax.jit, static_argnums=(1, 2, 3))

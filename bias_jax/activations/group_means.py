@@ -27,6 +27,7 @@ class GroupSums(NamedTuple):
 
 def group_means(bank: jax.Array, labels: jax.Array, groups: int) -> GroupMeans:
     """Means of a bank [N, D] per group int32 [N], relative to the mean of the bank."""
+    bank = bank.astype(jnp.float32)
     return add_to_sums(empty_sums(groups, bank.mean(axis=0)), bank, labels).means()
 
 

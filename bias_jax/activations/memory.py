@@ -12,6 +12,7 @@ from bias_jax.errors import InputError
 from bias_jax.networks import Params, Preparation, class_count, layer_shapes, network
 
 GIB = 2**30
+STORAGES = {"float32": 4, "bfloat16": 2}  # how banks lie in memory: bytes of a number
 
 
 class Need(NamedTuple):
@@ -33,6 +34,7 @@ class LayerPlan:
     rule: str = "mean"
     groups: int = 0  # of which only means are kept; 0: the whole bank
     owner: str = ""  # whose groups these are
+    storage: str = "float32"  # type of what is kept
 
     @property
     def features(self) -> int:
@@ -64,6 +66,7 @@ class MemoryPlan:
                 h, w, units = layer.grid
                 lines.append(
                     f"    {layer.name:<14} {h}x{w}x{units} = {layer.features:>7,} features  {layer.bytes / GIB:.3f} GiB"
+                    + (f" in {layer.storage}" if layer.storage != "float32" else "")
                     + (f"  means of {layer.groups} groups" if layer.groups else "")
                 )
         return "\n".join(lines)
@@ -104,8 +107,9 @@ def plan_memory(
 
 
 def pack(
-    shapes: Mapping[str, tuple[int, ...]], needs: Sequence[Need], images: int, budget_gib: float | None, *, of: str
-) -> MemoryPlan:
+    shapes: Mapping[str, tuple[int, ...]], needs: Sequence[Need], images: int, budget_gib: float | None, *, of: str,
+    storage: str = "float32",
+) -> MemoryPlan:  # fmt: skip
     """Pack what is needed, in the order of the layers in `shapes`, into waves that fit the budget.
 
     Args:
@@ -114,6 +118,7 @@ def pack(
         images: N.
         budget_gib: memory for all activations of a wave (default: a quarter of the device's).
         of: name of the network, for messages.
+        storage: type of banks, a key of `STORAGES`; what the network returns, and means of groups, are float32.
 
     Raises:
         InputError: if one layer alone does not fit, or a layer does not exist.
@@ -127,12 +132,17 @@ def pack(
     for need in sorted(needs, key=lambda need: order.index(need.layer)):
         grid = grid_shape(layer_rule(need.layer, need.rule), shapes[need.layer])
         rows = need.groups or images
-        plan = LayerPlan(need.layer, grid, 4 * rows * grid[0] * grid[1] * grid[2], need.rule, need.groups, need.owner)
+        kept = "float32" if need.groups or need.layer == OUTPUT else storage
+        size = STORAGES[kept] * rows * grid[0] * grid[1] * grid[2]
+        plan = LayerPlan(need.layer, grid, size, need.rule, need.groups, need.owner, kept)
         if plan.bytes > budget:
             problem = (
                 f"layer {need.layer} needs {plan.bytes / GIB:.2f} GiB, more than the budget of {budget / GIB:.2f} GiB"
             )
-            remedy = "lower --per-group, choose --pooling mean, leave the layer out of --layers, or raise --memory-gib"
+            remedy = (
+                "lower --per-group, choose --pooling mean or --storage bfloat16, leave the layer out of --layers, or "
+            )
+            remedy += "raise --memory-gib"
             raise InputError(problem, remedy=remedy)
         if sum(other.bytes for other in waves[-1]) + plan.bytes > budget:
             waves.append([])

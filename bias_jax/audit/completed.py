@@ -10,7 +10,7 @@ from bias_jax.audit.subjects import FlaxSubject
 from bias_jax.completions import Drawing
 from bias_jax.data import FaceDataset
 from bias_jax.errors import InputError
-from bias_jax.report.contact_sheet import ROWS, contact_sheet
+from bias_jax.report.completion_sheet import ROWS, completion_sheet
 from bias_jax.results import Folder
 
 
@@ -112,7 +112,7 @@ def save_pictures(directory: Folder, found: Completions, config: CompletionConfi
     for start in range(0, count, ROWS):
         file, own = f"sheets/{start // ROWS + 1:04d}.png", slice(start, start + ROWS)
         if not directory.has_figure(file):
-            sheet = contact_sheet(originals[own], pictures[own], found.given.reshape(side, side),
+            sheet = completion_sheet(originals[own], pictures[own], found.given.reshape(side, side),
                                   found.dataset.image_names[own])  # fmt: skip
             directory.save_picture(file, sheet)
     directory.save_table("completions.parquet", rows)

@@ -18,6 +18,9 @@ class RunConfig:
     pooling: Rule = "mean"
     precision: Literal["float32", "tf32", "bfloat16"] = "float32"  # arithmetic of the network
     batch_size: int = 32  # images per forward pass
+    # how activations lie in memory: bfloat16 takes half of it, and rounds them to 8 bits; all that is computed from
+    # them is as exact as before
+    storage: Literal["float32", "bfloat16"] = "float32"
     memory_gib: float | None = None  # memory for activations (default: a quarter of the device's)
     devices: int | None = None  # number of devices to use (default: all there are); the numbers do not depend on it
     skip_unreadable: bool = False  # leave out absent and damaged images and say how many

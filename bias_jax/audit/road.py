@@ -38,6 +38,7 @@ class Walk:
     rows: np.ndarray  # which rows of the whole set these are, int, ascending
     context: Context
     memory_gib: float | None  # for activations; None: a quarter of the device's
+    storage: str = "float32"  # how they lie there, a key of `activations.STORAGES`
 
     def places(self, task: Task) -> np.ndarray:
         """Where an instrument's images are among those that go through."""
@@ -57,7 +58,9 @@ def plan_source(walk: Walk, assignments: Sequence[Assignment]) -> MemoryPlan:
     needs = dict.fromkeys(need for one in assignments for need in one.needs(walk.source, walk.context))
     banks = {(need.layer, need.rule) for need in needs if not need.groups}
     kept = [need for need in needs if not need.groups or (need.layer, need.rule) not in banks]
-    plan = pack(walk.subject.shapes, kept, len(walk.images), walk.memory_gib, of=walk.subject.model)
+    plan = pack(
+        walk.subject.shapes, kept, len(walk.images), walk.memory_gib, of=walk.subject.model, storage=walk.storage
+    )
     return replace(plan, devices=walk.context.mesh.size)
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from bias_jax.activations.memory import default_budget_gib
 from bias_jax.audit.batches import Batches
 from bias_jax.audit.config import RunConfig
+from bias_jax.audit.estimate import estimate
 from bias_jax.audit.finishing import Finished, finish
 from bias_jax.audit.images import look
 from bias_jax.audit.opening import open_work
@@ -149,15 +150,16 @@ def _audit(
     for source, subject in subjects.items():
         if any(source in one.layers for one in assignments):
             rows = needed_rows(source, assignments)
-            walks.append(Walk(source, subject, images.take(rows), rows, context, memory_gib))
+            walks.append(Walk(source, subject, images.take(rows), rows, context, memory_gib, config.storage))
     plans = [plan_source(walk, assignments) for walk in walks]
 
+    how = ("pooling", "precision", "batch_size", "seed", *(["storage"] if config.storage != "float32" else []))
     identity = {
         "model": audited.model,
         "weights_sha256": audited.sha256,
         "preparation_sha256": preparation_digest(audited.transform) if isinstance(audited, FlaxSubject) else None,
         "data_sha256": of_faces[0].sha256 if of_faces else None,
-        "activations": {name: getattr(config, name) for name in ("pooling", "precision", "batch_size", "seed")},
+        "activations": {name: getattr(config, name) for name in how},
         "versions": versions(),
         "device": device(),
     }
@@ -182,7 +184,7 @@ def _audit(
         works = [open_work(directory, one, subjects, run, context) for one, run in zip(assignments, facts, strict=True)]
     else:  # its folders are neither read nor written
         works = [Work(one, Stored(Folder(path), run, one.layers)) for one, run in zip(assignments, facts, strict=True)]
-    _tell(works, audited, plans[0])
+    _tell(works, audited, plans[0], estimate(walks, plans))
     batches = Batches(directory, config.batch_size)
     with jax.transfer_guard("disallow"):  # nothing is copied to or from the device by accident
         for walk, plan in zip(walks, plans, strict=True):
@@ -208,9 +210,11 @@ def _alone(instrument: Instrument, failures: dict[str, Exception], doing: str) -
         log.debug("%s failed", instrument.name, exc_info=error)
 
 
-def _tell(works: Sequence[Work], subject: Subject, plan: object) -> None:
+def _tell(works: Sequence[Work], subject: Subject, plan: object, time_needed: str | None) -> None:
     """What a reader must know before numbers appear."""
     log.info("%s: %s\n%s", subject.model, subject.title, plan)
+    if time_needed is not None:
+        log.info("%s", time_needed)
     notes = dict.fromkeys(note for w in works for note in (*w.assignment.seen.dataset.notes, *w.assignment.task.notes))
     for note in notes:
         log.info("note: %s", note)

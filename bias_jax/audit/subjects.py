@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Protocol
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from bias_jax.activations import OUTPUT, GroupMeans, LayerPlan, activation_shapes, extract_wave
@@ -131,7 +132,7 @@ class Baseline:
         batches = image_batches(images.pictures, batch_size, (SIDE, SIDE), prepare)
         pixels = np.concatenate([batch for _, batch in batches])[: len(images)] / 127.5 - 1.0
         found = {RAW_PIXELS: pixels.reshape(len(pixels), -1), MEAN_COLOUR: pixels.mean(axis=(1, 2))}
-        return [jax.device_put(found[plan.name].astype(np.float32), first_device(mesh)) for plan in wave]
+        return [jax.device_put(found[plan.name].astype(jnp.dtype(plan.storage)), first_device(mesh)) for plan in wave]
 
 
 def load_subject(

@@ -16,6 +16,7 @@ from bias_jax.arithmetic import einsum
 from bias_jax.probes.axes import Coordinates
 from bias_jax.probes.biases import bias_hessian
 from bias_jax.probes.curvature import newton_direction, penalties, residual_change, weighted_features
+from bias_jax.probes.inverse import positive_inverse
 from bias_jax.probes.objective import (
     Problems,
     cross_entropy,
@@ -102,7 +103,7 @@ def responses(
     slopes = jnp.stack([_correct_slope(logits, true, held), -residual / np.float32(np.log(2.0))])  # [V, F, C, N]
     slopes = slopes * held[None, :, None] * shares[:, None, None]
     at_optimum = cross_entropy(to_margins(logits, problems), problems).residual
-    inverse_bias_hessian = jnp.linalg.inv(bias_hessian(at_optimum, problems))
+    inverse_bias_hessian = positive_inverse(bias_hessian(at_optimum, problems))
     probability = weighted_probability(at_optimum, problems)
     pulls = jnp.concatenate([(weights[:, None] * residual)[None], slopes])  # on the logits, [1 + V, F, C, N]
 

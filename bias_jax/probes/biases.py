@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from bias_jax.arithmetic import einsum
+from bias_jax.probes.inverse import positive_inverse
 from bias_jax.probes.objective import (
     Fit,
     Problems,
@@ -46,14 +47,19 @@ def bias_hessian(residual: jax.Array, problems: Problems) -> jax.Array:
     """Second derivatives of the loss by the biases, [P, C, C], made regular.
 
     Absent classes get the identity. Equal biases for all classes change nothing, so that direction may have any
-    curvature.
+    curvature. It gets the mean of the classes': far above them, as 1 is where the loss is small, the digits of the
+    others would be lost in the inverse, and Newton's equations could not be solved.
     """
     present = problems.present
     identity, count = jnp.eye(present.shape[1])[None], present.sum(axis=1, dtype=jnp.float32)
     probability = weighted_probability(residual, problems)
     rate = probability * jnp.sqrt(inverse_weights(problems))[:, None]
     products = einsum("pcn,pdn->pcd", rate, rate)
-    hessian = identity * probability.sum(axis=2)[:, None] - products + (1.0 / jnp.maximum(count, 1.0))[:, None, None]
+    hessian = identity * probability.sum(axis=2)[:, None] - products
+    several = jnp.maximum(count, 1.0)
+    mean = jnp.where(present, jnp.diagonal(hessian, axis1=1, axis2=2), 0.0).sum(axis=1) / several
+    equal = jnp.where(count > 1.0, mean, 1.0) / several  # a class by itself has no other direction
+    hessian += equal[:, None, None]
     return jnp.where(present[:, :, None] & present[:, None], hessian, identity) + 1e-7 * identity
 
 
@@ -69,7 +75,7 @@ def minimise_biases(margins: jax.Array, fit: Fit, problems: Problems, tolerance:
         problems: labels, image weights and present classes.
         tolerance: of the solver, scalar.
     """
-    inverse = jnp.linalg.inv(bias_hessian(fit.residual, problems))
+    inverse = positive_inverse(bias_hessian(fit.residual, problems))
 
     def newton(fit: Fit) -> tuple[jax.Array, jax.Array]:
         """Newton's step [P, C], and gradient times step, twice what it promises, [P]."""

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from bias_jax.arithmetic import Fast
-from bias_jax.devices import AXIS
+from bias_jax.devices import on_each
 from bias_jax.probes.axes import Coordinates
 from bias_jax.probes.objective import Problems
 from bias_jax.probes.solver import Iterate, Solution, begin, newton_step
@@ -67,7 +67,7 @@ def solve_jobs(
     Returns:
         Solutions [K, R, F, ...], spread like the queue; zeros beyond the length of a path.
     """
-    return _over_devices(mesh, "solve", (together, arithmetic))(stack, table, queue, start, limits)
+    return on_each(mesh, _solving(together, arithmetic), (stack, table, limits), (queue, start))
 
 
 def map_jobs(
@@ -82,18 +82,17 @@ def map_jobs(
         whole: arguments that lie on every device.
         parts: arguments [K, ...], spread over the devices.
     """
-    return _over_devices(mesh, "map", (together, function))(whole, parts)
+    return on_each(mesh, _mapping(together, function), whole, parts)
 
 
 @cache
-def _over_devices(mesh: jax.sharding.Mesh, what: str, how: tuple[Any, ...]) -> Any:
-    everywhere, own = jax.P(), jax.P(AXIS)
-    programs: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
-        "solve": (_solve, (everywhere, everywhere, own, own, everywhere)),
-        "map": (_map, (everywhere, own)),
-    }
-    program, inputs = programs[what]
-    return jax.jit(jax.shard_map(partial(program, *how), mesh=mesh, in_specs=inputs, out_specs=own, check_vma=False))
+def _solving(together: int, arithmetic: Fast) -> Callable[..., Solution]:
+    return jax.jit(partial(_solve, together, arithmetic))
+
+
+@cache
+def _mapping(together: int, function: Callable[..., Any]) -> Callable[..., Any]:
+    return jax.jit(partial(_map, together, function))
 
 
 def _map(together: int, function: Callable[..., Any], whole: tuple[Any, ...], parts: tuple[Any, ...]) -> Any:
@@ -103,13 +102,11 @@ def _map(together: int, function: Callable[..., Any], whole: tuple[Any, ...], pa
 def _solve(
     together: int,
     arithmetic: Fast,
-    stack: Coordinates,
-    table: Problems,
-    queue: Queue,
-    start: jax.Array,
-    limits: tuple[jax.Array, jax.Array],
+    whole: tuple[Coordinates, Problems, tuple[jax.Array, jax.Array]],
+    parts: tuple[Queue, jax.Array],
 ) -> Solution:
     """`solve_jobs` on one device."""
+    (stack, table, limits), (queue, start) = whole, parts
     paths, strengths = queue.ratio.shape
     number = (queue.length > 0).sum(dtype=jnp.int32)
     each = jax.vmap if together > 1 else _alone

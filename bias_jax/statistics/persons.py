@@ -10,7 +10,7 @@ nothing changes.
 """
 
 import numpy as np
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 
 def by_person(values: np.ndarray, strata: np.ndarray, people: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
@@ -70,7 +70,7 @@ def effective_trials(hits: np.ndarray, people: np.ndarray | None, trials: np.nda
     variance = persons / (persons - 1) * np.square(residual).sum() / total**2
     if variance == 0:  # every person has this rate
         return total
-    quantiles = student.ppf(0.975, (max(total - 1, 1), persons - 1))
+    quantiles = stdtrit((max(total - 1, 1), persons - 1), 0.975)
     return float(min(rate * (1.0 - rate) / variance * (quantiles[0] / quantiles[1]) ** 2, total))
 
 

@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from scipy.spatial import cKDTree, procrustes
-from scipy.stats import rankdata
 
 from bias_jax.randomness import stable_hash
 from bias_jax.topomaps import shapes
@@ -22,7 +21,7 @@ class Neighbourhoods:
     def __init__(self, units: np.ndarray):
         self.of_profiles = distances(units, units, "euclidean")
         self.pairs = np.triu_indices(len(units), 1)
-        self.ranks = rankdata(self.of_profiles[self.pairs])
+        self.ranks = _ranks(self.of_profiles[self.pairs])
 
     def trustworthiness(self, positions: np.ndarray, k: int) -> float:
         """1 when the k neighbours of every unit on the map are its k neighbours among the profiles.
@@ -37,10 +36,17 @@ class Neighbourhoods:
 
     def distance_correlation(self, positions: np.ndarray) -> float:
         """Spearman correlation of distances on the map and of profiles, over all pairs; NaN if one is constant."""
-        on_map = rankdata(distances(positions, positions, "euclidean")[self.pairs])
+        on_map = _ranks(distances(positions, positions, "euclidean")[self.pairs])
         if len(on_map) < 2 or np.ptp(on_map) == 0 or np.ptp(self.ranks) == 0:
             return float("nan")
         return float(np.corrcoef(on_map, self.ranks)[0, 1])
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """From 1, ties have their mean."""
+    from scipy.stats import rankdata  # takes a second to load, which every command would wait for
+
+    return rankdata(values)
 
 
 def _agreement(near: np.ndarray, other: np.ndarray, k: int) -> float:

@@ -93,7 +93,7 @@ def _waiting(dataset: FaceDataset, options: LoadingBenchmark) -> tuple[float, fl
     plan = plan_memory("resnet50", subject.params, images=len(images))
     rows = -(-len(images) // options.batch_size) * options.batch_size
     banks: Any = tuple(jnp.zeros((rows, layer.features)) for layer in plan.layers)
-    wave = tuple(Kept(layer.name, layer.rule, layer.features, 0) for layer in plan.layers)
+    wave = tuple(Kept(layer.name, layer.rule, layer.features, 0, layer.storage) for layer in plan.layers)
     position = jnp.zeros(1, jnp.int32)
     waited, begin = 0.0, time.perf_counter()
     before = begin

@@ -4,7 +4,18 @@ from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from experiments.benchmarks import association, completions, extract, growth, heads, loading, probes, recipe, topomaps
+from experiments.benchmarks import (
+    association,
+    completions,
+    extract,
+    growth,
+    heads,
+    jobs,
+    loading,
+    probes,
+    recipe,
+    topomaps,
+)  # fmt: skip
 from experiments.benchmarks.report import Line
 
 
@@ -21,6 +32,7 @@ BENCHMARKS = {
     "loading": Benchmark(loading.LoadingBenchmark, loading.run_loading, loading),
     "probes": Benchmark(probes.ProbeBenchmark, probes.run_probes, probes),
     "growth": Benchmark(growth.GrowthBenchmark, growth.run_growth, growth),
+    "jobs": Benchmark(jobs.JobsBenchmark, jobs.run_jobs, jobs),
     "recipe": Benchmark(recipe.RecipeBenchmark, recipe.run_recipe, recipe),
     "topomaps": Benchmark(topomaps.TopomapsBenchmark, topomaps.run_topomaps, topomaps),
     "association": Benchmark(association.AssociationBenchmark, association.run_association, association),

@@ -11,6 +11,7 @@ from experiments.benchmarks.completions import CompletionsBenchmark
 from experiments.benchmarks.extract import ExtractBenchmark
 from experiments.benchmarks.growth import GrowthBenchmark
 from experiments.benchmarks.heads import HeadsBenchmark
+from experiments.benchmarks.jobs import JobsBenchmark
 from experiments.benchmarks.loading import LoadingBenchmark
 from experiments.benchmarks.probes import ProbeBenchmark
 from experiments.benchmarks.recipe import RecipeBenchmark
@@ -23,6 +24,7 @@ QUICK: Mapping[str, Any] = {
     "loading": LoadingBenchmark(images=256, extract=128, repeats=2),
     "probes": ProbeBenchmark(layers=ONE_PER_WIDTH, peer_seconds=0.7, batch_seconds=12.0, peers=CONVEX_PEERS),
     "growth": GrowthBenchmark(images=(500, 2000, 8000), features=(64, 2048), probes=(1, 5, 40), repeats=3),
+    "jobs": JobsBenchmark(jobs=(10, 160, 2560), repeats=2),
     "recipe": RecipeBenchmark(epochs=3, repeats=1),
     "topomaps": TopomapsBenchmark(widest=512, numpy_steps=1, repeats=2),
     "association": AssociationBenchmark(numpy_draws=10_000),
@@ -37,6 +39,7 @@ TINY: Mapping[str, Any] = {
         peers=CONVEX_PEERS,
     ),
     "growth": GrowthBenchmark(images=(60,), features=(8,), probes=(3,), usual=(50, 16, 2), classes=3, repeats=1),
+    "jobs": JobsBenchmark(jobs=(4,), devices=(1,), shared=4, images=60, features=8, classes=3, strengths=2, repeats=1),
     "recipe": RecipeBenchmark(
         widths=(4,), classes=(2, 3), images=40, l1=1, learning_rates=1, seeds=1, epochs=1, repeats=1
     ),

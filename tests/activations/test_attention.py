@@ -113,6 +113,7 @@ def test_occlusion_maps_of_a_tiny_network(tiny, rng):
             assert found[n, i, j] == pytest.approx(expected, rel=1e-4, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_grad_cam_of_a_head_on_the_last_block_of_resnet50_has_a_closed_form(rng):
     """With a linear head on the mean over positions, alpha is the head's weights divided by the number of positions."""
     images = jnp.asarray(rng.standard_normal((2, 64, 64, 3)), jnp.float32)

@@ -17,9 +17,10 @@ from bias_jax.activations import (
     group_means,
     pack,
 )
-from bias_jax.networks import Transform, random_params
+from bias_jax.networks import NETWORKS, Transform, random_params
 from tests.conftest import toy_dataset
 from tests.data.test_decoding import encoded
+from tests.small import SMALL
 
 TRANSFORM = Transform(36, 32)
 LABELS = np.array([0, 1, 3, -1, 0, 1, 1, 0, -1, 3, 0])  # nobody in group 2, two images in no group
@@ -58,38 +59,40 @@ def setting():
     """Eleven images of noise, no multiple of the batch, and an untrained network; their bank and whole feature maps."""
     rng = np.random.default_rng(0)
     arrays = [rng.integers(0, 255, (40, 40, 3), dtype=np.uint8) for _ in range(11)]
-    params = random_params("resnet50", 0, jax.jit(TRANSFORM.on_device)(np.stack(arrays)))
     files = [encoded(a) for a in arrays]
-    return replace(toy_dataset([[11]]), read_bytes=lambda i: files[i]), params
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(NETWORKS, "small", SMALL)
+        params = random_params("small", 0, jax.jit(TRANSFORM.on_device)(np.stack(arrays)))
+        yield replace(toy_dataset([[11]]), read_bytes=lambda i: files[i]), params
 
 
 def extract(setting, needs, labels=None, chosen=slice(None)):
     dataset, params = setting
-    wave = pack(activation_shapes("resnet50", params, TRANSFORM), needs, 11, 1.0, of="resnet50").waves[0]
+    wave = pack(activation_shapes("small", params, TRANSFORM), needs, 11, 1.0, of="small").waves[0]
     numbered = {i: labels[chosen] for i, plan in enumerate(wave) if plan.groups}
     images = dataset.take(np.arange(11)[chosen])
-    found = extract_wave(images, (40, 40), "resnet50", params, TRANSFORM, wave, numbered, batch_size=4)
+    found = extract_wave(images, (40, 40), "small", params, TRANSFORM, wave, numbered, batch_size=4)
     return {(plan.name, plan.rule, bool(plan.groups)): kept for plan, kept in zip(wave, found, strict=True)}
 
 
 def test_streamed_means_are_those_of_a_bank(setting):
     """To 1e-4 of activations near 1, with positions averaged and with all of them kept, and beside a bank."""
-    needs = [Need("maxpool", rule, groups, "maps") for rule in ("mean", "none") for groups in (0, 4)]
+    needs = [Need("first", rule, groups, "maps") for rule in ("mean", "none") for groups in (0, 4)]
     found = extract(setting, needs, LABELS)
-    for rule, features in (("mean", 64), ("none", 8 * 8 * 64)):
-        bank, means = np.asarray(found["maxpool", rule, False]), found["maxpool", rule, True]
+    for rule, features in (("mean", 8), ("none", 15 * 15 * 8)):
+        bank, means = np.asarray(found["first", rule, False]), found["first", rule, True]
         assert bank.shape == (11, features) and means.means.shape == (4, features)
         np.testing.assert_array_equal(means.counts, [4, 3, 0, 2])
         assert np.isnan(means.means[2]).all()
         np.testing.assert_allclose(without_shift(means.means), centred(bank, LABELS, 4), atol=1e-4)
-    positions = np.asarray(found["maxpool", "none", True].means).reshape(4, 64, 64)
-    averaged = np.asarray(found["maxpool", "mean", True].means)
+    positions = np.asarray(found["first", "none", True].means).reshape(4, 15 * 15, 8)
+    averaged = np.asarray(found["first", "mean", True].means)
     np.testing.assert_allclose(without_shift(positions.mean(axis=1)), without_shift(averaged), atol=1e-4)
 
 
 def test_images_in_no_group_do_not_count(setting):
     """Left out, as an image that cannot be read is, or in no group: the same means, to 1e-4."""
-    needs = [Need("maxpool", "mean", 4, "maps"), Need(OUTPUT, "mean", 4, "maps")]
+    needs = [Need("first", "mean", 4, "maps"), Need(OUTPUT, "mean", 4, "maps")]
     whole, fewer = extract(setting, needs, LABELS), extract(setting, needs, LABELS, LABELS >= 0)
     for layer in whole:
         np.testing.assert_array_equal(whole[layer].counts, fewer[layer].counts)

@@ -84,10 +84,10 @@ def test_bad_images_and_options(source, photographs, needs_torchvision, tmp_path
 
 
 @pytest.fixture
-def checkpoint(state_dict, tmp_path):
+def checkpoint(tiny, tmp_path):
     """A network of three classes that always answers with the second one."""
-    tuned = {**state_dict, "fc.weight": state_dict["fc.weight"][:3] * 0, "fc.bias": np.array([0, 2, 1], np.float32)}
-    weights = Weights("resnet50", tmp_path / "tuned.pth", Identity("0", None, False), tuned)
+    tuned = {**tiny, "fc.weight": np.zeros((3, 4), np.float32), "fc.bias": np.array([0, 2, 1], np.float32)}
+    weights = Weights("tiny", tmp_path / "tuned.pth", Identity("0", None, False), tuned)
     convert_file(weights, tmp_path / "checkpoint")
     return tmp_path / "checkpoint"
 
@@ -112,21 +112,21 @@ def test_classes_are_folders_in_the_order_of_their_names(validation):
 
 
 def test_evaluate_counts_correct_images(checkpoint, validation, capsys):
-    command = ["evaluate", "resnet50", "--checkpoint", str(checkpoint), "--imagenet", str(validation)]
+    command = ["evaluate", "tiny", "--checkpoint", str(checkpoint), "--imagenet", str(validation)]
     assert main([*command, "--batch-size", "5"]) == 0  # the last batch is not full
     out = capsys.readouterr().out
     assert "8 images" in out and "top-1: 37.500 %" in out  # class 1 always: 3 of 8
 
 
-def test_top_5_and_the_published_figure(state_dict, validation, tmp_path, capsys):
+def test_top_5_and_the_published_figure(tiny, validation, tmp_path, capsys):
     bias = np.array([0, 1, 2, 3, 4, 5, 6], np.float32)  # the five most likely are 6, 5, 4, 3, 2
-    tuned = {**state_dict, "fc.weight": state_dict["fc.weight"][:7] * 0, "fc.bias": bias}
-    entry = published("resnet50", "IMAGENET1K_V2")
-    convert_file(Weights("resnet50", tmp_path / "x.pth", Identity("0", entry, True), tuned), tmp_path / "seven")
+    tuned = {**tiny, "fc.weight": np.zeros((7, 4), np.float32), "fc.bias": bias}
+    entry = dataclasses.replace(published("resnet50", "IMAGENET1K_V2"), transform=Transform(8, 8))
+    convert_file(Weights("tiny", tmp_path / "x.pth", Identity("0", entry, True), tuned), tmp_path / "seven")
     for name in ("n04", "n05", "n06", "n07"):
         (validation / name).mkdir()
         Image.new("RGB", (40, 50)).save(validation / name / "0.png")
-    command = ["evaluate", "resnet50", "--checkpoint", str(tmp_path / "seven"), "--imagenet", str(validation)]
+    command = ["evaluate", "tiny", "--checkpoint", str(tmp_path / "seven"), "--imagenet", str(validation)]
     assert main([*command, "--batch-size", "5"]) == 0
     out = capsys.readouterr().out
     assert "top-1: 8.333 %" in out and "published 80.858 %" in out
@@ -136,14 +136,14 @@ def test_top_5_and_the_published_figure(state_dict, validation, tmp_path, capsys
 def test_weights_without_a_classifier_have_no_accuracy(checkpoint, validation, capsys):
     path = checkpoint / "manifest.json"
     path.write_text(path.read_text().replace('"untrained": null', '"untrained": "fc"'))
-    assert main(["evaluate", "resnet50", "--checkpoint", str(checkpoint), "--imagenet", str(validation)]) == 2
+    assert main(["evaluate", "tiny", "--checkpoint", str(checkpoint), "--imagenet", str(validation)]) == 2
     assert "so no accuracy" in capsys.readouterr().err
 
 
 def test_evaluate_refuses_another_network_and_damaged_images(checkpoint, validation, capsys):
     arguments = ["--checkpoint", str(checkpoint), "--imagenet", str(validation)]
     assert main(["evaluate", "vgg16", *arguments]) == 2
-    assert "holds resnet50, not vgg16" in capsys.readouterr().err
+    assert "holds tiny, not vgg16" in capsys.readouterr().err
     (validation / "n03" / "0.JPEG").write_bytes(b"no")
-    assert main(["evaluate", "resnet50", *arguments]) == 2
+    assert main(["evaluate", "tiny", *arguments]) == 2
     assert "image 'n03/0.JPEG' cannot be decoded" in capsys.readouterr().err

@@ -8,6 +8,7 @@ from experiments.benchmarks.machine import threads
 from experiments.benchmarks.timing import alternate, rates, ratio
 
 
+@pytest.mark.slow
 def test_loading_prints_both_tables(capsys):
     assert main(["loading", "--images", "24", "--extract", "6", "--batch-size", "4", "--repeats", "2"]) == 0
     text = capsys.readouterr().out

@@ -16,6 +16,7 @@ from PIL import Image
 from bias_jax.data import CalibrationConfig, calibration_faces
 from bias_jax.data.decoding import decode
 from experiments.sweep import main
+from tests.probes.shapes import N
 
 ROOT = Path(__file__).parents[2]
 SMALL = ["--per-group", "5", "--layers", "maxpool", "--probes.l2", "0.1,10", "--probes.draws", "200",
@@ -41,6 +42,7 @@ def finished(tmp_path_factory):
     return out, output
 
 
+@pytest.mark.slow
 def test_run_directory_is_complete(finished):
     out, output = finished
     record = json.loads((out / "run.json").read_text())
@@ -54,6 +56,7 @@ def test_run_directory_is_complete(finished):
                        "maps/figures/topomap-maxpool-som.png", "variance/figures/variance_by_layer.png"}  # fmt: skip
 
 
+@pytest.mark.slow
 def test_tables_are_tidy(finished):
     out, _ = finished
     probes = pd.read_parquet(out / "probes/probes.parquet")
@@ -143,32 +146,33 @@ def test_damaged_image_and_groups_without_images(fairface, tmp_path, capsys):
 
 
 BAD = {
-    "unknown layer": ([*SMALL, "--layers", "layer7"], "no layer 'layer7'"),
-    "no memory": ([*SMALL, "--memory-gib", "1e-6"], "--memory-gib"),
+    "unknown layer": (["--layers", "layer7"], "no layer 'layer7'"),
+    "no memory": (["--layers", "maxpool", "--memory-gib", "1e-6"], "--memory-gib"),
 }
 
 
 @pytest.mark.parametrize("case", BAD)
 def test_impossible_extractions_end_with_one_message(case, tmp_path, capsys):
     arguments, message = BAD[case]
-    assert main([*arguments, "--out", str(tmp_path / "run")]) == 2
+    assert main(["--per-group", "1", "--instruments", "maps", *arguments, "--out", str(tmp_path / "run")]) == 2
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.startswith("error: ") and message in last and "Way out" in last
     assert not (tmp_path / "run" / "run.json").exists()
 
 
 def test_own_images_from_a_csv_to_figures(tmp_path, capsys):
-    """Fifty images of many sizes with two invented attributes, odd names, and hostile labels, in one command."""
+    """Images of many sizes with two invented attributes, odd names, and hostile labels, in one command."""
     rng = np.random.default_rng(0)
     lines = ["path;ignored,style,size".replace(";", ",")]
-    for i in range(50):
+    for i in range(N):
         name = f"Größe {i} & co.png"
-        pixels = rng.integers(0, 255, (40 + i, 60, 3), dtype=np.uint8)
+        pixels = rng.integers(0, 255, (40 + i % 50, 60, 3), dtype=np.uint8)
         Image.fromarray(pixels // (1 + i % 2)).save(tmp_path / name)
         lines.append(f"{name},x,{('$a_{b}$', '<b>bold</b>', 'plain')[i % 3]},{('10', '9')[i % 2]}")
     (tmp_path / "labels.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     out = tmp_path / "run"
-    options = ["--layers", "maxpool", *FEW, "--out", str(out)]
+    # As many images, folds and strengths as in tests of probes, with which it shares programs.
+    options = ["--layers", "maxpool", *FEW, "--probes.l2", "0.01,1,100", "--probes.folds", "4", "--out", str(out)]
     status = main(["--data", "table", "--table", str(tmp_path / "labels.csv"), "--image-column", "path",
                    "--attributes", "style,size", *options])  # fmt: skip
     assert status == 0, capsys.readouterr().err

@@ -19,7 +19,7 @@ CONVOLUTIONS = {"vgg16": 13, "resnet50": 53, "inception_v3": 94}
 LIVE_SIZE = {"vgg16": (32, 45), "resnet50": (96, 128), "inception_v3": (75, 90)}
 
 
-@pytest.mark.parametrize("which", [0, 1])
+@pytest.mark.parametrize("which", [pytest.param(0, marks=pytest.mark.slow), 1])
 def test_every_layer_agrees_with_torchvision(case, which):
     found = errors(case, oracle.SIZES[case.name][which])
     assert len(found) == REPORTED[case.name] and set(NETWORKS[case.name].layers) <= set(found)
@@ -96,6 +96,7 @@ def test_auxiliary_head_is_dropped_by_name(case):
 BFLOAT16 = {"vgg16": ("features.30", 0.02), "resnet50": ("layer2.3", 0.1), "inception_v3": ("Mixed_5d", 0.15)}
 
 
+@pytest.mark.slow
 def test_bfloat16_is_near_float32(case):
     images = oracle.seeded_images(2, LIVE_SIZE[case.name])
     last, tolerance = BFLOAT16[case.name]

@@ -63,10 +63,10 @@ def test_the_true_gap_is_below_the_reported_one(inner, planted, optima, monkeypa
     x, y = planted
     if inner == "bfloat16":
         monkeypatch.setattr(curvature, "fast_einsum", bfloat16)
-    jobs._over_devices.cache_clear()
+    jobs._solving.cache_clear()
     found = fit_convex({"l": x}, {"y": y}, l2=L2, tolerance=1e-5, arithmetic="tf32" if inner == "bfloat16" else inner)
     steps = [found.steps("l", "y", l2) for l2 in L2]
-    jobs._over_devices.cache_clear()
+    jobs._solving.cache_clear()
     deviation = np.sqrt(np.square(x - x.mean(axis=0)).mean())
     for l2 in L2:
         w, b = (np.asarray(a, float) for a in found.weights("l", "y", l2))
@@ -82,7 +82,7 @@ def test_margins_carried_along_would_report_another_gap(planted, optima, monkeyp
     """What the margins are taken anew for: as sums of products of bfloat16 they belong to other coefficients."""
     x, y = planted
     monkeypatch.setattr(curvature, "fast_einsum", bfloat16)
-    jobs._over_devices.cache_clear()
+    jobs._solving.cache_clear()
     found = fit_convex({"l": x}, {"y": y}, l2=L2, tolerance=1e-6)  # says float32, and is not
     deviation = np.sqrt(np.square(x - x.mean(axis=0)).mean())
     ratios = []
@@ -90,7 +90,7 @@ def test_margins_carried_along_would_report_another_gap(planted, optima, monkeyp
         w, b = (np.asarray(a, float) for a in found.weights("l", "y", l2))
         reached = value(scaled(x), y, w * deviation, b + x.astype(float).mean(axis=0) @ w, l2)
         ratios.append((reached - optima[l2]) / found.gap("l", "y", l2))
-    jobs._over_devices.cache_clear()
+    jobs._solving.cache_clear()
     assert max(ratios) > 1.5
 
 
@@ -109,7 +109,8 @@ def test_rounding_is_to_the_nearest_and_three_products_hold_sixteen_bits():
         kind: np.abs(np.asarray(arithmetic.fast_einsum("pd,nd->pn", *jax.device_put((a, b)), kind)) - exact).max()
         for kind in ("float32", "bfloat16_x3", "tf32")
     }
-    assert errors["float32"] < 3e-5 < errors["bfloat16_x3"] < 2e-3 < errors["tf32"] < 0.1
+    # Between two kinds lies a factor of ten; the order in which a machine adds 500 products decides 1e-5 or 4e-5.
+    assert errors["float32"] < 1e-4 < errors["bfloat16_x3"] < 2e-3 < errors["tf32"] < 0.1
     values = np.array([1.0, 1.0 + 2.0**-10, 1.0 + 2.0**-12, -3.0 - 2.0**-9], np.float32)
     kept = np.asarray(arithmetic.rounded(jax.device_put(values), arithmetic.TF32_BITS))
     assert kept.tolist() == [1.0, 1.0 + 2.0**-10, 1.0, -3.0 - 2.0**-9]

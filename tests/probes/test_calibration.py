@@ -13,20 +13,30 @@ from bias_jax.probes import (
     layer_pairs,
     probe_values,
     score_probes,
+    sizes,
 )
 from bias_jax.randomness import key_for
 
 REPEATS, IMAGES = 200, 300
+# A limit of 85 % misses a coverage of 80 % in 4 % of runs of 200 repeats, 78 % in 1 %; of 120 repeats in 10 and 4 %.
 CONFIG = ProbeConfig(l2=(1e-3, 1e-2), shuffles=0)  # enough for strong effects, too weak where there is nothing
 SHAPES = {"t": (("t", 2),)}
 LABELS, FOLDS = np.repeat([0, 1], IMAGES // 2), np.tile(np.arange(5), IMAGES // 5)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_axes():
+    """No more columns than these features need: what only fills the array changes no number, and costs most here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sizes, "AXES", 32)
+        yield
 
 
 def probe(x, config=CONFIG):
     return cross_validate(jax.device_put(x), {"t": LABELS}, {"t": 2}, FOLDS, LABELS, config, 0)
 
 
-@pytest.mark.parametrize(("width", "separation"), [(2, 1.2), (2, 0.0), (30, 0.0)])
+@pytest.mark.parametrize(("width", "separation"), [(2, 1.2), pytest.param(2, 0.0, marks=pytest.mark.slow), (30, 0.0)])
 def test_coverage_of_the_best_possible_accuracy(width, separation):
     """Also where there is nothing to find, and images that train each other's probes would spoil it (84 to 88 %)."""
     rng = np.random.default_rng(int(10 * separation) + width)
@@ -47,7 +57,7 @@ def test_coverage_of_the_best_possible_accuracy(width, separation):
 
 @pytest.mark.parametrize(("width", "separation", "config"), [
     (2, 1.2, ProbeConfig(l2=(1.0,), shuffles=0)),  # images teach each other how far the classes lie apart: 80 % without
-    (2, 1.2, ProbeConfig(shuffles=0)),  # the choice of the strength varies: 94 %
+    pytest.param(2, 1.2, ProbeConfig(shuffles=0), marks=pytest.mark.slow),  # the choice of the strength varies: 94 %
     (30, 1.2, ProbeConfig(shuffles=0)),  # 78 %
     (30, 0.0, ProbeConfig(shuffles=0)),  # 61 %
 ])  # fmt: skip

@@ -3,6 +3,8 @@
 A copy of a picture is the worst case: its features are equal. Persons lie in one fold each.
 """
 
+from dataclasses import replace
+
 import jax
 import numpy as np
 import pytest
@@ -20,6 +22,7 @@ from bias_jax.probes import (
     score_probes,
 )
 from bias_jax.randomness import key_for
+from tests.probes import shapes
 
 REPEATS, WIDTH = 200, 10
 CONFIG = ProbeConfig(l2=(1e-3, 1e-2), shuffles=0)
@@ -33,7 +36,7 @@ def people_of(kind, repeat):
     return np.repeat(np.arange(60), np.random.default_rng(repeat).permutation(np.arange(60) % 6 + 1))
 
 
-def images_of(people, label, noise, rng):
+def images_of(people, label, noise, rng, folds=5):
     """Features of persons, half of whom have either label: nothing to find. And the folds of a data set of theirs."""
     base = rng.standard_normal((people.max() + 1, WIDTH))
     x = (base[people] + noise * rng.standard_normal((len(people), WIDTH))).astype(np.float32)
@@ -41,7 +44,7 @@ def images_of(people, label, noise, rng):
         "toy", (Attribute("t", ("a", "b")),), {"t": label}, tuple(map(str, range(len(x)))), tuple(range(len(x))),
         lambda i: b"", "toy", people=people,
     )  # fmt: skip
-    return x, stratified_folds(dataset, 5, 0)
+    return x, stratified_folds(dataset, folds, 0)
 
 
 @pytest.mark.slow
@@ -91,10 +94,10 @@ def test_p_values_of_layers_are_uniform_where_persons_are_known():
 @pytest.mark.parametrize("shuffles", [0, 1])
 def test_one_picture_a_person_gives_the_numbers_without_persons(shuffles):
     """Signs, permutations, draws and sums of everyone alone are those of images."""
-    rng, people = np.random.default_rng(0), np.arange(60)
-    label = (np.arange(60) % 2).astype(np.int32)
-    x, folds = images_of(people, label, 0.3, rng)
-    config = ProbeConfig(l2=(1e-2, 1e-1), shuffles=shuffles)
+    rng, people = np.random.default_rng(0), np.arange(shapes.N)
+    label = (people % 2).astype(np.int32)
+    x, folds = images_of(people, label, 0.3, rng, shapes.FOLDS)
+    config = replace(shapes.CONFIG, shuffles=shuffles)
     found = []
     for given in (None, people):
         result = cross_validate(jax.device_put(x), {"t": label}, {"t": 2}, folds, label, config, 0, given)

@@ -1,5 +1,7 @@
 """The choice of strengths, and what metrics change when other images choose: against loops over images."""
 
+from dataclasses import replace
+
 import jax
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from bias_jax.probes import ProbeConfig, cross_validate
 from bias_jax.probes.choice import choose_strengths, redraw_choice
 from bias_jax.randomness import key_for
 from bias_jax.statistics import bootstrap_weights
+from tests.probes.shapes import CONFIG, N, normal
 
 IMAGES, STRENGTHS, FOLDS, DRAWS = 90, 4, 5, 300
 
@@ -49,24 +52,23 @@ def test_one_strength_leaves_no_choice(log_probability, rng):
 
 def test_inner_predictions_never_saw_the_image(rng):
     """Other labels of one fold leave inner predictions of its images as they are."""
-    folds, y = np.arange(240) // 2 % 4, np.arange(240) % 2  # as in test_validation, which shares the programs
-    x = jax.device_put((rng.standard_normal((240, 6)) + y[:, None]).astype(np.float32))
+    folds, y = np.arange(N) // 2 % 4, np.arange(N) % 2
+    x = jax.device_put(normal(rng) + np.where(np.arange(30) < 6, y[:, None], 0).astype(np.float32))
     other = np.where(folds == 2, 1 - y, y)
-    config = ProbeConfig(l2=(1.0, 0.1), folds=4, shuffles=0)
+    config = replace(CONFIG, l2=(10.0, 1.0, 0.1), shuffles=0)
     a, b = (cross_validate(x, {"t": labels}, {"t": 2}, folds, y, config, 0) for labels in (y, other))
     own = folds == 2
     np.testing.assert_array_equal(a.inner_predicted[..., own], b.inner_predicted[..., own])
     p, q = (np.exp(r.inner_log_probability[..., own]) for r in (a, b))
     np.testing.assert_allclose(p, 1 - q, atol=1e-5)
-    np.testing.assert_array_equal(a.l2[0], np.array([1.0, 0.1])[choose_strengths(a.inner_log_probability[0], folds)])
+    np.testing.assert_array_equal(a.l2[0], np.array(config.l2)[choose_strengths(a.inner_log_probability[0], folds)])
 
 
 def test_signs_do_not_depend_on_shuffles_and_a_single_class_is_finite(rng):
     """Differences between runs of unequal numbers of shuffles need the same random signs."""
-    y, folds = np.arange(240) % 2, np.arange(240) // 2 % 4
-    x = jax.device_put(rng.standard_normal((240, 4)).astype(np.float32))
-    labels, sizes = {"t": y, "one": np.zeros(240, int)}, {"t": 2, "one": 1}
-    a, b = (cross_validate(x, labels, sizes, folds, y, ProbeConfig(l2=(1.0,), folds=4, shuffles=s), 0) for s in (0, 2))
+    y, folds, x = np.arange(N) % 2, np.arange(N) // 2 % 4, jax.device_put(normal(rng))
+    labels, sizes = {"t": y, "one": np.zeros(N, int)}, {"t": 2, "one": 1}
+    a, b = (cross_validate(x, labels, sizes, folds, y, replace(CONFIG, shuffles=s), 0) for s in (0, 2))
     np.testing.assert_array_equal(a.learned[0], b.learned[0])
     assert np.isfinite(b.influence).all() and np.isfinite(b.taught).all()
 

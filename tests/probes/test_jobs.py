@@ -12,7 +12,7 @@ from bias_jax.probes.paths import deal, empty_start, path_queue, stacked
 from bias_jax.probes.problems import host_problems
 from bias_jax.probes.solver import Solution
 
-N, FOLDS, STRENGTHS = 120, 3, np.array([1.0, 0.1, 0.01])
+N, FOLDS, STRENGTHS = 240, 4, np.array([1.0, 0.1, 0.01])  # as in `shapes`
 SIZES = {"race": 5, "gender": 2, "age": 8, "race x gender": 7}
 CONFIG = ProbeConfig(l2=(0.01, 0.1, 1.0), folds=FOLDS, draws=100)
 
@@ -58,6 +58,7 @@ def one_by_one(planted):
 
 
 SOME = pytest.mark.slow  # the same at another number
+# A CPU's program belongs to one device, so each device more compiles all of them once more.
 
 
 @pytest.mark.parametrize("together", [pytest.param(2, marks=SOME), pytest.param(5, marks=SOME), 12])  # 12 shrinks to 3
@@ -72,7 +73,7 @@ def test_what_is_solved_side_by_side_comes_to_the_same(together, planted, one_by
     assert np.abs(found.steps - one_by_one.steps).max() <= 2
 
 
-@pytest.mark.parametrize("devices", [pytest.param(2, marks=SOME), pytest.param(4, marks=SOME), 8])
+@pytest.mark.parametrize("devices", [2, pytest.param(5, marks=SOME)])  # five: queues of unequal lengths
 def test_jobs_give_the_same_bytes_on_any_number_of_devices(devices, planted, one_by_one):
     chex.assert_trees_all_equal(solve(planted, deal(12, devices, 1), device_mesh(devices)), one_by_one)
 
@@ -103,7 +104,7 @@ def alone(planted):
     return validated(planted)
 
 
-@pytest.mark.parametrize("devices", [pytest.param(2, marks=SOME), 8])
+@pytest.mark.parametrize("devices", [pytest.param(2, marks=SOME), 3])  # three: two jobs leave one without
 def test_predictions_and_intervals_have_the_same_bytes_on_any_number_of_devices(devices, planted, alone):
     with jax.transfer_guard("disallow"):
         found = validated(planted, device_mesh(devices))

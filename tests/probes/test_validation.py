@@ -1,4 +1,3 @@
-from dataclasses import replace
 from itertools import product
 
 import jax
@@ -8,10 +7,9 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_m
 
 from bias_jax.probes import ProbeConfig, class_recalls, confusion, cross_validate, fit_convex, score_probes
 from bias_jax.randomness import key_for
+from tests.probes.shapes import CONFIG, WIDTH, N, normal
 
-N = 240  # images, everywhere in four folds: tests share compiled programs
 SIZES = {"race": 3, "gender": 2, "race x gender": 6}
-CONFIG = ProbeConfig(l2=(1e-2, 1.0, 100.0), folds=4, draws=400)
 SHAPES = {"race": (("race", 3),), "gender": (("gender", 2),), "race x gender": (("race", 3), ("gender", 2))}
 
 
@@ -21,7 +19,7 @@ def planted():
     rng = np.random.default_rng(0)
     group = np.repeat(np.arange(6), N // 6)
     race, gender = group // 2, group % 2
-    x = rng.standard_normal((N, 30)).astype(np.float32)
+    x = normal(rng)
     x[:, :3] += 2.0 * np.eye(3)[race]
     x[:, 3] += 0.8 * gender
     labels = {"race": race, "gender": gender, "race x gender": group}
@@ -118,25 +116,25 @@ def test_planted_order_and_controls(planted):
 def test_class_without_images_stays_in_the_table():
     rng = np.random.default_rng(0)
     y = rng.integers(0, 2, N)
-    x = rng.standard_normal((N, 4)).astype(np.float32)
-    result = cross_validate(jax.numpy.asarray(x), {"t": y}, {"t": 3}, np.arange(N) % 4, y, CONFIG, 0)
-    recalls = class_recalls(result, {"t": ("a", "b", "never")})
+    labels, sizes = {"t": y, "six": np.arange(N) % 6}, {"t": 3, "six": 6}
+    result = cross_validate(jax.device_put(normal(rng)), labels, sizes, np.arange(N) % 4, y, CONFIG, 0)
+    recalls = class_recalls(result, {"t": ("a", "b", "never"), "six": "uvwxyz"})
     assert recalls[2].images == 0 and np.isnan(recalls[2].recall)
-    found = score_probes(result, {"t": (("t", 3),)}, y, draws=100, key=key_for(0, "x"))
+    found = score_probes(result, {"t": (("t", 3),), "six": (("six", 6),)}, y, draws=100, key=key_for(0, "x"))
     assert pick(found, "t", "t", "balanced_accuracy").chance == 0.5
 
 
 def test_features_without_information_give_finite_scores():
     y = np.arange(N) % 2
-    x = jax.device_put(np.full((N, 4), 2.5, np.float32))
-    result = cross_validate(x, {"t": y}, {"t": 2}, np.arange(N) // 2 % 4, y, replace(CONFIG, l2=(0.1,)), 0)
+    x = jax.device_put(np.full((N, WIDTH), 2.5, np.float32))
+    result = cross_validate(x, {"t": y}, {"t": 2}, np.arange(N) // 2 % 4, y, CONFIG, 0)
     found = score_probes(result, {"t": (("t", 2),)}, y, draws=100, key=key_for(0, "x"))
     assert all(np.isfinite([s.value, s.low, s.high]).all() for s in found)
     assert pick(found, "t", "t", "balanced_accuracy").value == pytest.approx(0.5)
 
 
 def test_one_class_is_solved_without_a_gap():
-    y, x = np.zeros(N, int), jax.device_put(np.random.default_rng(0).standard_normal((N, 4)).astype(np.float32))
+    y, x = np.zeros(N, int), jax.device_put(normal(np.random.default_rng(0)))
     result = cross_validate(x, {"t": y}, {"t": 1}, np.arange(N) % 4, y, CONFIG, 0)
     assert (result.relative_gap == 0).all() and (result.log_probability == 0).all()
 

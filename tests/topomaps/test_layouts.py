@@ -99,7 +99,8 @@ def test_threshold_graph_joins_components(rng):
     assert bridge.sum() == 1 and apart[:30, 30:35][bridge] == apart[:30, 30:35].min()
 
 
-@pytest.mark.parametrize("method", INSTALLED)
+# Numba takes a minute to compile UMAP, whatever the number of units.
+@pytest.mark.parametrize("method", [pytest.param(m, marks=pytest.mark.slow) if m == "umap" else m for m in INSTALLED])
 def test_permuted_units_get_the_same_places(method, rng):
     units = rng.standard_normal((60, 12)).astype(np.float32) * np.linspace(3, 1, 12, dtype=np.float32)
     order = rng.permutation(60)

@@ -89,4 +89,4 @@ class Heads(HeadsConfig):
 
 @jax.jit
 def _stack(features: list[jax.Array]) -> jax.Array:
-    return jnp.stack(features)
+    return jnp.stack(features).astype(jnp.float32)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from bias_jax.disparity.comparisons import from_others
 from bias_jax.randomness import stable_hash
@@ -38,7 +38,7 @@ def group_means(values: np.ndarray, groups: np.ndarray) -> Means:
         freedom = np.where(sizes > 1, sizes - 1.0, sizes.sum() - len(sizes))
         variance = np.where(sizes > 1, squares, squares.sum()) / freedom  # NaN if no group has two images
         error = variance / sizes
-        half = student.ppf(0.975, freedom) * np.sqrt(error)
+        half = stdtrit(freedom, 0.975) * np.sqrt(error)
         difference = from_others(mean[:, None])[0][:, 0]
         of_others = (error.sum() - error) / (len(sizes) - 1) ** 2
         # Degrees of freedom of a sum of variances of unequal certainty (Satterthwaite 1946).
@@ -46,7 +46,7 @@ def group_means(values: np.ndarray, groups: np.ndarray) -> Means:
         below = uncertain + (uncertain.sum() - uncertain) / (len(sizes) - 1) ** 4
         both = error + np.maximum(of_others, 0.0)
         joint = np.where(below > 0, np.square(both) / below, 1.0)
-        reach = student.ppf(0.975, joint) * np.sqrt(both)
+        reach = stdtrit(joint, 0.975) * np.sqrt(both)
     deviation = np.where(sizes > 1, np.sqrt(variance), np.nan)
     return Means(mean, mean - half, mean + half, deviation, difference, difference - reach, difference + reach)
 

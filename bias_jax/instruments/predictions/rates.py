@@ -5,7 +5,6 @@ hold the margins fixed know what no hit among few images is worth.
 """
 
 import numpy as np
-from scipy.stats import hypergeom
 
 from bias_jax.disparity.comparisons import from_others
 from bias_jax.statistics import wilson_interval
@@ -55,5 +54,7 @@ def fisher_exact(hits: np.ndarray, trials: np.ndarray) -> np.ndarray:
     distinct, which = np.unique(np.stack([hits, total, n], axis=-1).reshape(-1, 3), axis=0, return_inverse=True)
     k, whole, size = distinct.T
     images = int(np.sum(trials))
+    from scipy.stats import hypergeom  # takes a second to load, which every command would wait for
+
     smaller = np.minimum(hypergeom.cdf(k, images, whole, size), hypergeom.sf(k - 1, images, whole, size))
     return np.minimum(2.0 * smaller, 1.0)[which.reshape(-1)].reshape(hits.shape)

@@ -11,7 +11,7 @@ GAP, NAMES, HEAD = 6, 150, 16  # pixels between pictures, for names at the left,
 LINE = (255, 0, 0)  # around what was given
 
 
-def contact_sheet(originals: np.ndarray, samples: np.ndarray, given: np.ndarray, names: Sequence[str]) -> np.ndarray:
+def completion_sheet(originals: np.ndarray, samples: np.ndarray, given: np.ndarray, names: Sequence[str]) -> np.ndarray:
     """One sheet, uint8 [H, W, 3].
 
     Args:

@@ -1,6 +1,6 @@
 import numpy as np
 
-from bias_jax.report.contact_sheet import GAP, HEAD, LINE, NAMES, SCALE, contact_sheet
+from bias_jax.report.completion_sheet import GAP, HEAD, LINE, NAMES, SCALE, completion_sheet
 
 STEP = 8 * SCALE + GAP
 
@@ -16,7 +16,7 @@ def test_every_picture_is_in_its_place():
     originals, samples = (rng.integers(0, 255, (*lead, 8, 8, 3)).astype(np.uint8) for lead in ((3,), (3, 4)))
     given = np.zeros((8, 8), bool)
     given[:4], given[6, 2] = True, True
-    sheet = contact_sheet(originals, samples, given, ["a.jpg", "b" * 200 + ".jpg", "顔.png"])
+    sheet = completion_sheet(originals, samples, given, ["a.jpg", "b" * 200 + ".jpg", "顔.png"])
     assert sheet.shape == (HEAD + 3 * STEP, NAMES + 5 * STEP, 3)
     for row in range(3):
         for column in range(4):
