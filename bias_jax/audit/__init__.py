@@ -1,7 +1,7 @@
 """The road of every audit: images, networks and instruments in; tables, figures and findings out."""
 
-from bias_jax.audit.completing import CompletionConfig as CompletionConfig
-from bias_jax.audit.completing import Completions as Completions
+from bias_jax.audit.completed import CompletionConfig as CompletionConfig
+from bias_jax.audit.completed import Completions as Completions
 from bias_jax.audit.completing import complete_pictures as complete_pictures
 from bias_jax.audit.config import RunConfig as RunConfig
 from bias_jax.audit.images import ImageSet as ImageSet

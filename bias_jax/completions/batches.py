@@ -45,7 +45,7 @@ def sequence_bytes(size: Size, positions: int) -> int:
 
 
 def batch_bytes(size: Size, span: Span, samples: int) -> int:
-    """What the memory of one picture takes, with all its samples; a memory that grows is there twice meanwhile."""
+    """What the memory of one picture and its samples takes, float32; one that grows is there twice meanwhile."""
     drawn = span.last - span.first
     grown = drawn + max([0, *(room for room in rooms(drawn)[:-1])])
     return sequence_bytes(size, span.first) + samples * sequence_bytes(size, grown)
@@ -82,6 +82,8 @@ def complete(
         InputError: the weights have no output, a way to draw does not exist, or all pixels are given.
     """
     check(params, drawing)
+    if precision == "bfloat16":  # colours become vectors by looking parameters up
+        params = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), params)
     first, last = span_of(given)
     count, samples = keys.shape
     prefix = _prefix(params, size, tokens[:, :first], precision)
