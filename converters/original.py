@@ -45,6 +45,21 @@ def import_torchvision() -> Any:
     return torchvision
 
 
+def import_transformers() -> Any:
+    """transformers, which imports torchvision for itself wherever that is installed.
+
+    Raises:
+        InputError: torch or transformers is not installed, or torchvision does not fit torch.
+    """
+    if importlib.util.find_spec("torch") is None or importlib.util.find_spec("transformers") is None:
+        raise InputError("torch and transformers are needed", remedy="pip install torch transformers")
+    if importlib.util.find_spec("torchvision") is not None:
+        import_torchvision()
+    import transformers
+
+    return transformers
+
+
 _SCHEMAS: list[Any] = []  # must live as long as the process
 
 

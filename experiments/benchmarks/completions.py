@@ -21,6 +21,7 @@ from bias_jax.errors import InputError
 from bias_jax.networks import NETWORKS, igpt, random_params
 from bias_jax.networks.igpt import SIZES, Size
 from bias_jax.results import device, versions
+from converters.original import import_transformers
 from experiments.benchmarks.peers import check_names, require, torch_in_words, use_torch
 from experiments.benchmarks.report import Column, Line, Table
 from experiments.benchmarks.timing import rates, ratio, timed
@@ -109,14 +110,13 @@ def _costs(size: Size, start: int, last: int, config: CompletionsBenchmark) -> I
 
 def transformers_model(torch: Any, size: Size, params: Any, place: str) -> Any:
     """transformers' network with our parameters."""
-    from transformers import ImageGPTConfig, ImageGPTForCausalImageModeling
-
-    config = ImageGPTConfig(
+    transformers = import_transformers()
+    config = transformers.ImageGPTConfig(
         vocab_size=size.colours + 1, n_positions=size.context, n_embd=size.width, n_layer=size.blocks,
         n_head=size.heads,
     )  # fmt: skip
     with torch.device("meta"):  # the weights are about to be replaced
-        model = ImageGPTForCausalImageModeling(config)
+        model = transformers.ImageGPTForCausalImageModeling(config)
     own = jax.device_get(params)
     found = {"transformer.wte.weight": np.concatenate([own["wte"], own["sos"][None]]), "lm_head.weight": own["wtet"],
              "transformer.wpe.weight": own["wpe"], "transformer.ln_f.weight": own["ln_f"]["rms"]}  # fmt: skip

@@ -13,6 +13,7 @@ from bias_jax.errors import InputError
 from bias_jax.networks import abstract_params, class_count, forward, igpt, network, random_params
 from bias_jax.networks.igpt import IGPT, SIZES, Size
 from converters import convert
+from converters.original import import_transformers
 from tests.networks.igpt_case import TINY, TOLERANCE, all_states, frozen_case, program, registered, uncompiled
 
 NORMS = ["rms", "variance"]
@@ -229,11 +230,11 @@ def test_live_against_transformers():
     if not (importlib.util.find_spec("torch") and importlib.util.find_spec("transformers")):
         pytest.skip("torch and transformers are not both installed")
     import torch
-    from transformers import ImageGPTConfig, ImageGPTForCausalImageModeling
 
+    transformers = import_transformers()
     size = Size(blocks=5, width=48, heads=3, side=6, colours=40, ieat_layer=2)
-    config = ImageGPTConfig(vocab_size=41, n_positions=36, n_embd=48, n_layer=5, n_head=3, use_cache=False)
-    model = ImageGPTForCausalImageModeling(config).eval()
+    config = transformers.ImageGPTConfig(vocab_size=41, n_positions=36, n_embd=48, n_layer=5, n_head=3, use_cache=False)
+    model = transformers.ImageGPTForCausalImageModeling(config).eval()
     rng = np.random.default_rng(3)
     state = {name: torch.tensor(rng.standard_normal(tuple(value.shape)) * (0.0 if name.endswith(".bias") else 0.2),
                                 dtype=value.dtype) for name, value in model.state_dict().items()}  # fmt: skip
