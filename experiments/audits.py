@@ -1,5 +1,7 @@
 """What `sweep`, `ieat`, `topomaps` and `disparity` do with their options: one audit for each network."""
 
+import logging
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,10 +9,11 @@ from pathlib import Path
 from bias_jax.audit import RANDOM, Audit, Instrument, RunConfig, audit
 from bias_jax.compilation import use_cache
 from bias_jax.data import FaceDataset
-from bias_jax.errors import InputError
+from bias_jax.errors import InputError, reason
 from bias_jax.networks import NETWORKS
 from experiments.commands import tell_failures
 
+log = logging.getLogger("bias_jax.experiments")
 MODELS = ", ".join(NETWORKS)
 
 
@@ -21,6 +24,7 @@ class NetworkConfig:
     models: tuple[str, ...] = ("resnet50",)  # networks to audit, see python -m converters list
     weights: tuple[str, ...] = (RANDOM,)  # checkpoint folder of each network, or random (untrained control)
     out: str = ""  # run directory (default: runs/<model>-<data>)
+    table: bool = False  # print the numbers as tables above the findings, too
     cache: str = ""  # folder for compiled programs (default: ~/.cache/bias-jax/programs), or off
 
     def __post_init__(self) -> None:
@@ -49,16 +53,32 @@ def run_audits(
         folder, several = f"{model}-{name}", len(networks.models) > 1
         out = Path(networks.out or "runs") / folder if several or not networks.out else Path(networks.out)
         found = audit(model, instruments, faces=faces, weights=source, config=config, out=out)
-        tell(found)
-        status = max(status, tell_failures(found.failures))
+        tell(found, networks.table)
+        status = max(status, tell_failures(found.failures), tell_report(found))
     return status
 
 
-def tell(found: Audit) -> None:
-    """Print findings, times and where everything lies."""
-    if findings := found.findings:
-        print(findings)
+def tell(found: Audit, table: bool = False) -> None:
+    """Print times, where everything lies, and what was found; with `table`, the numbers too."""
+    if table and (listing := found.listing):
+        print(listing)
     print("wall time: " + ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in found.seconds.items()))
     print(f"compiled: {found.programs}; {found.images} distinct images went through the network")
     tables = ", ".join(f"{i}/{name}.parquet" for i, own in found.finished.items() for name in own.tables)
     print(f"results: {found.path}/ (run.json, {tables}, figures in */figures/)")
+    if findings := found.findings:
+        print(f"\n{findings}\n")
+
+
+def tell_report(found: Audit) -> int:
+    """Write the report of a run and print where it is; the exit status. What fails here loses nothing of the run."""
+    if not any(own.tables for own in found.finished.values()):
+        return 0  # nothing was finished, which was told
+    try:
+        print(f"report: {found.report()}")
+    except Exception as error:
+        log.debug("the report failed", exc_info=error)
+        told = str(error) if isinstance(error, InputError) else f"the report failed: {reason(error)}"
+        print(f"error: {told}. Everything else is complete", file=sys.stderr)
+        return 1
+    return 0

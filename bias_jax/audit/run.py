@@ -5,7 +5,7 @@ import logging
 import shutil
 import time
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from tempfile import mkdtemp
@@ -30,10 +30,11 @@ from bias_jax.audit.work import Assignment, Stopwatch, Work
 from bias_jax.compilation import counted_programs
 from bias_jax.data import FaceDataset
 from bias_jax.devices import device_mesh
-from bias_jax.errors import InputError
+from bias_jax.errors import InputError, reason, writing
 from bias_jax.hosts import leads, share
 from bias_jax.networks import network as registered
 from bias_jax.networks import preparation_digest
+from bias_jax.report.reading import FAILURES
 from bias_jax.results import Folder, RunDirectory, device, exclusive, versions
 
 log = logging.getLogger("bias_jax.audit")
@@ -91,6 +92,8 @@ def audit(
         programs,
         images,
     )
+    if leads() and (path / "run.json").exists():
+        _keep_failures(Folder(path, path), found.failures)
     if out is None:
         weakref.finalize(found, shutil.rmtree, path, ignore_errors=True)
     return found
@@ -169,6 +172,7 @@ def _audit(
         "data": primary.dataset.name,
         "images": len(primary.dataset),
         "persons": None if primary.dataset.persons is None else int(primary.dataset.persons.max()) + 1,
+        "counts": primary.dataset.counts if of_faces else None,
         "equal_images_left_out": primary.left_out,
         "near_duplicates": primary.look_alikes,
         "seed": config.seed,
@@ -190,11 +194,20 @@ def _audit(
         for walk, plan in zip(walks, plans, strict=True):
             walk_source(walk, plan, works, batches, watch)
         finished = {
-            work.assignment.instrument.name: finish(work, audited, context, watch)
+            work.assignment.instrument.name: finish(work, audited, context, watch, config.formats)
             for work in works
             if work.failure is None and leads()
         }
     return works, finished, len(images)
+
+
+def _keep_failures(directory: Folder, failures: Mapping[str, Exception]) -> None:
+    """What failed, for a report that is made later."""
+    if failures:
+        directory.keep_json(FAILURES, {name: reason(error) for name, error in failures.items()})
+    elif directory.has(FAILURES):
+        with writing(directory.path / FAILURES):
+            (directory.path / FAILURES).unlink()
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from bias_jax.instruments import INSTRUMENTS, Predictions
 from bias_jax.instruments.predictions.classes import class_names, read_families
 from bias_jax.instruments.predictions.instrument import read_output
 from bias_jax.instruments.predictions.means import group_means, permutation_tests
-from bias_jax.instruments.predictions.rates import difference_from_others, fisher_exact
+from bias_jax.disparity.rate_differences import difference_from_others, fisher_exact
 from bias_jax.networks import NETWORKS, Transform, image_classifier
 from bias_jax.results import Folder
 from bias_jax.statistics import holm
