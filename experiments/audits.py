@@ -9,7 +9,7 @@ from pathlib import Path
 from bias_jax.audit import RANDOM, Audit, Instrument, RunConfig, audit
 from bias_jax.compilation import use_cache
 from bias_jax.data import FaceDataset
-from bias_jax.errors import InputError, reason
+from bias_jax.errors import InputError, printable, reason
 from bias_jax.networks import NETWORKS
 from experiments.commands import tell_failures
 
@@ -67,7 +67,7 @@ def tell(found: Audit, table: bool = False) -> None:
     tables = ", ".join(f"{i}/{name}.parquet" for i, own in found.finished.items() for name in own.tables)
     print(f"results: {found.path}/ (run.json, {tables}, figures in */figures/)")
     if findings := found.findings:
-        print(f"\n{findings}\n")
+        print("", *map(printable, findings.splitlines()), "", sep="\n")  # labels come from strangers
 
 
 def tell_report(found: Audit) -> int:

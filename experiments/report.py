@@ -3,8 +3,8 @@
     python -m experiments.report runs/resnet50-fairface
     python -m experiments.report runs/trained runs/untrained --out comparison.html
 
-Every sweep writes the page of its own run at its end; it is made of the run directory alone. Pictures of people are left
-out unless --with-images is given.
+Every sweep writes the page of its own run at its end; it is made of the run directory alone. Pictures of people are
+left out unless --with-images is given.
 """
 
 import sys

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from bias_jax.audit.protocol import Accounted, Instrument, Rows
 from bias_jax.audit.stored import Stored
-from bias_jax.report.account import Account, Told
+from bias_jax.report.account import Account, Excerpt, Told
 
 
 def tell(instrument: Instrument, stored: Stored, rows: Mapping[str, Rows], notes: tuple[str, ...]) -> Told:
@@ -16,7 +16,7 @@ def tell(instrument: Instrument, stored: Stored, rows: Mapping[str, Rows], notes
         rows: its tables.
         notes: about its images, a sentence each.
     """
-    account, excerpts = Account(instrument.name, ""), ()
+    account, excerpts = Account(instrument.name, ""), tuple[Excerpt, ...]()
     if isinstance(instrument, Accounted):
         account, excerpts = instrument.account, tuple(instrument.excerpts(stored, rows))
     figures = tuple(name for name, _ in instrument.figures(stored, rows))

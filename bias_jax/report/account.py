@@ -96,8 +96,8 @@ def told_of(content: Mapping[str, Any]) -> Told:
     account = content["account"]
     lists = {name: tuple(account[name]) for name in ("reads", "limits", "pictured")}
     excerpts = tuple(_excerpt(one) for one in content["excerpts"])
-    rest = (tuple(content[name]) for name in ("notes", "findings"))
-    return Told(Account(**{**account, **lists}), *rest, excerpts, tuple(content["figures"]))
+    notes, findings, figures = (tuple(content[name]) for name in ("notes", "findings", "figures"))
+    return Told(Account(**{**account, **lists}), notes, findings, excerpts, figures)
 
 
 def _excerpt(content: Mapping[str, Any]) -> Excerpt:

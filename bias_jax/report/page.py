@@ -5,7 +5,7 @@ is made again.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import count
@@ -176,7 +176,7 @@ def _environment(kind: str) -> Environment:
     elif kind == "md":
         made = Environment(autoescape=False, finalize=lambda value: markdown(str(value)), **common)
     else:
-        marks: Mapping[str, str] = {"block_start_string": "<%", "block_end_string": "%>", "variable_start_string": "<<",
+        marks: dict[str, Any] = {"block_start_string": "<%", "block_end_string": "%>", "variable_start_string": "<<",
                                     "variable_end_string": ">>", "comment_start_string": "<#",
                                     "comment_end_string": "#>"}  # fmt: skip
         made = Environment(autoescape=False, finalize=lambda value: latex(str(value)), **marks, **common)

@@ -16,7 +16,7 @@ SECTION = "section.json"  # of an instrument: what it tells, see `account.told_a
 FAILURES = "failures.json"  # of a run: instrument -> what ended it; absent if all is well
 RECORD = {"model": str, "weights": str, "data": str, "images": int, "seed": int,
           "identity": {"versions": {str: str}, "device": str, "activations": {}}}  # fmt: skip
-OPTIONAL = {"persons": None, "equal_images_left_out": 0, "near_duplicates": None, "counts": {}}
+OPTIONAL: dict[str, Any] = {"persons": None, "equal_images_left_out": 0, "near_duplicates": None, "counts": {}}
 HASHES = {"weights_sha256": None, "data_sha256": None, "preparation_sha256": None}
 IDENTITY = {"identity": {"options": {}, "layers": {str: [[str, [int, int, int]]]}}}
 

@@ -19,7 +19,7 @@ FORMATS = ("png", "svg", "pdf")
 IMAGE_DPI = 100  # of maps and other rasters inside a vector figure
 SEALS = {".svg": (b"<!-- sha256:", b" -->\n"), ".pdf": (b"%sha256:", b"\n")}
 # Text stays text: it can be searched, other alphabets are drawn with the reader's fonts, and files are smaller.
-STYLE: dict[str, Any] = {"svg.fonttype": "none", "svg.hashsalt": "bias_jax", "pdf.fonttype": 42}
+STYLE: Any = {"svg.fonttype": "none", "svg.hashsalt": "bias_jax", "pdf.fonttype": 42}
 DATES: dict[str, dict[str, Any]] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
 
 

@@ -12,9 +12,9 @@ ACCOUNT = Account(
     title="Topographic activation maps",
     question="How do the activation patterns of groups look, when units that respond alike lie side by side?",
     reads=(
-        "Each map is one group: where it is red, units respond more to this group than to the mean of all groups, where "
-        "it is blue, less. All maps of a layer share one colour scale; maps of two layers do not.",
-        "Places mean nothing by themselves, neighbourhoods do: units that lie side by side respond alike to the groups.",
+        "Each map is one group: where it is red, units respond more to this group than to the mean of all groups, "
+        "where it is blue, less. All maps of a layer share one colour scale; maps of two layers do not.",
+        "Places mean nothing by themselves, neighbourhoods do: units that lie together respond alike to the groups.",
         "The topographic error is the share of units whose two nearest nodes are not neighbours: there a map is torn.",
     ),
     limits=(
@@ -39,13 +39,13 @@ def map_excerpts(tables: Mapping[str, Rows]) -> Iterator[Excerpt]:
         yield Excerpt("maps-errors", "How well each layer's map keeps neighbourhoods", columns, body,
                       "Less is better.", table="topomaps", compared=("topographic error, %",))  # fmt: skip
     if rows := tables.get("layouts"):
-        columns = (Column("layout"), *(Column(name, "number") for name in SHOWN.values()))
-        body = tuple(
+        measures = (Column("layout"), *(Column(name, "number") for name in SHOWN.values()))
+        means = tuple(
             (layout if force == "none" else f"{layout} + {force} force",
              *(float(np.mean([r[key] for r in rows if (r["layout"], r["force"]) == (layout, force)])) for key in SHOWN))
             for layout, force in dict.fromkeys((r["layout"], r["force"]) for r in rows)
         )  # fmt: skip
         note = "Means over layers. p<=.05: share of groups with spatial order; of disparity, resize and blur less is "
         note += "better. The layout random is the control."
-        yield Excerpt("maps-layouts", "Measures of the layouts", columns, body, note, table="layouts",
+        yield Excerpt("maps-layouts", "Measures of the layouts", measures, means, note, table="layouts",
                       compared=tuple(SHOWN.values()))  # fmt: skip

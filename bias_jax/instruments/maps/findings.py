@@ -28,8 +28,8 @@ def error_sentence(rows: Rows) -> str:
     worst = rows[int(errors.argmax())]["layer"]
     return (
         f"Topographic error of the self-organizing maps: {100 * np.median(errors):.1f} % of the units "
-        f"(median of {len(rows)} layers; most in {worst}, {100 * errors.max():.1f} %); where a unit's two nearest nodes "
-        "are not neighbours, the map is torn, and what looks apart may be alike."
+        f"(median of {len(rows)} layers; most in {worst}, {100 * errors.max():.1f} %); where a unit's two "
+        "nearest nodes are not neighbours, the map is torn, and what looks apart may be alike."
     )
 
 

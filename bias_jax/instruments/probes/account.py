@@ -6,8 +6,9 @@ from bias_jax.audit import PIXELS, Rows, Stored
 from bias_jax.instruments.probes.findings import COMPARABLE, SHUFFLED, Scores, best_layer, most_pronounced, pick
 from bias_jax.instruments.probes.stored import scores_by_layer
 from bias_jax.probes import HELD_OUT, Score
-from bias_jax.report.account import Account, Column, Estimate, Excerpt
+from bias_jax.report.account import Account, Cell, Column, Estimate, Excerpt
 
+BITS = "information_bits"
 SHOWN = 30  # gaps at most
 LISTED = 12  # confusions at most
 
@@ -24,7 +25,7 @@ ACCOUNT = Account(
     ),
     limits=(
         "A probe shows what can be read off a layer, not what the network uses.",
-        "The best layer is the best on these images; its value is a little too good, and its neighbours may be as good.",
+        "The best layer is the best on these images; its value is a little too good; its neighbours may be as good.",
         "A low recall says that a group is confused with others here, not that a product treats it worse.",
     ),
     figures={
@@ -65,14 +66,14 @@ def _summary(scores: Scores, targets: Sequence[str]) -> Excerpt:
     columns = (Column("target"), Column("best layer"), Column("balanced accuracy, %", "percent"),
                Column("chance, %", "percent"), Column("shuffled labels, %", "percent"), Column("pixels, %", "percent"),
                Column("chance 0 to perfect 1", "number"), Column("bits", "number"))  # fmt: skip
-    rows = []
+    rows: list[tuple[Cell, ...]] = []
     for target in targets:
         layer = best_layer(scores, target)
         own = pick(scores[layer], target, "balanced_accuracy")
         pixels = _estimate(pick(scores[PIXELS], target, own.metric)) if PIXELS in scores else None
         rows.append((target, layer, _estimate(own), own.chance,
                      _estimate(pick(scores[layer], target, own.metric, SHUFFLED)), pixels,
-                     *(_estimate(pick(scores[layer], target, m)) for m in (COMPARABLE, "information_bits"))))  # fmt: skip
+                     *(_estimate(pick(scores[layer], target, m)) for m in (COMPARABLE, BITS))))  # fmt: skip
     note = "Held-out images. Single attributes first, the most pronounced at the top."
     title = "How well each attribute and combination is told apart, in its best layer"
     return Excerpt("probes-summary", title, columns, tuple(rows), note, table="probes",
@@ -81,7 +82,9 @@ def _summary(scores: Scores, targets: Sequence[str]) -> Excerpt:
 
 def _by_layer(scores: Scores, targets: Sequence[str]) -> Excerpt:
     chance = {t: pick(next(iter(scores.values())), t, "balanced_accuracy").chance for t in targets}
-    rows = [(name, *(_estimate(pick(own, t, "balanced_accuracy")) for t in targets)) for name, own in scores.items()]
+    rows: list[tuple[Cell, ...]] = [
+        (name, *(_estimate(pick(own, t, "balanced_accuracy")) for t in targets)) for name, own in scores.items()
+    ]
     columns = (Column("layer"), *(Column(target, "percent") for target in targets))
     return Excerpt("probes-by-layer", "Balanced accuracy by layer, %", columns, (*rows, ("chance", *chance.values())),
                    "Held-out images, from the first layer to the last.", table="probes", compared=tuple(targets),
@@ -101,8 +104,8 @@ def _attributes(differences: Rows, layer: str) -> Excerpt:
 
 
 def _gaps(gaps: Rows) -> Excerpt:
-    columns = (Column("group"), Column("of"), Column("layer"), Column("images", "count"), Column("recall, %", "percent"),
-               Column("points from the others", "points"), Column("p, Holm", "p"),
+    columns = (Column("group"), Column("of"), Column("layer"), Column("images", "count"), 
+               Column("recall, %", "percent"), Column("points from the others", "points"), Column("p, Holm", "p"),
                Column("p, Benjamini-Hochberg", "p"))  # fmt: skip
     rows = tuple((row["group"], row["target"], row["layer"], row["images"],
                   (row["recall"], row["recall_low"], row["recall_high"]),

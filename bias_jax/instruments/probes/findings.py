@@ -76,9 +76,9 @@ def _order(differences: Rows, order: Sequence[str], layer: str) -> Iterator[str]
         sign = 1.0 if pair[0] == order[0] else -1.0
         low, high = sorted((sign * row["low"], sign * row["high"]))
         sure = "" if row["p_holm"] < ALPHA else "; which of them is ahead is not certain"
-        yield (f"From chance (0) to perfect (1), {order[0]} is {sign * row['value']:+.2f} [{low:+.2f}, {high:+.2f}] from "
-               f"{order[1]} in layer {layer} (paired by image, p {row['p_holm']:.2g} by Holm's correction)"
-               f"{sure}.")  # fmt: skip
+        value = f"{sign * row['value']:+.2f} [{low:+.2f}, {high:+.2f}]"
+        yield (f"From chance (0) to perfect (1), {order[0]} is ahead of {order[1]} by {value} in layer {layer} "
+               f"(paired by image, p {row['p_holm']:.2g} by Holm's correction){sure}.")  # fmt: skip
 
 
 def _worst(gaps: Rows) -> str:

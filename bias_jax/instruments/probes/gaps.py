@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 
 from bias_jax.audit import Rows
+from bias_jax.disparity.rate_differences import difference_from_others, fisher_exact
 from bias_jax.instruments.probes.findings import best_layer
 from bias_jax.instruments.probes.stored import scores_by_layer
 from bias_jax.statistics import benjamini_hochberg, holm
-from bias_jax.disparity.rate_differences import difference_from_others, fisher_exact
 
 
 def recall_gaps(tables: Mapping[str, Rows], targets: Sequence[str], of_persons: bool) -> list[dict[str, Any]]:

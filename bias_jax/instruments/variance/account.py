@@ -24,8 +24,8 @@ ACCOUNT = Account(
         "find what is small here.",
         "Where all groups together do not differ, shares between their means are shares of next to nothing.",
     ),
-    figures={"variance_by_layer": "Share of every attribute and interaction over the layers, between images and between "
-             "group means; filled where it is significant, corrected for all layers and terms."},
+    figures={"variance_by_layer": "Share of every attribute and interaction over the layers, between images and "
+             "between group means; filled where it is significant, corrected for all layers and terms."},
     tables={"variance": "share of a term at a level in a layer, with its interval and p-values"},
     place=20,
 )  # fmt: skip
