@@ -19,7 +19,7 @@ from bias_jax.report.account import Column, Excerpt
 from bias_jax.report.comparing import Shared, lines_by_layer, shared_columns
 from bias_jax.report.embedding import Download, download, picture_uri, table_download, text_download
 from bias_jax.report.reading import Run, Section, read_run
-from bias_jax.report.words import cell_text, latex, markdown
+from bias_jax.report.words import cell_text, latex, markdown, visible
 from bias_jax.results import Folder
 from bias_jax.results.drawings import vector
 
@@ -172,7 +172,7 @@ def _environment(kind: str) -> Environment:
     common: dict[str, Any] = {"loader": PackageLoader(PACKAGE), "undefined": StrictUndefined, "trim_blocks": True,
                               "lstrip_blocks": True}  # fmt: skip
     if kind == "html":
-        made = Environment(autoescape=True, **common)
+        made = Environment(autoescape=True, finalize=_shown, **common)
     elif kind == "md":
         made = Environment(autoescape=False, finalize=lambda value: markdown(str(value)), **common)
     else:
@@ -182,6 +182,11 @@ def _environment(kind: str) -> Environment:
         made = Environment(autoescape=False, finalize=lambda value: latex(str(value)), **marks, **common)
     made.filters["slug"] = slug
     return made
+
+
+def _shown(value: Any) -> Any:
+    """What is filled into a page; what is markup already stays as it is."""
+    return visible(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
 
 
 def slug(text: str) -> str:

@@ -2,11 +2,13 @@
 
 import math
 import re
+from typing import Literal
 
 from bias_jax.errors import printable
 from bias_jax.report.account import Cell, Form
 
 MINUS = "\N{MINUS SIGN}"
+NOISE = 1e-12  # what rounding leaves of nothing
 NOTHING = "\N{EN DASH}"  # where there is no number
 LATEX = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%", "_": r"\_",
@@ -20,7 +22,7 @@ LEADING = re.compile(r"^(\s*)([-+=]|\d+(?=[.)]))")  # would begin a list or unde
 LINKS = re.compile(r"(?<=[a-zA-Z])(:)(?=//)|(?<=www)(\.)|(@)", re.IGNORECASE)  # of themselves, without brackets
 
 
-def number(value: float, form: Form) -> str:
+def number(value: float, form: Form | Literal["fixed"]) -> str:
     """One number as a reader wants it: shares in percent, p-values with two digits, differences with their sign."""
     if not math.isfinite(value):
         return NOTHING
@@ -28,7 +30,8 @@ def number(value: float, form: Form) -> str:
         return "< 0.0001" if value < 1e-4 else f"{value:.2g}"
     if form == "count":
         return f"{value:.0f}"
-    shown = {"percent": f"{100 * value:.1f}", "points": f"{100 * value:+.1f}"}.get(form) or f"{value:.3g}"
+    plain = f"{value:.3g}" if abs(value) > NOISE else "0"
+    shown = {"percent": f"{100 * value:.1f}", "points": f"{100 * value:+.1f}", "fixed": f"{value:.3f}"}.get(form, plain)
     return shown.replace("-", MINUS)
 
 
@@ -39,7 +42,8 @@ def cell_text(cell: Cell, form: Form) -> str:
     if isinstance(cell, str):
         return cell
     if isinstance(cell, tuple):
-        value, low, high = (number(part, form) for part in cell)
+        small = form == "number" and all(abs(part) < 10 for part in cell if math.isfinite(part))
+        value, low, high = (number(part, "fixed" if small else form) for part in cell)
         return value if low == high == NOTHING else f"{value} [{low}, {high}]"
     return number(cell, form)
 
@@ -47,6 +51,11 @@ def cell_text(cell: Cell, form: Form) -> str:
 def one_line(text: str) -> str:
     """Without line breaks, and with escapes for what no reader sees, such as marks that turn the direction of text."""
     return printable(re.sub(r"\s+", " ", text))
+
+
+def visible(text: str) -> str:
+    """With escapes for what no reader sees, such as marks that turn the direction of text; lines stay lines."""
+    return "\n".join(printable(line) for line in text.split("\n"))
 
 
 def latex(text: str) -> str:

@@ -49,18 +49,18 @@ def probe_findings(stored: Stored, tables: Mapping[str, Rows], gaps: Rows) -> It
         yield f"{first}: {_recovered(scores, target)}"
     yield from _order(tables["differences"], order, best_layer(scores, order[0]))
     if groups not in order:
-        yield f"All groups of {groups}: {_recovered(scores, groups)}"
+        yield f"All groups of {groups}: {_recovered(scores, groups, 'them')}"
     if gaps:
         yield _worst(gaps)
     if stored.run["data"] == "calibration":
         yield from calibration_verdict(scores)
 
 
-def _recovered(scores: Scores, target: str) -> str:
+def _recovered(scores: Scores, target: str, it: str = "it") -> str:
     """Where a target is told apart best, and what the controls attain there."""
     layer = best_layer(scores, target)
     own, shuffled = (pick(scores[layer], target, "balanced_accuracy", control) for control in ("none", SHUFFLED))
-    text = f"in layer {layer} a linear probe recognises it with a balanced accuracy of {_percent(own)}; "
+    text = f"in layer {layer} a linear probe recognises {it} with a balanced accuracy of {_percent(own)}; "
     text += f"chance is {100 * own.chance:.3g} %, shuffled labels give {_percent(shuffled)}"
     if PIXELS in scores:
         text += f", the pixels without a network {_percent(pick(scores[PIXELS], target, 'balanced_accuracy'))}"
