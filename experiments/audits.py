@@ -24,7 +24,7 @@ class NetworkConfig:
     models: tuple[str, ...] = ("resnet50",)  # networks to audit, see python -m converters list
     weights: tuple[str, ...] = (RANDOM,)  # checkpoint folder of each network, or random (untrained control)
     out: str = ""  # run directory (default: runs/<model>-<data>)
-    table: bool = False  # print the numbers as tables above the findings, too
+    print_tables: bool = False  # print the numbers as tables above the findings, too
     cache: str = ""  # folder for compiled programs (default: ~/.cache/bias-jax/programs), or off
 
     def __post_init__(self) -> None:
@@ -53,19 +53,19 @@ def run_audits(
         folder, several = f"{model}-{name}", len(networks.models) > 1
         out = Path(networks.out or "runs") / folder if several or not networks.out else Path(networks.out)
         found = audit(model, instruments, faces=faces, weights=source, config=config, out=out)
-        tell(found, networks.table)
+        tell(found, networks.print_tables)
         status = max(status, tell_failures(found.failures), tell_report(found))
     return status
 
 
-def tell(found: Audit, table: bool = False) -> None:
-    """Print times, where everything lies, and what was found; with `table`, the numbers too."""
-    if table and (listing := found.listing):
+def tell(found: Audit, tables: bool = False) -> None:
+    """Print times, where everything lies, and what was found; with `tables`, the numbers too."""
+    if tables and (listing := found.listing):
         print(listing)
     print("wall time: " + ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in found.seconds.items()))
     print(f"compiled: {found.programs}; {found.images} distinct images went through the network")
-    tables = ", ".join(f"{i}/{name}.parquet" for i, own in found.finished.items() for name in own.tables)
-    print(f"results: {found.path}/ (run.json, {tables}, figures in */figures/)")
+    files = ", ".join(f"{i}/{name}.parquet" for i, own in found.finished.items() for name in own.tables)
+    print(f"results: {found.path}/ (run.json, {files}, figures in */figures/)")
     if findings := found.findings:
         print("", *map(printable, findings.splitlines()), "", sep="\n")  # labels come from strangers
 

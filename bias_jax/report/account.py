@@ -92,8 +92,17 @@ def told_as_json(told: Told) -> dict[str, Any]:
 
 
 def told_of(content: Mapping[str, Any]) -> Told:
-    """What `told_as_json` gave, once it went through a file; of the shape `SHAPE`."""
+    """What `told_as_json` gave, once it went through a file.
+
+    Args:
+        content: of the shape `SHAPE`.
+
+    Raises:
+        ValueError, TypeError: it is not what was written.
+    """
     account = content["account"]
+    if odd := [name for name in content["figures"] if "/" in name]:
+        raise ValueError(f"{odd[0]!r} is no name of a figure")
     lists = {name: tuple(account[name]) for name in ("reads", "limits", "pictured")}
     excerpts = tuple(_excerpt(one) for one in content["excerpts"])
     notes, findings, figures = (tuple(content[name]) for name in ("notes", "findings", "figures"))
@@ -103,6 +112,8 @@ def told_of(content: Mapping[str, Any]) -> Told:
 def _excerpt(content: Mapping[str, Any]) -> Excerpt:
     columns = tuple(Column(*column) for column in content["columns"])
     rows = tuple(tuple(_cell(cell) for cell in row) for row in content["rows"])
+    if not columns or any(len(row) != len(columns) for row in rows):
+        raise ValueError("rows and columns do not fit")
     return Excerpt(**{**content, "columns": columns, "rows": rows, "compared": tuple(content["compared"])})
 
 

@@ -3,16 +3,15 @@
 import base64
 import gzip
 from io import BytesIO
+from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pcsv
 
-from bias_jax.results import Folder
-
 LONGEST = 200_000  # bytes of a table that is embedded as it is; longer ones are compressed
-TYPES = {"svg": "image/svg+xml", "png": "image/png"}
+TYPES = {".svg": "image/svg+xml", ".png": "image/png"}
 FORMULA = r"^[=@\t\r]|^[+-](?:[^0-9.]|$)"  # what spreadsheets compute instead of showing it
 
 
@@ -44,13 +43,9 @@ def download(name: str, kind: str, content: bytes) -> Download:
     return Download(name, f"data:{kind};base64,{base64.b64encode(content).decode()}", len(content))
 
 
-def picture_uri(folder: Folder, figure: str) -> str:
-    """A figure of an instrument, SVG if it was drawn, else PNG; empty if there is neither."""
-    for kind, media in TYPES.items():
-        file = f"figures/{figure}.{kind}"
-        if folder.has_figure(file):
-            return download(file, media, (folder.path / file).read_bytes()).uri
-    return ""
+def picture_uri(path: Path) -> str:
+    """A figure."""
+    return download(path.name, TYPES[path.suffix], path.read_bytes()).uri
 
 
 def _harmless(table: pa.Table) -> pa.Table:

@@ -118,12 +118,15 @@ def _parts(run: Run, ids: Iterator[str], with_images: bool) -> Iterator[Part]:
     for section in run.sections:
         account = section.told.account
         shown = [name for name in section.told.figures if with_images or not account.shows_people(name)]
-        pictures = ((name, picture_uri(section.folder, name)) for name in shown)
         yield Part(
             next(ids),
             section,
             tuple(_table(excerpt, ids) for excerpt in section.told.excerpts),
-            tuple(Picture(next(ids), uri, account.caption(name)) for name, uri in pictures if uri),
+            tuple(
+                Picture(next(ids), picture_uri(section.figures[name]), account.caption(name))
+                for name in shown
+                if name in section.figures
+            ),
             len(section.told.figures) - len(shown),
             tuple(
                 (table_download(name, table), account.tables.get(name, ""), table.num_rows)

@@ -10,13 +10,18 @@ import pyarrow as pa
 from bias_jax.errors import InputError
 from bias_jax.report.account import SHAPE, Told, told_of
 from bias_jax.results import DamagedError, Folder, RunDirectory
+from bias_jax.results.drawings import check_drawing
+from bias_jax.results.shapes import misfit
 from bias_jax.results.tables import TABLES, read_tables
 
 SECTION = "section.json"  # of an instrument: what it tells, see `account.told_as_json`
+SHOWN = ("svg", "png")  # formats that a page shows, the better one first
 FAILURES = "failures.json"  # of a run: instrument -> what ended it; absent if all is well
 RECORD = {"model": str, "weights": str, "data": str, "images": int, "seed": int,
           "identity": {"versions": {str: str}, "device": str, "activations": {}}}  # fmt: skip
-OPTIONAL: dict[str, Any] = {"persons": None, "equal_images_left_out": 0, "near_duplicates": None, "counts": {}}
+OPTIONAL: dict[str, Any] = {"persons": 0, "equal_images_left_out": 0, "near_duplicates": 0, "counts": {}}
+OPTIONAL_SHAPE = {**dict.fromkeys(("persons", "equal_images_left_out", "near_duplicates"), int),
+                  "counts": {str: [[str, int]]}}  # fmt: skip
 HASHES = {"weights_sha256": None, "data_sha256": None, "preparation_sha256": None}
 IDENTITY = {"identity": {"options": {}, "layers": {str: [[str, [int, int, int]]]}}}
 
@@ -28,7 +33,7 @@ class Section:
     name: str
     told: Told
     tables: Mapping[str, pa.Table]
-    folder: Folder
+    figures: Mapping[str, Path]  # name -> file, of those that are there
     options: Mapping[str, Any]
     layers: Mapping[str, tuple[str, ...]]  # source -> layers, in depth order
 
@@ -56,6 +61,8 @@ def read_run(path: str | Path) -> Run:
     """
     directory, _ = RunDirectory.existing(path)
     found = directory.load_json("run.json", RECORD)
+    if said := misfit({**OPTIONAL, **found}, OPTIONAL_SHAPE):
+        raise InputError(f"damaged manifest ({said})", file=directory.path / "run.json", remedy="run that sweep again")
     record = {**OPTIONAL, **found, "identity": {**HASHES, **found["identity"]}}
     missing, sections = [], []
     failed: dict[str, str] = {}
@@ -93,19 +100,28 @@ def _section(folder: Folder) -> tuple[Section | None, list[str]]:
     tables = read_tables(folder)
     if not folder.has(SECTION):
         return None, [f"{name} has tables and tells nothing yet; run the same command again."]
-    told = told_of(folder.load_json(SECTION, SHAPE))
+    try:
+        told = told_of(folder.load_json(SECTION, SHAPE))
+    except (TypeError, ValueError) as error:
+        raise DamagedError(folder.path / SECTION, error) from None
     layers = {source: tuple(layer for layer, _ in own) for source, own in identity["layers"].items()}
+    drawn = {figure: path for figure in told.figures if (path := _drawing(folder, figure))}
     lacks = [
-        f"The figure {figure} of {name} was not drawn."
-        for figure in told.figures
-        if not any((folder.path / "figures").glob(f"{_literal(figure)}.*"))
+        f"The figure {figure} of {name} is not there, or damaged." for figure in told.figures if figure not in drawn
     ]
-    return Section(name, told, tables, folder, identity["options"], layers), lacks
+    return Section(name, told, tables, drawn, identity["options"], layers), lacks
 
 
-def _literal(name: str) -> str:
-    """A name for `glob`, in which nothing is a pattern."""
-    return "".join(f"[{c}]" if c in "*?[" else c for c in name)
+def _drawing(folder: Folder, figure: str) -> Path | None:
+    """The file of a figure that a page can show, SVG if it is whole, else PNG."""
+    for kind in SHOWN:
+        path = folder.path / "figures" / f"{figure}.{kind}"
+        try:
+            check_drawing(path)
+            return path
+        except Exception:  # absent, or damaged; pillow raises many kinds
+            continue
+    return None
 
 
 def _sentence(name: str, error: InputError) -> str:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from bias_jax.audit import RunConfig, audit, open_stored
 from bias_jax.audit.stored import read_tables
+from bias_jax.report.page import write_report
 from bias_jax.results import Folder, RunDirectory
 from experiments.compare import CompareConfig, compare
 from tests.audit.toys import Other, Recorder, ToySubject, faces, pictures
@@ -140,6 +141,7 @@ def any_run(hows):
                     outcome(lambda stored=stored: stored.arrays)
                     for layer in outcome(lambda stored=stored: stored.layers) or ():
                         outcome(lambda stored=stored, layer=layer: stored.load(layer.name))
+            outcome(lambda: write_report([root]))
         found = outcome(lambda: begin(root))
         if found is not None:
             assert not found.failures, found.failures

@@ -126,7 +126,7 @@ def test_figures_are_drawings_and_people_are_left_out(run, page):
 
 def test_what_is_missing_is_said(page):
     text = "".join(page.text)
-    assert "others was begun and is not finished" in text and "figure absent of scores was not drawn" in text
+    assert "others was begun and is not finished" in text and "figure absent of scores is not there" in text
 
 
 def test_every_table_is_a_download(page):
