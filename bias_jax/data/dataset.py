@@ -62,11 +62,11 @@ class FaceDataset:
         return self.groups.encode(self.labels)
 
     @cached_property
-    def counts(self) -> dict[str, list[tuple[str, int]]]:
-        """Images of every category of every attribute, and of every group: name -> (class, images) in order."""
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Images of every category of every attribute, and of every group: name -> class -> images, in order."""
         targets = dict.fromkeys([*(Target((a,)) for a in (*self.attributes, *self.solo_attributes)), self.groups])
         numbers = {t: np.bincount(t.encode(self.labels), minlength=t.size).tolist() for t in targets}
-        return {t.name: list(zip(t.classes, found, strict=True)) for t, found in numbers.items()}
+        return {t.name: dict(zip(t.classes, found, strict=True)) for t, found in numbers.items()}
 
     def varying(self) -> "FaceDataset":
         """Without the attributes of which a single category occurs: nothing can be asked about them.

@@ -159,7 +159,7 @@ def _comparison(instrument: str, shared: Shared, ids: Iterator[str]) -> Comparis
 def _counts(run: Run) -> Iterator[Excerpt]:
     """Images of every category and group, of a run that noted them."""
     for name, classes in run.record["counts"].items():
-        rows = tuple((str(category), int(images)) for category, images in classes)
+        rows = tuple(classes.items())
         columns = (Column(name), Column("images", "count"))
         yield Excerpt(f"counts-{name}", f"Images by {name}", columns, rows, of=len(rows))
 

@@ -21,7 +21,7 @@ RECORD = {"model": str, "weights": str, "data": str, "images": int, "seed": int,
           "identity": {"versions": {str: str}, "device": str, "activations": {}}}  # fmt: skip
 OPTIONAL: dict[str, Any] = {"persons": 0, "equal_images_left_out": 0, "near_duplicates": 0, "counts": {}}
 OPTIONAL_SHAPE = {**dict.fromkeys(("persons", "equal_images_left_out", "near_duplicates"), int),
-                  "counts": {str: [[str, int]]}}  # fmt: skip
+                  "counts": {str: {str: int}}}  # fmt: skip
 HASHES = {"weights_sha256": None, "data_sha256": None, "preparation_sha256": None}
 IDENTITY = {"identity": {"options": {}, "layers": {str: [[str, [int, int, int]]]}}}
 

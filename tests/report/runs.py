@@ -55,8 +55,8 @@ def write_run(path, weights="random weights", shift=0.0, layers=LAYERS, begun=Tr
     identity = {"versions": {"bias_jax": "0", "jax": "1"}, "device": "cpu: <x>", "weights_sha256": "ab" * 32,
                 "data_sha256": "cd" * 32, "activations": {"pooling": "mean", "batch_size": 32}}  # fmt: skip
     record = {"model": "toy & co", "weights": weights, "data": HOSTILE[0], "images": 1234, "seed": 0,
-              "counts": {HOSTILE[1]: [[label, i] for i, label in enumerate(HOSTILE)],
-                         "all": [[f"group {i}", i % 3] for i in range(30)]}}  # fmt: skip
+              "counts": {HOSTILE[1]: {label: i for i, label in enumerate(HOSTILE)},
+                         "all": {f"group {i}": i % 3 for i in range(30)}}}  # fmt: skip
     directory = RunDirectory(path, identity, record)
     folder = directory.instrument("scores", {"options": {"l2": [1, 2]}, "layers": {"network": [["a", [1, 1, 2]]]}})
     rows = [{"group": label, "value": i / 7} for i, label in enumerate(HOSTILE)]
