@@ -25,6 +25,7 @@ from bias_jax.data import (
 from bias_jax.data.labels import read_label
 from bias_jax.data.numeric_labels import number
 from bias_jax.errors import InputError
+from bias_jax.features import Features, label_features, open_features
 
 log = logging.getLogger("bias_jax.experiments")
 DESCRIPTIONS = {
@@ -37,7 +38,7 @@ DESCRIPTIONS = {
 # The options that not every data set takes.
 TAKERS = {
     "data_dir": ("fairface", "utkface", "table"),
-    **dict.fromkeys(("table", "image_column", "attributes", "categories", "bins"), ("table",)),
+    **dict.fromkeys(("table", "image_column", "attributes", "categories", "bins", "features"), ("table",)),
     **dict.fromkeys(("missing", "merge_case", "group_column", "encoding", "skip_lines"), ("table", "fairface")),
     **dict.fromkeys(("padding", "splits", "repair_labels"), ("fairface",)),
 }
@@ -55,6 +56,13 @@ class DataConfig:
     data: Literal["calibration", "fairface", "utkface", "table"] = "calibration"  # which images
     data_dir: str = ""  # folder or zip of the data set; for --data table, of the images (default: the CSV's)
     table: str = ""  # CSV (separated by , ; tab or |) of images and labels, for --data table
+    # embeddings in the place of pictures, computed anywhere: .npz, .safetensors, .npy, .parquet, or a folder of .npy or
+    # .parquet; rows as in --table
+    features: str = ""
+    id_column: str = ""  # column that tells which row of --features a row of --table is (default: the same order)
+    feature_columns: tuple[
+        str, ...
+    ] = ()  # columns of a .parquet that are features (default: lists, or emb_0, emb_1 ..)
     image_column: str = "file"  # its column with the images' paths, relative to --data-dir
     attributes: tuple[str, ...] = ()  # its columns with attributes, 1 to 6; their categories are sorted
     categories: tuple[str, ...] = ()  # order of an attribute's categories, e.g. age=young|old,size=s|m|l
@@ -70,6 +78,8 @@ class DataConfig:
     repair_labels: bool = False  # accept ages that a spreadsheet turned into dates (Oct-19 for 10-19)
 
     def __post_init__(self) -> None:
+        if self.features and self.data == "calibration":  # their labels are in a table anyway
+            object.__setattr__(self, "data", "table")
         require({
             "--per-group must be positive": self.per_group is None or self.per_group > 0,
             f"--data {self.data} needs --data-dir": self.data not in ("fairface", "utkface") or bool(self.data_dir),
@@ -81,6 +91,10 @@ class DataConfig:
                 )
                 for name, takers in TAKERS.items()
             },
+            "--id-column and --feature-columns are for --features": bool(self.features)
+            or not (self.id_column or self.feature_columns),
+            "--data-dir and --image-column are for pictures, not for --features": not self.features
+            or (not self.data_dir and self.image_column == DataConfig.image_column),
             "--data table needs 1 to 6 --attributes": self.data != "table" or 1 <= len(set(self.attributes)) <= 6,
         })  # fmt: skip
 
@@ -96,12 +110,29 @@ def require(checks: Mapping[str, bool]) -> None:
             raise InputError(problem, remedy="see --help")
 
 
-def read_faces(config: DataConfig, run: RunConfig, *, subset: bool = True) -> FaceDataset:
-    """The faces that are audited: a subset with equal groups, or all of them; says what they are.
+def read_features(config: DataConfig, run: RunConfig) -> Features | None:
+    """The features in the place of pictures; None if there are none.
+
+    Raises:
+        InputError: naming file, layer and way out.
+    """
+    if not config.features:
+        return None
+    labels = [*config.attributes, *([config.group_column] if config.group_column else [])]
+    return open_features(config.features, layers=run.layers, id_column=config.id_column,
+                         columns=config.feature_columns, labels=labels)  # fmt: skip
+
+
+def read_faces(
+    config: DataConfig, run: RunConfig, *, subset: bool = True, features: Features | None = None
+) -> FaceDataset:
+    """The faces that are audited, or rows of features: a subset with equal groups, or all; says what they are.
 
     Raises:
         InputError: naming file, row and way out.
     """
+    if config.features and features is None:
+        raise InputError("--features has no pictures, which this command needs", remedy="use experiments.sweep")
     rules = LabelRules(config.missing, config.merge_case, given_bins(config.bins))
     if config.data == "calibration":
         planted = CalibrationConfig(per_group=config.per_group or CalibrationConfig.per_group)
@@ -109,7 +140,7 @@ def read_faces(config: DataConfig, run: RunConfig, *, subset: bool = True) -> Fa
     elif config.data == "utkface":
         faces = read_utkface(config.data_dir)
     elif config.data == "table":
-        faces = _user_table(config, rules, run.skip_unreadable)
+        faces = _user_table(config, rules, run.skip_unreadable, features)
     else:
         faces = read_fairface(
             config.data_dir,
@@ -128,8 +159,8 @@ def read_faces(config: DataConfig, run: RunConfig, *, subset: bool = True) -> Fa
     return faces
 
 
-def _user_table(config: DataConfig, rules: LabelRules, skip_unreadable: bool) -> FaceDataset:
-    """Anybody's images: a table with a column of paths and one column per attribute."""
+def _user_table(config: DataConfig, rules: LabelRules, skip_unreadable: bool, features: Features | None) -> FaceDataset:
+    """Anybody's images: a table with a column of paths and one column per attribute; or labels of features."""
     path = Path(config.table)
     given = given_categories(config.categories)
     for option, names in (("categories", given), ("bins", rules.bins)):
@@ -138,10 +169,16 @@ def _user_table(config: DataConfig, rules: LabelRules, skip_unreadable: bool) ->
             raise InputError(f"--{option} names {unknown[0]!r}, which is no attribute", remedy=remedy)
     if twice := sorted(set(given) & set(rules.bins)):
         raise InputError(f"{twice[0]!r} has both --categories and --bins", remedy="leave one of them out")
+    tables = [Table.file(path, config.encoding, config.skip_lines)]
+    attributes = [given.get(name, name) for name in dict.fromkeys(config.attributes)]
+    if features is not None:
+        return label_features(
+            features, tables, attributes, id_column=config.id_column, group_column=config.group_column, rules=rules
+        )
     return read_table(
-        [Table.file(path, config.encoding, config.skip_lines)],
+        tables,
         open_images(config.data_dir or path.parent),
-        [given.get(name, name) for name in dict.fromkeys(config.attributes)],
+        attributes,
         name="table",
         image_column=config.image_column,
         group_column=config.group_column,
