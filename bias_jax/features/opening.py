@@ -10,11 +10,12 @@ import numpy as np
 from bias_jax.data.contents import contents
 from bias_jax.data.labels import read_label
 from bias_jax.data.parquet_files import ParquetFile
+from bias_jax.data.parquet_table import shards_of
 from bias_jax.data.separated import header_of, table_rows
 from bias_jax.data.text_files import Table
 from bias_jax.errors import InputError
 from bias_jax.features.columns import ColumnValues, column_texts, parquet_layers
-from bias_jax.features.raw_files import natural, npy_array, npy_folder, npz_arrays, tensors, texts
+from bias_jax.features.raw_files import npy_array, npy_folder, npz_arrays, tensors, texts
 from bias_jax.features.values import ArrayValues, RawValues, Values, check_layer
 
 FORMS = "a .npz, .safetensors, .npy or .parquet file, or a folder of .npy or .parquet files"
@@ -93,12 +94,12 @@ def hold_features(arrays: Mapping[str, Any], layers: Sequence[str] = ()) -> Feat
 
 
 def _parquet_files(path: Path) -> list[ParquetFile]:
-    """The parquet file, or all of a folder in the order of the numbers in their names."""
+    """The parquet file, or all of a folder, see `data.parquet_table.shards_of`."""
     if path.is_dir():
-        files = sorted((p for p in path.iterdir() if p.suffix == ".parquet"), key=lambda p: natural(p.name))
-        if files and any(p.suffix == ".npy" for p in path.iterdir()):
+        kinds = {p.suffix for p in path.iterdir()} & {".npy", ".parquet"}
+        if len(kinds) > 1:
             raise InputError("holds both .npy and .parquet files", file=path, remedy="move one kind away")
-        return [ParquetFile(file) for file in files]
+        return [ParquetFile(file) for file in shards_of(path)] if ".parquet" in kinds else []
     return [ParquetFile(path)] if path.suffix == ".parquet" else []
 
 
