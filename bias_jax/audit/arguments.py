@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from bias_jax.audit.config import RunConfig
 from bias_jax.audit.features import FeatureSubject
-from bias_jax.audit.protocol import Instrument, needs_no_pictures
+from bias_jax.audit.protocol import PIXELS, Instrument, needs_no_pictures
 from bias_jax.audit.subjects import RANDOM, Subject
 from bias_jax.data import FaceDataset, LabelRules
 from bias_jax.errors import InputError
@@ -45,6 +45,8 @@ def arguments(
         if network is not None or weights != RANDOM:
             raise InputError("both features and a network are given", remedy="leave one of them out")
         opened = of_layers(_features(features, config.layers), config.layers)
+        if PIXELS in opened.layers:  # what is called so is a control, no layer
+            raise InputError(f"a layer is called {PIXELS!r}", file=opened.source, remedy="call it otherwise")
         network = FeatureSubject(opened)
         if labels is not None and faces is None:
             faces = labels_of(opened, labels, persons, rules or LabelRules())

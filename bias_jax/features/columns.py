@@ -8,8 +8,6 @@ as features finds them. Columns of other names are features only if they are nam
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -165,13 +163,6 @@ def column_texts(files: Sequence[ParquetFile], column: str) -> list[str]:
         for batch in file.batches([column]):
             found += [label_text(value, names) for value in batch.column(0).to_pylist()]
     return found
-
-
-def place_in(files: Sequence[ParquetFile], row: int) -> tuple[Path, int]:
-    """The file in which a row from 0 of all lies, and its number there, from 1."""
-    ends = list(accumulate(file.rows for file in files))
-    which = next(i for i, end in enumerate(ends) if row < end)
-    return files[which].path, row - ends[which] + files[which].rows + 1
 
 
 def _is_list(kind: pa.DataType) -> bool:

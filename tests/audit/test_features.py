@@ -167,6 +167,7 @@ REFUSED = {
     "no attribute": ({"features": GIVEN, "labels": {}}, "labels names 0 attributes"),
     "list": ({"features": [1], "labels": {"kind": KIND}}, "features cannot be list"),
     "empty": ({"features": {}, "labels": {"kind": KIND}}, "features holds no layer"),
+    "pixels": ({"features": {"pixels": GIVEN["wide"]}, "labels": {"kind": KIND}}, "a layer is called 'pixels'"),
     "unknown": ({"features": GIVEN, "labels": {"kind": KIND}, "config": RunConfig(layers=("x",))}, "no layer 'x'"),
     "join": (
         {"features": GIVEN, "labels": {"kind": KIND}, "config": RunConfig(near_duplicates="join")},
