@@ -42,7 +42,7 @@ def look_at_rows(
     digests, broken = _digests(subject, dataset)
     if broken and not skip_unreadable:
         i = min(broken)
-        remedy = "correct the features, delete the row of its labels, or pass --skip-unreadable"
+        remedy = "correct the features, or pass --skip-unreadable"
         raise InputError(broken[i], file=features.source, remedy=remedy)
     notes = list(features.notes)
     readable = np.array([i for i in range(len(dataset)) if i not in broken], int)

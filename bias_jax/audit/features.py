@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bias_jax.activations import GroupMeans, GroupSums, LayerPlan, add_to_sums, empty_sums, pool
+from bias_jax.activations import GroupMeans, GroupSums, LayerPlan, add_to_sums, empty_sums, group_means, pool
 from bias_jax.activations.pooling import layer_rule
 from bias_jax.audit.images import ImageSet
 from bias_jax.audit.protocol import Choice
@@ -69,12 +69,11 @@ def _kept(
 ) -> jax.Array | GroupMeans:
     """What a wave keeps of one layer: a bank [n, D], or means of groups."""
     rule, count = layer_rule(plan.name, plan.rule), len(rows)
-    if isinstance(values, ArrayValues) and isinstance(values.array, jax.Array) and groups is None:
-        whole = np.array_equal(rows, np.arange(len(values.array)))
-        if whole and values.array.ndim == 2 and values.dtype == plan.storage:
-            return jax.device_put(values.array, device)  # the array itself, where it lies there already
-        there = jax.device_put((values.array, rows.astype(np.int32)), device)
-        return _of_device(*there, rule, plan.storage)
+    if isinstance(values, ArrayValues) and isinstance(values.array, jax.Array):
+        there = _of_device(values.array, rows, rule, plan.storage, device)
+        if groups is None:
+            return there
+        return _group_means(there, jax.device_put(groups.astype(np.int32), device), plan.groups)
     size = block_rows(tuple(values.shape))
     bank = None if groups is not None else jax.device_put(_empty(count, plan.features, plan.storage), device)
     sums: GroupSums | None = None
@@ -114,8 +113,18 @@ def placed_blocks(values: Values, rows: np.ndarray) -> Iterator[tuple[np.ndarray
         yield as_float32(block), place[first : first + len(block)]
 
 
+def _of_device(array: jax.Array, rows: np.ndarray, rule: str, storage: str, device: jax.Device) -> jax.Array:
+    """Rows of an array of JAX; where all are wanted, the array itself if it lies there already."""
+    if array.ndim == 2 and array.dtype == storage and np.array_equal(rows, np.arange(len(array))):
+        return jax.device_put(array, device)
+    return _taken(*jax.device_put((array, rows.astype(np.int32)), device), rule, storage)
+
+
+_group_means = jax.jit(group_means, static_argnums=2)
+
+
 @partial(jax.jit, static_argnums=(2, 3))
-def _of_device(array: jax.Array, rows: jax.Array, rule: str, storage: str) -> jax.Array:
+def _taken(array: jax.Array, rows: jax.Array, rule: str, storage: str) -> jax.Array:
     return pool(rule, array[rows].astype(jnp.float32)).astype(storage)
 
 

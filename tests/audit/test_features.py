@@ -95,10 +95,12 @@ def test_blocks_of_any_size(rows, tmp_path, monkeypatch):
     found = audit(features=features, faces=labelled, instruments=[Taken()])
     for layer, x in stored(found).items():
         np.testing.assert_array_equal(x, GIVEN[layer][order])
-    means = audit(features=features, faces=labelled, instruments=[TakenMeans()])
-    for layer, x in stored(means, "means").items():
-        expected = [GIVEN[layer][order[order % 2 == k]].mean(axis=0) for k in (0, 1)]
-        np.testing.assert_allclose(x[1] - x[0], expected[1] - expected[0], rtol=1e-5, atol=1e-4)
+    on_device = replace(hold_features({layer: jnp.asarray(x) for layer, x in GIVEN.items()}), names=tuple(ids))
+    for given in (features, on_device):
+        means = audit(features=given, faces=labelled, instruments=[TakenMeans()])
+        for layer, x in stored(means, "means").items():
+            expected = [GIVEN[layer][order[order % 2 == k]].mean(axis=0) for k in (0, 1)]
+            np.testing.assert_allclose(x[1] - x[0], expected[1] - expected[0], rtol=1e-5, atol=1e-4)
 
 
 def test_feature_maps_are_pooled_by_the_rule_of_the_run(rng, monkeypatch):
