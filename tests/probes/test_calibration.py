@@ -59,7 +59,8 @@ def test_coverage_of_the_best_possible_accuracy(width, separation):
 
 
 @pytest.mark.parametrize(("width", "separation", "config"), [
-    pytest.param(2, 1.2, ProbeConfig(l2=(1.0,), shuffles=0), marks=SLOW),  # images teach each other how far the classes lie apart: 80 % without
+    # images teach each other how far the classes lie apart: 80 % without
+    pytest.param(2, 1.2, ProbeConfig(l2=(1.0,), shuffles=0), marks=SLOW),
     pytest.param(2, 1.2, ProbeConfig(shuffles=0), marks=SLOW),  # the choice of the strength varies: 94 %
     (30, 1.2, ProbeConfig(shuffles=0)),  # 78 %
     pytest.param(30, 0.0, ProbeConfig(shuffles=0), marks=SLOW),  # 61 %
