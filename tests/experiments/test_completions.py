@@ -72,7 +72,8 @@ def test_an_audit_of_completions(tmp_path, monkeypatch, capsys):
     convert_file(open_weights("igpt_tiny", tmp_path / "model.safetensors", None), tmp_path / "weights")
     out = tmp_path / "out"
     given = ["--models", "igpt_tiny", "--weights", str(tmp_path / "weights"), "--per-group", "1", "--count", "2",
-             "--audit", "small", "--predictions.min-images", "1", "--predictions.permutations", "99", "--out", str(out), "--cache", "off"]  # fmt: skip
+             "--audit", "small", "--predictions.min-images", "1", "--predictions.permutations", "99",
+             "--out", str(out), "--cache", "off"]  # fmt: skip
     assert main(given) == 0
     said = capsys.readouterr().out
     rows = pq.read_table(out / "predictions.parquet").to_pylist()
