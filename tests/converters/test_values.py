@@ -42,7 +42,7 @@ def test_signalling_nan_is_told_like_any_other(kind, bits, tiny):
     """As damage makes it; NumPy warns where it is asked whether one is true, or made narrower."""
     broken = tiny["fc.weight"].astype(kind)
     broken.view(bits.dtype)[0, 0] = bits
-    with pytest.raises(InputError, match="fc.weight holds values that are not finite: 1 of"):
+    with pytest.raises(InputError, match=r"fc\.weight holds values that are not finite: 1 of"):
         convert("tiny", {**tiny, "fc.weight": broken})
 
 
