@@ -7,6 +7,8 @@ from bias_jax.audit.config import RunConfig as RunConfig
 from bias_jax.audit.images import ImageSet as ImageSet
 from bias_jax.audit.images import Seen as Seen
 from bias_jax.audit.images import look as look
+from bias_jax.audit.own import OwnNetwork as OwnNetwork
+from bias_jax.audit.own import own_network as own_network
 from bias_jax.audit.protocol import BASELINE as BASELINE
 from bias_jax.audit.protocol import NETWORK as NETWORK
 from bias_jax.audit.protocol import OUTPUT as OUTPUT
