@@ -80,7 +80,6 @@ def extract_batches(
         The banks; activations [n * B, D] of the other layers of the wave, spread; and the next start, which is there
         when all the rest is.
     """
-
     run = partial(forward, network) if isinstance(network, str) else network
 
     def one(

@@ -30,3 +30,4 @@ from bias_jax.audit.subjects import RANDOM as RANDOM
 from bias_jax.audit.subjects import FlaxSubject as FlaxSubject
 from bias_jax.audit.subjects import Subject as Subject
 from bias_jax.audit.subjects import load_subject as load_subject
+from bias_jax.audit.torch_network import torch_network as torch_network

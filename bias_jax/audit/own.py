@@ -13,8 +13,9 @@ from flax import nnx
 
 from bias_jax.activations import OUTPUT, GroupMeans, LayerPlan
 from bias_jax.audit.images import ImageSet
+from bias_jax.audit.looking import Look
 from bias_jax.audit.protocol import Choice
-from bias_jax.audit.runners import Called, Look, Runner, Traced, of_module
+from bias_jax.audit.runners import Called, Runner, Traced, of_module
 from bias_jax.audit.stored import layer_file
 from bias_jax.errors import InputError, quoted
 from bias_jax.networks import Preparation, Transform
@@ -116,7 +117,8 @@ def own_network(
     name = name or _name_of(function)
     if isinstance(function, nnx.Module):
         if params is not None or not jit:
-            raise InputError(f"{name} is a module, which has its params and is traced", remedy="leave params and jit out")
+            remedy = "leave params and jit out"
+            raise InputError(f"{name} is a module, which has its params and is traced", remedy=remedy)
         run, params = of_module(function)
     elif params is None:
         run, params = (lambda _, images: function(images)), ()

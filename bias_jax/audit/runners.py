@@ -1,41 +1,28 @@
 """How a user's own function is run: traced inside the extraction program, or called as it is."""
 
-import hashlib
 import logging
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jax.extend.core import ClosedJaxpr, Jaxpr, Literal, Var, jaxprs_in_params
+from jax.extend.core import Var
 
 from bias_jax.activations import OUTPUT, PIXELS, GroupMeans, LayerPlan, extract_wave, pool
 from bias_jax.activations.answers import Answer, blocks, named_answer, read_answer
 from bias_jax.activations.calling import called_wave
 from bias_jax.activations.pooling import layer_rule
 from bias_jax.audit.images import ImageSet
+from bias_jax.audit.looking import DRAWN, Look, answered_twice, failing, program_digest, shapes_of
 from bias_jax.devices import first_device
-from bias_jax.errors import InputError, out_of_memory, quoted, told
-from bias_jax.networks import PRECISIONS, Preparation, params_digest, split
+from bias_jax.errors import InputError, quoted
+from bias_jax.networks import PRECISIONS, Preparation, params_digest
 
 log = logging.getLogger("bias_jax.audit")
-DRAWN = 2  # images of noise with which a network is looked at
-SAME = 1e-3  # relative difference up to which two answers to the same images are the same
-
-
-class Look(NamedTuple):
-    """What is known of a network before photographs go through it."""
-
-    shapes: Mapping[str, tuple[int, ...]]  # of `PIXELS`, every activation in depth order, and `OUTPUT` if there is one
-    layers: tuple[str, ...]  # to be measured where nobody chooses
-    sha256: str
-    known_by: str  # what the digest was taken of, in words
 
 
 class Runner(Protocol):
@@ -53,19 +40,6 @@ class Runner(Protocol):
         batch_size: int, precision: str, mesh: jax.sharding.Mesh,
     ) -> list[jax.Array | GroupMeans]:  # fmt: skip
         """As `Subject.extract`."""
-
-
-@contextmanager
-def failing(of: str, remedy: str) -> Iterator[None]:
-    """Errors of a user's code become one `InputError`; memory that is short does not."""
-    try:
-        yield
-    except InputError:
-        raise
-    except Exception as error:
-        if out_of_memory(error):
-            raise
-        raise InputError(f"{of} fails with {told(error)}", remedy=remedy) from error
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,9 +70,9 @@ class Traced:
             nonlocal ordered
             answer = self._answer(params, images, "float32")
             ordered = answer.ordered
-            found = read_answer(answer, len(images), self.name, channels_first=self.channels_first)
-            names.extend(found[1])
-            return *found, None if ordered else [answer.activations[name] for name in names]
+            output, found = read_answer(answer, len(images), self.name, channels_first=self.channels_first)
+            names.extend(found)
+            return output, found, None if ordered else [answer.activations[name] for name in names]
 
         names: list[str] = []
         params = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), self.params)
@@ -112,7 +86,7 @@ class Traced:
             names = [name for _, name in sorted(zip(order, names, strict=True), key=lambda pair: pair[0])]
             layers = blocks(names, lambda name: name.rpartition(".")[2].partition("_")[0].isdecimal())
         shapes = shapes_of(transform, {name: found[name] for name in names}, output)
-        return Look(shapes, layers, _digest(program, self.params), "its program and arrays")
+        return Look(shapes, layers, program_digest(program, self.params), "its program and arrays")
 
     def extract(
         self, images: ImageSet, wave: Sequence[LayerPlan], labels: Mapping[int, np.ndarray], transform: Preparation, *,
@@ -182,7 +156,7 @@ def of_module(module: nnx.Module) -> tuple[Callable[[Any, jax.Array], Any], Any]
     def run(state: Any, images: jax.Array) -> Any:
         inner = nnx.merge(graph, keys, state)
         inner.eval()
-        answer, caught = nnx.capture(inner, nnx.Intermediate, method_outputs=nnx.Intermediate)(images)  # type: ignore[misc]
+        answer, caught = nnx.capture(inner, nnx.Intermediate, method_outputs=nnx.Intermediate)(images)
         parts = answer if isinstance(answer, tuple | list) else [answer]
         if any(isinstance(part, Mapping) for part in parts):
             return answer
@@ -190,46 +164,6 @@ def of_module(module: nnx.Module) -> tuple[Callable[[Any, jax.Array], Any], Any]
         return output, caught
 
     return run, state
-
-
-def drawn_images(transform: Preparation) -> jax.Array:
-    """Pictures of noise as the network takes them."""
-    noise = np.random.default_rng(0).integers(0, 256, (DRAWN, transform.side, transform.side, 3), dtype=np.uint8)
-    on_host, _, dtype, rest = split(transform, None)
-    pictures = np.stack([on_host(picture) if on_host else picture for picture in noise]).astype(dtype)
-    return jax.jit(rest.on_device)(jax.device_put(pictures))
-
-
-def answered_twice(
-    answer: Callable[[jax.Array], tuple[jax.Array | None, dict[str, jax.Array]]], transform: Preparation, of: str
-) -> tuple[jax.Array | None, dict[str, jax.Array]]:
-    """What a network says of drawn images.
-
-    Raises:
-        InputError: it says something else when it is asked again.
-    """
-    images = drawn_images(transform)
-    (output, first), (_, second) = answer(images), answer(images)
-    for name, value in first.items():
-        one, other = (np.asarray(v, np.float32) for v in (value, second.get(name, jnp.nan * value)))
-        if one.shape != other.shape or not np.allclose(one, other, rtol=SAME, atol=SAME, equal_nan=True):
-            problem = f"{of}: layer {quoted(name)} is another one when the same images are given again"
-            raise InputError(problem, remedy="switch dropout and the like off: eval mode")
-    return output, first
-
-
-def shapes_of(transform: Preparation, found: Mapping[str, Any], output: Any) -> dict[str, tuple[int, ...]]:
-    """Shapes for one image: `PIXELS`, activations in their order, `OUTPUT`.
-
-    Args:
-        transform: how images are prepared.
-        found: layer -> anything with the shape of its activation.
-        output: anything with the shape of the output, or None.
-    """
-    image = jax.ShapeDtypeStruct((1, *transform.input.shape), transform.input.dtype)
-    shapes = {PIXELS: jax.eval_shape(transform.pixels, image).shape}
-    shapes |= {name: (1, *value.shape[1:]) for name, value in found.items()}
-    return shapes if output is None else {**shapes, OUTPUT: (1, output.shape[1])}
 
 
 def pooled(found: Mapping[str, jax.Array], plan: LayerPlan, of: str, device: jax.Device) -> jax.Array:
@@ -252,21 +186,3 @@ def pooled(found: Mapping[str, jax.Array], plan: LayerPlan, of: str, device: jax
 @partial(jax.jit, static_argnums=0)
 def _pool(rule: str, activation: jax.Array) -> jax.Array:
     return pool(rule, activation).astype(jnp.float32)
-
-
-def _digest(program: ClosedJaxpr, params: Any) -> str:
-    """SHA-256 of a program, of the arrays in it, and of its parameters."""
-    digest = hashlib.sha256(re.sub(r"0x[0-9a-f]+", "", str(program.jaxpr)).encode())  # without addresses in memory
-    for value in (*program.consts, *_literals(program.jaxpr), *jax.tree.leaves(params)):
-        array = np.asarray(value)
-        digest.update(f"{array.shape}{array.dtype}".encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()
-
-
-def _literals(program: Jaxpr) -> Iterator[Any]:
-    """Arrays that stand in a program, and in those inside it."""
-    for equation in program.eqns:
-        yield from (var.val for var in equation.invars if isinstance(var, Literal) and np.ndim(var.val))
-        for inner in jaxprs_in_params(equation.params):
-            yield from _literals(inner)
