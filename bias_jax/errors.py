@@ -1,6 +1,7 @@
 """What programs tell in one line: bad input, and a machine that gives out."""
 
 import errno
+import os
 import re
 import traceback
 from collections.abc import Iterator
@@ -38,7 +39,7 @@ def quoted(text: str, longest: int = 60) -> str:
 
 def told(error: BaseException) -> str:
     """Somebody else's error in one line: type, what it says first, and where in their own code."""
-    ours = str(Path(__file__).parent)
+    ours = tuple(f"{Path(__file__).parents[1] / name}{os.sep}" for name in ("bias_jax", "converters", "experiments"))
     frames = traceback.extract_tb(error.__traceback__)
     own = [f for f in frames if not f.filename.startswith(ours) and not INSTALLED.search(f.filename)]
     where = f" at {own[-1].filename}:{own[-1].lineno}" if own else ""

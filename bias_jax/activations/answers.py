@@ -98,7 +98,7 @@ def blocks(names: Sequence[str], repeated: Callable[[str], bool]) -> tuple[str, 
     ('stem', 'body.blocks.0', 'head')
     """
     members = {name for name in names if repeated(name)}
-    holders = {parent for name in members for parent in _parents(name)}
+    holders = {parent for name in members if not members & {*_parents(name)} for parent in _parents(name)}
     tops = {name for name in names if name not in holders}
     return tuple(name for name in names if name in tops and not any(parent in tops for parent in _parents(name)))
 

@@ -140,8 +140,10 @@ def own_network(
 
 
 def _name_of(function: Any) -> str:
-    found = getattr(function, "__name__", "")
-    return found if found and found.isidentifier() else type(function).__name__
+    while hasattr(function, "func"):  # of functools.partial
+        function = function.func
+    found = getattr(function, "__name__", type(function).__name__)
+    return found if found.isidentifier() else "function"  # a lambda
 
 
 def check_names(names: Mapping[str, Any], of: str) -> None:

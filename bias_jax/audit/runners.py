@@ -151,7 +151,7 @@ def of_module(module: nnx.Module) -> tuple[Callable[[Any, jax.Array], Any], Any]
     The function answers with what the module returns, if that has activations by name in it, else with that and the
     outputs of the methods of all modules inside.
     """
-    graph, keys, state = nnx.split(module, nnx.RngState, ...)
+    graph, keys, state = nnx.split(module, nnx.RngState, ...)  # type: ignore[misc]
 
     def run(state: Any, images: jax.Array) -> Any:
         inner = nnx.merge(graph, keys, state)

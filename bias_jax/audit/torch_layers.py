@@ -60,7 +60,7 @@ def _pieces(module: Any) -> Iterator[str]:
     convolutions = nn.modules.conv._ConvNd
     for path, one in module.named_modules():
         children = list(one.named_children())
-        for (name, child), (_, after) in zip(children, [*children[1:], ("", None)], strict=True):
+        for (name, child), (_, after) in zip(children, [*children[1:], ("", None)], strict=False):
             rectified = type(after).__module__ == activation
             if (
                 isinstance(child, idle)
