@@ -52,9 +52,9 @@ def run_audits(
     use_cache(networks.cache)
     weights = networks.weights * len(networks.models) if len(networks.weights) == 1 else networks.weights
     status = 0
-    for model, source in zip(networks.models, weights, strict=True):
-        network = find_network(model) if is_own(model) else model
-        called = model if isinstance(network, str) else re.sub(r"[^\w.-]+", "-", network.model)
+    models = [find_network(model) if is_own(model) else model for model in networks.models]
+    for network, source in zip(models, weights, strict=True):
+        called = network if isinstance(network, str) else re.sub(r"[^\w.-]+", "-", network.model)
         folder, several = f"{called}-{name}", len(networks.models) > 1
         out = Path(networks.out or "runs") / folder if several or not networks.out else Path(networks.out)
         found = audit(network, instruments, faces=faces, weights=source, config=config, out=out)
