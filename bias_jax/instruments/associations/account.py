@@ -39,9 +39,9 @@ class Found(NamedTuple):
     test: str
     last: Row  # the last layer
     best: Row  # the layer of the largest effect
-    pixels: float
-    colour: float
-    untrained: float
+    pixels: float | None  # None: there are no pixels
+    colour: float | None
+    untrained: float | None  # None: nothing like the network is known without training
 
 
 def tests_found(rows: Rows, source: str) -> list[Found]:
@@ -52,7 +52,9 @@ def tests_found(rows: Rows, source: str) -> list[Found]:
         layers = [row for (origin, _), row in mine.items() if origin == source]
         best = max(layers, key=lambda row: (not np.isnan(row["effect_size"]), abs(row["effect_size"])))
         keys = (RAW_PIXELS, RAW_PIXELS), (MEAN_COLOUR, MEAN_COLOUR), (UNTRAINED, best["layer"])
-        found.append(Found(name, layers[-1], best, *(mine[key]["effect_size"] for key in keys)))
+        found.append(
+            Found(name, layers[-1], best, *(mine[key]["effect_size"] if key in mine else None for key in keys))
+        )
     return sorted(found, key=lambda one: (one.best["p_max_t"], -abs(one.best["effect_size"])))
 
 
@@ -62,8 +64,7 @@ def association_findings(rows: Rows, source: str) -> Iterator[str]:
         best = one.best
         yield (f"{one.test}: largest effect in layer {best['layer']}, d {_interval(best)} "
                f"({best['x']} with {best['a']}, {best['y']} with {best['b']}; {best['images_x']} and "
-               f"{best['images_y']} images), p {best['p_max_t']:.2g} corrected for all layers; raw pixels "
-               f"{one.pixels:.2f}, mean colour {one.colour:.2f}, untrained network {one.untrained:.2f}.")  # fmt: skip
+               f"{best['images_y']} images), p {best['p_max_t']:.2g} corrected for all layers; {_controls(one)}.")  # fmt: skip
     if any(row["few_images"] for row in rows):
         yield "Some sets have fewer than 8 target images: their intervals are too narrow (column few_images)."
 
@@ -86,6 +87,11 @@ def association_excerpts(rows: Rows, source: str) -> Iterator[Excerpt]:
     yield Excerpt("associations-by-layer", "Effect size d by layer", (Column("layer"), *_numbers(tests)), by_layer,
                   "Raw cosines, 95 % intervals, from the first layer to the last.", table="associations",
                   compared=tuple(tests), curves=True)  # fmt: skip
+
+
+def _controls(one: Found) -> str:
+    found = {RAW_PIXELS: one.pixels, MEAN_COLOUR: one.colour, UNTRAINED: one.untrained}
+    return ", ".join(f"{name} {value:.2f}" for name, value in found.items() if value is not None) or "without control"
 
 
 def _numbers(names: Sequence[str]) -> Iterator[Column]:

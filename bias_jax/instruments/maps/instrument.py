@@ -32,6 +32,7 @@ class Maps(OfFaces, MapsConfig):
 
     name: ClassVar[str] = "maps"
     account: ClassVar[Account] = ACCOUNT
+    without_pictures: ClassVar[bool] = True
     places: ClassVar[tuple[str, ...]] = ("predictions",)
     looks: ClassVar[tuple[str, ...]] = ("order", "round", "align")
 

@@ -29,6 +29,7 @@ class Probes(OfFaces, ProbeConfig):
 
     name: ClassVar[str] = "probes"
     account: ClassVar[Account] = ACCOUNT
+    without_pictures: ClassVar[bool] = True
     collective: ClassVar[bool] = True
 
     def __post_init__(self) -> None:

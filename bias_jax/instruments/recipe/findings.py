@@ -38,7 +38,7 @@ class Best(NamedTuple):
     validation: float
     training: float
     l1: float
-    pixels: float
+    pixels: float | None  # of subjects that have any
     most_frequent: float
     images: int
 
@@ -54,7 +54,7 @@ def best_layers(rows: Rows) -> list[Best]:
         best = max((layer for layer in layers if layer != PIXELS), key=mean.__getitem__)
         training = float(np.mean([r["training_accuracy"] for r in own[best]]))
         one = own[best][0]
-        found.append(Best(target, best, mean[best], training, one["l1"], mean[PIXELS], one["chance"],
+        found.append(Best(target, best, mean[best], training, one["l1"], mean.get(PIXELS), one["chance"],
                           one["validation_images"]))  # fmt: skip
     return found
 
@@ -63,9 +63,9 @@ def recipe_findings(rows: Rows) -> Iterator[str]:
     """The best layer for every target, beside the pixels and the most frequent class."""
     for best in best_layers(rows):
         yield (f"Published recipe, {best.target}: {100 * best.validation:.1f} % of {best.images} held-out images "
-               f"are right in layer {best.layer} ({100 * best.training:.1f} % in training, L1 {best.l1:g}); the pixels "
-               f"give {100 * best.pixels:.1f} %, "
-               f"the most frequent class {100 * best.most_frequent:.1f} %.")  # fmt: skip
+               f"are right in layer {best.layer} ({100 * best.training:.1f} % in training, L1 {best.l1:g}); "
+               f"{_pixels(best, 'the pixels give', ' %, ')}the most frequent class "
+               f"{'gives ' if best.pixels is None else ''}{100 * best.most_frequent:.1f} %.")  # fmt: skip
     yield CAVEAT
 
 
@@ -88,6 +88,10 @@ def recipe_table(rows: Rows) -> str:
     lines = [f"published recipe: accuracy on {found[0].images} held-out images, % (training in brackets)"]
     for best in found:
         line = f"  {best.target:<{width}}  best layer {best.layer}: {100 * best.validation:.1f} "
-        line += f"({100 * best.training:.1f}), L1 {best.l1:g}; pixels {100 * best.pixels:.1f}; "
+        line += f"({100 * best.training:.1f}), L1 {best.l1:g}; {_pixels(best, 'pixels', '; ')}"
         lines.append(f"{line}most frequent class {100 * best.most_frequent:.1f}")
     return "\n".join(lines)
+
+
+def _pixels(best: Best, words: str, after: str) -> str:
+    return "" if best.pixels is None else f"{words} {100 * best.pixels:.1f}{after}"

@@ -29,6 +29,7 @@ class Recipe(OfFaces, RecipeConfig):
 
     name: ClassVar[str] = "recipe"
     account: ClassVar[Account] = ACCOUNT
+    without_pictures: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         try:

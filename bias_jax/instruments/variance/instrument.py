@@ -29,6 +29,7 @@ class Variance(OfFaces):
 
     name: ClassVar[str] = "variance"
     account: ClassVar[Account] = ACCOUNT
+    without_pictures: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.permutations < 99:
