@@ -62,9 +62,9 @@ def association_findings(rows: Rows, source: str) -> Iterator[str]:
     """Every test in the layer of its largest effect, beside its controls."""
     for one in tests_found(rows, source):
         best = one.best
-        yield (f"{one.test}: largest effect in layer {best['layer']}, d {_interval(best)} "
-               f"({best['x']} with {best['a']}, {best['y']} with {best['b']}; {best['images_x']} and "
-               f"{best['images_y']} images), p {best['p_max_t']:.2g} corrected for all layers; {_controls(one)}.")  # fmt: skip
+        sets = f"{best['x']} with {best['a']}, {best['y']} with {best['b']}; {best['images_x']} and {best['images_y']}"
+        yield (f"{one.test}: largest effect in layer {best['layer']}, d {_interval(best)} ({sets} images), "
+               f"p {best['p_max_t']:.2g} corrected for all layers; {_controls(one)}.")  # fmt: skip
     if any(row["few_images"] for row in rows):
         yield "Some sets have fewer than 8 target images: their intervals are too narrow (column few_images)."
 
