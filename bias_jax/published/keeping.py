@@ -1,0 +1,57 @@
+"""Tested findings as a part of a run directory, in the form of an instrument's folder: the report shows it first."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bias_jax.audit import Rows
+from bias_jax.published.finding import Finding, as_rows
+from bias_jax.report.account import Account, Excerpt, Told, told_as_json
+from bias_jax.report.reading import SECTION
+from bias_jax.results import RunDirectory, exclusive
+from bias_jax.results.tables import TABLES
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FOLDER = "published"
+
+
+def keep_findings(
+    run: str | Path, account: Account, findings: Sequence[Finding], *, excerpts: Sequence[Excerpt], tables:
+    Mapping[str, Rows] | None = None, figures: Mapping[str, "Callable[[], Figure]"] | None = None,
+    options: Mapping[str, Any] | None = None, notes: Sequence[str] = (), formats: Sequence[str] = ("svg",),
+) -> Path:  # fmt: skip
+    """Write findings into a run directory that is there.
+
+    Args:
+        run: the directory.
+        account: about the paper, for a reader.
+        findings: in the order of the paper; they become ``published/findings.parquet``.
+        excerpts: tables that a reader should see, the findings among them.
+        tables: further tidy tables.
+        figures: further figures; one that is there is not drawn again, unless `options` are others.
+        options: what decides all that.
+        notes: for the reader, a sentence each.
+        formats: of figures.
+
+    Returns:
+        The folder.
+
+    Raises:
+        InputError: no run directory, or another process writes there.
+        WriteError: it cannot be written.
+    """
+    with exclusive(run):
+        directory, _ = RunDirectory.existing(run)
+        folder = directory.instrument(FOLDER, {"options": dict(options or {}), "layers": {}})
+        all_tables = {"findings": as_rows(findings), **(tables or {})}
+        folder.save_json(TABLES, {n: folder.save_table(f"{n}.parquet", rows) for n, rows in all_tables.items() if rows})
+        for name, draw in (figures or {}).items():
+            if missing := [f for kind in formats if not folder.has_figure(f := f"figures/{name}.{kind}")]:
+                figure = draw()
+                for file in missing:
+                    folder.save_figure(file, figure)
+        told = Told(account, tuple(notes), tuple(f.line for f in findings), tuple(excerpts), tuple(figures or {}))
+        folder.keep_json(SECTION, told_as_json(told))
+    return folder.path
