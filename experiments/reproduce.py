@@ -7,16 +7,22 @@ top of report.html.
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Union
 
 import tyro
 
 from experiments.commands import parse, run
-from experiments.reproductions import krug2025
+from experiments.reproductions import krug2025, mahadev2021, steed2021
 from experiments.reproductions.krug2025 import Krug2025Config
+from experiments.reproductions.mahadev2021 import Mahadev2021Config
+from experiments.reproductions.steed2021 import Steed2021Config
 
-PAPERS = {"krug2025": (Krug2025Config, krug2025)}
+PAPERS: Mapping[str, tuple[Any, Any]] = {
+    "krug2025": (Krug2025Config, krug2025),
+    "steed2021": (Steed2021Config, steed2021),
+    "mahadev2021": (Mahadev2021Config, mahadev2021),
+}
 CHOICE = Union[tuple(  # type: ignore[valid-type]  # noqa: UP007
     Annotated[config, tyro.conf.subcommand(name, description=module.__doc__, prefix_name=False)]
     for name, (config, module) in PAPERS.items()

@@ -11,10 +11,12 @@ Intervals are corrected (Bonferroni) for the number of findings of a paper that 
 """
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final, Literal
 
+from bias_jax.errors import printable
 from bias_jax.report.account import Column, Excerpt
 from bias_jax.report.words import number as in_words
 
@@ -56,10 +58,12 @@ class Finding:
 
     @property
     def line(self) -> str:
-        """Everything in one sentence."""
-        return (
-            f"{self.name}. {self.sentence} {self.protocol}: {self.verdict}. {self.quantity}: {self.shown}. {self.why}"
-        )
+        """Everything in one line."""
+        return f"{self.name}. {self.sentence} {self.protocol.capitalize()}: {self.verdict}; {self._number}; {self.why}"
+
+    @property
+    def _number(self) -> str:
+        return f"{self.quantity}: {self.shown}" if math.isfinite(self.number) else "no number"
 
 
 def corrected_level(findings: int) -> float:
@@ -98,6 +102,17 @@ def undecided(finding: Finding, reason: str) -> Finding:
     return replace(
         finding, verdict=NOT_DECIDABLE, why=f"{reason}; by its number alone: {finding.verdict}. {finding.why}"
     )
+
+
+def lines(findings: Sequence[Finding]) -> list[str]:
+    """Findings as text, a line each; several without a number, for one reason, share a line."""
+    bare = Counter(f.why for f in findings if not math.isfinite(f.number))
+    shared = {why for why, count in bare.items() if count > 2}
+    found = [printable(f.line) for f in findings if math.isfinite(f.number) or f.why not in shared]
+    for why in sorted(shared):
+        names = ", ".join(f.name for f in findings if f.why == why and not math.isfinite(f.number))
+        found.append(printable(f"{names}: not decidable; {why}"))
+    return found
 
 
 def as_rows(findings: Sequence[Finding]) -> list[dict[str, Any]]:

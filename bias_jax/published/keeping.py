@@ -5,16 +5,37 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bias_jax.audit import Rows
-from bias_jax.published.finding import Finding, as_rows
+from bias_jax.published.finding import Finding, as_rows, lines
 from bias_jax.report.account import Account, Excerpt, Told, told_as_json
 from bias_jax.report.reading import SECTION
-from bias_jax.results import RunDirectory, exclusive
+from bias_jax.results import RunDirectory, device, exclusive, versions
 from bias_jax.results.tables import TABLES
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FOLDER = "published"
+
+
+def begin_run(path: str | Path, model: str, data: str, sha256: str, images: int, seed: int) -> None:
+    """A run directory of what no network of ours has seen.
+
+    Args:
+        path: of the directory, new or begun by the same call.
+        model: what was tested.
+        data: on what.
+        sha256: digest of everything that was read.
+        images: how many.
+        seed: of intervals.
+
+    Raises:
+        InputError: it holds something else.
+    """
+    identity = {"model": model, "weights_sha256": None, "preparation_sha256": None, "data_sha256": sha256,
+                "activations": {"seed": seed}, "versions": versions(), "device": device()}  # fmt: skip
+    record = {"model": model, "weights": "as they were published", "data": data, "images": images, "seed": seed}
+    with exclusive(path):
+        RunDirectory(path, identity, record)
 
 
 def keep_findings(
@@ -52,6 +73,6 @@ def keep_findings(
                 figure = draw()
                 for file in missing:
                     folder.save_figure(file, figure)
-        told = Told(account, tuple(notes), tuple(f.line for f in findings), tuple(excerpts), tuple(figures or {}))
+        told = Told(account, tuple(notes), tuple(lines(findings)), tuple(excerpts), tuple(figures or {}))
         folder.keep_json(SECTION, told_as_json(told))
     return folder.path

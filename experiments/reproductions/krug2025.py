@@ -21,9 +21,9 @@ from bias_jax.activations import RULES as POOLING
 from bias_jax.audit import RANDOM, Audit, RunConfig
 from bias_jax.data import FaceDataset
 from bias_jax.data.fairface import ATTRIBUTES
-from bias_jax.errors import InputError, printable
+from bias_jax.errors import InputError
 from bias_jax.instruments import Maps, Probes, Recipe, Variance
-from bias_jax.published.finding import HONEST, Finding, all_of
+from bias_jax.published.finding import HONEST, Finding, all_of, lines
 from bias_jax.published.keeping import keep_findings
 from bias_jax.published.krug2025 import krug2025
 from experiments.audits import NetworkConfig, run_audits
@@ -84,7 +84,7 @@ def reproduce(config: Krug2025Config) -> int:
             keep_findings(audit.path, tested.account, tested.findings, excerpts=tested.excerpts, tables=tested.tables,
                           figures=tested.figures, options=options, formats=config.run.formats)  # fmt: skip
             model = audit.stored["maps"].run["model"]
-            print(f"findings of Krug & Stober 2025 in {model}, {reading}:", *_lines(tested.findings), "", sep="\n")
+            print(f"findings of Krug & Stober 2025 in {model}, {reading}:", *lines(tested.findings), "", sep="\n")
             found.setdefault(reading, {})[model] = tested.findings[-1]
 
         name = f"{config.data.data}-krug2025-{reading}"
@@ -105,11 +105,6 @@ def _check(faces: FaceDataset) -> None:
     if faces.persons is not None:
         problem = "krug2025 counts images, which must show different persons"
         raise InputError(problem, file=faces.source, remedy="leave out --group-column")
-
-
-def _lines(findings: tuple[Finding, ...]) -> Iterator[str]:
-    for finding in findings:
-        yield printable(finding.line)
 
 
 def _of_three(found: dict[str, dict[str, Finding]]) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 The paper judges its maps by eye and gives no number; the figure of all groups stands beside these findings. As numbers:
 squared distances between profiles, i.e. unit by unit the mean activation of a group less that of all groups, without
-sampling noise (see `distances`), in shares of the mean squared distance between two groups as it is, noise included.
+sampling noise (see `distances`). Two of them, a and b, are compared by (a - b) / (|a| + |b|), from -1 to 1.
 """
 
 import math
@@ -49,17 +49,18 @@ def age_steps(values: np.ndarray, level: float) -> Finding:
     profiles = by_attributes(values)
     cells = np.moveaxis(profiles, 2, 1).reshape(-1, profiles.shape[1], profiles.shape[3])  # [race x gender, age, U]
     cells = cells[np.isfinite(cells).all(axis=(1, 2))]
-    quantity = "squared distance from 50-59 to 60-69 less that of its strongest rival among the other steps, share of "
-    quantity += "the mean squared distance between groups"
+    quantity = (
+        "squared distance from 50-59 to 60-69 less that of its strongest rival among the other steps, over their sum"
+    )
     if len(cells) < FEWEST:
         return _nothing("5", STEPS, quantity, f"only {len(cells)} groups of race and gender have images of all ages")
-    scale, others = _scale(values), [k for k in range(profiles.shape[1] - 1) if k != STEP]
+    others = [k for k in range(profiles.shape[1] - 1) if k != STEP]
     far = np.triu_indices(profiles.shape[1], 2)
 
     def statistic(kept: np.ndarray) -> np.ndarray:
         steps = common_square(np.diff(cells[kept], axis=1))
         apart = pair_squares(cells[kept])[far].mean()
-        return np.append(steps[STEP] - steps[others], apart - steps.mean()) / scale
+        return np.append(_contrast(steps[STEP], steps[others]), _contrast(apart, steps.mean()))
 
     # Of seven rivals the least beaten one decides: its interval is corrected for the choice.
     value, low, high = jackknife(statistic, len(cells), 1.0 - (1.0 - level) / len(others))
@@ -79,22 +80,21 @@ def age_steps(values: np.ndarray, level: float) -> Finding:
 def genders_and_races(values: np.ndarray, level: float) -> Finding:
     """Finding 6, read as: two races differ less than female and male, who differ more in the middle ages than else."""
     profiles = by_attributes(values)
-    quantity = "squared distance between two races less that between female and male, share of the mean squared "
-    quantity += "distance between groups"
+    quantity = "squared distance between two races less that between female and male, over their sum"
     ages = np.flatnonzero(np.isfinite(profiles).all(axis=(0, 2, 3)))
     middle = np.isin(ages, MIDDLE)
     if len(ages) < FEWEST or middle.all() or not middle.any():
         return _nothing("6", GENDERS, quantity, f"only {len(ages)} ages have images of all races and genders")
-    kept_profiles, scale = profiles[:, ages], _scale(values)
+    kept_profiles = profiles[:, ages]
 
     def race_less_gender(kept: np.ndarray) -> np.ndarray:
         own = kept_profiles[:, kept]
-        return np.array((_typical(own, 0) - _typical(own, 2)) / scale)
+        return _contrast(_typical(own, 0), _typical(own, 2))
 
     def middle_less_others(kept: np.ndarray) -> np.ndarray:
         own = kept_profiles[kept]
         gender = common_square(own[:, :, 0] - own[:, :, 1])  # of each age
-        return (gender[middle].mean() - gender[~middle].mean()) / scale
+        return _contrast(gender[middle].mean(), gender[~middle].mean())
 
     value, low, high = (float(x) for x in jackknife(race_less_gender, len(ages), level))
     contrast, contrast_low, contrast_high = (float(x) for x in jackknife(middle_less_others, len(profiles), level))
@@ -148,6 +148,11 @@ def map_findings(values: np.ndarray, rows: Rows, layer: str, network: str, level
     yield age_steps(values, level)
     yield genders_and_races(values, level)
     yield pronounced_ages(rows, values, layer, network)
+
+
+def _contrast(a: float | np.ndarray, b: float | np.ndarray) -> np.ndarray:
+    """(a - b) / (|a| + |b|); 0 where both are."""
+    return np.asarray(a - b) / np.maximum(np.abs(a) + np.abs(b), np.finfo(float).tiny)
 
 
 def _typical(profiles: np.ndarray, attribute: int) -> float:
