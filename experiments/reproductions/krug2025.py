@@ -9,8 +9,8 @@ size will do: --per-group, --layers.
 
 Rules, fixed before any number was seen. Intervals are corrected for seven findings. Supported: the whole interval lies
 on the claimed side of the limit; not supported: on the other; not decidable: it holds the limit, there are fewer than
-20 errors, groups are missing, or the network is untrained. None is below 5 %, mostly and most above 50 %, almost always
-above 90 %. See docs/reproduce.md.
+20 errors, the probe is not surely better than chance, groups are missing, or the network is untrained. None is below
+5 %, mostly and most above 50 %, almost always above 90 %. See docs/reproduce.md.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bias_jax.activations import RULES as POOLING
-from bias_jax.audit import RANDOM, Audit, RunConfig
+from bias_jax.audit import Audit, RunConfig
 from bias_jax.data import FaceDataset
 from bias_jax.data.fairface import ATTRIBUTES
 from bias_jax.errors import InputError
@@ -75,12 +75,12 @@ def reproduce(config: Krug2025Config) -> int:
             networks = replace(networks, out=str(Path(networks.out) / reading))
         run = replace(config.run, pooling=reading)
 
-        def test(audit: Audit, source: str, reading: str = reading) -> None:
+        def test(audit: Audit, trained: bool, reading: str = reading) -> None:
             if audit.failures:
                 print("the findings need all four instruments, and one failed")
                 return
-            tested = krug2025(audit.path, config.maps, trained=source != RANDOM)
-            options = {"paper": "arXiv 2506.03664", "trained": source != RANDOM}
+            tested = krug2025(audit.path, config.maps, trained=trained)
+            options = {"paper": "arXiv 2506.03664", "trained": trained}
             keep_findings(audit.path, tested.account, tested.findings, excerpts=tested.excerpts, tables=tested.tables,
                           figures=tested.figures, options=options, formats=config.run.formats)  # fmt: skip
             model = audit.stored["maps"].run["model"]

@@ -14,7 +14,7 @@ loss: likewise, within 2 points. Not decidable: all else, an untrained network, 
 
 from dataclasses import dataclass
 
-from bias_jax.audit import RANDOM, Audit
+from bias_jax.audit import Audit
 from bias_jax.audit.stored import as_rows
 from bias_jax.errors import InputError
 from bias_jax.instruments.heads.examples import PREFERRED
@@ -38,11 +38,11 @@ def reproduce(config: Mahadev2021Config) -> int:
     """Train, evaluate, test the findings."""
     heads, faces = heads_and_faces(config)
 
-    def test(audit: Audit, source: str) -> None:
+    def test(audit: Audit, trained: bool) -> None:
         if audit.failures:
             print("the findings need the heads, and they failed")
             return
-        reason = UNTRAINED if source == RANDOM else ""
+        reason = "" if trained else UNTRAINED
         reason = DRAWN if config.data.data == "calibration" else reason
         tables = as_rows(audit.finished["heads"].tables)
         found = list(mahadev2021(tables, audit.figure_names()["heads"], reason=reason))

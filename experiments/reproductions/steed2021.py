@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bias_jax.audit import RANDOM, Audit, RunConfig
+from bias_jax.audit import Audit, RunConfig
 from bias_jax.data.published_tests import MAIN
 from bias_jax.data.stimulus_sources import folder_tests
 from bias_jax.errors import InputError
@@ -70,12 +70,12 @@ def reproduce(config: Steed2021Config) -> int:
         raise InputError("holds none of the fifteen tests", file=config.stimuli, remedy="download ryansteed/ieat")
     instrument = Associations(stimuli=config.stimuli, tests=tests, alternative="greater")
 
-    def test(audit: Audit, source: str) -> None:
+    def test(audit: Audit, trained: bool) -> None:
         if audit.failures:
             print("the findings need the association tests, and they failed")
             return
-        found = [*recomputed, *from_pictures(audit.path, trained=source != RANDOM)]
-        _keep(audit.path, found, config, {"embeddings": bool(folder), "trained": source != RANDOM})
+        found = [*recomputed, *from_pictures(audit.path, trained=trained)]
+        _keep(audit.path, found, config, {"embeddings": bool(folder), "trained": trained})
 
     return run_audits(config.networks, config.run, None, [instrument], "steed2021", finished=test)
 

@@ -57,6 +57,13 @@ def test_few_errors_decide_nothing(name):
     assert none.verdict == NOT_DECIDABLE and math.isnan(none.number) and none.shown == "no number"
 
 
+@pytest.mark.parametrize("name", TRUE)
+def test_errors_of_a_probe_that_guesses_decide_nothing(name):
+    claim = next(c for c in CLAIMS if c.name == name)
+    found = error_finding(claim, "honest", confusions(TRUE[name]), LEVEL)
+    assert found.verdict == NOT_DECIDABLE and found.why.startswith("the probe is not surely better")
+
+
 def test_shares_are_counts_with_wilsons_interval(rng):
     true, predicted = rng.integers(0, GROUPS.size, (2, 500))
     rows = confusion_rows(true, predicted)

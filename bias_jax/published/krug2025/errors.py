@@ -46,6 +46,12 @@ def latino_as_near(true: np.ndarray, predicted: np.ndarray) -> tuple[np.ndarray,
     return given != said, (given == LATINO) & np.isin(said, NEAR)
 
 
+def correct(true: np.ndarray, predicted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """All predictions, and the right ones."""
+    right = (true == predicted).all(axis=0)
+    return np.ones_like(right), right
+
+
 class Claim(NamedTuple):
     """A sentence about errors as a share with a limit."""
 
@@ -95,7 +101,11 @@ def error_finding(claim: Claim, protocol: Protocol, rows: Rows, level: float) ->
     why += f"; the claim is read as {claim.side} {100 * claim.limit:g} %"
     if rows:
         why += f"; layer {rows[0]['layer']}, {rows[0]['split']}"
+    right = share(rows, correct, level)
+    why += f"; {right.hits} of {right.trials} predictions are right"
     if found.trials < LEAST:
         verdict, why = NOT_DECIDABLE, f"fewer than {LEAST} errors: {why}"
+    elif not right.low > right.dealt:  # errors of a probe that guesses are those of chance
+        verdict, why = NOT_DECIDABLE, f"the probe is not surely better than its predictions dealt out at random: {why}"
     numbers = found.value, found.low, found.high
     return Finding(claim.name, claim.sentence, SOURCE, protocol, quantity, *numbers, "percent", verdict, f"{why}.")

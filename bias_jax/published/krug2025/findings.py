@@ -31,7 +31,8 @@ INSTRUMENTS = ("recipe", "probes", "variance", "maps")
 RULES = (
     f"Intervals are of level {100 * LEVEL:.1f} %: seven findings together hold at 95 %. Supported: the interval lies "
     "wholly on the claimed side of the limit; not supported: wholly on the other; not decidable: it holds the limit, "
-    f"fewer than {LEAST} errors were made, groups are missing, or the network is untrained.",
+    f"fewer than {LEAST} errors were made, the probe is not surely better than chance, groups are missing, or the "
+    "network is untrained.",
     "Words as limits: none is below 5 %, mostly and most are above 50 %, almost always is above 90 %. Errors: shares "
     "of images with Wilson's interval, as if images were independent.",
     f"Frequent errors, which the paper does not define, are the {FREQUENT} most frequent pairs of true and predicted "

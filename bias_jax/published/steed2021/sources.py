@@ -3,6 +3,7 @@
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -79,7 +80,7 @@ def digest_of(recomputed: Sequence[Recomputed]) -> tuple[str, int]:
 def _sets(path: Path) -> list[np.ndarray]:
     remedy = "give arrays X, Y, A and B [n, D] of finite numbers"
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with np.load(BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
             sets = [np.asarray(arrays[name], np.float64) for name in SETS]
     except Exception as error:  # NumPy and zipfile raise many kinds on damaged files
         raise InputError(f"cannot be read ({type(error).__name__}: {error})", file=path, remedy=remedy) from None
