@@ -8,9 +8,21 @@ from bias_jax.instruments.neighbours import Neighbours as Neighbours
 from bias_jax.instruments.predictions import Predictions as Predictions
 from bias_jax.instruments.probes import Probes as Probes
 from bias_jax.instruments.recipe import Recipe as Recipe
+from bias_jax.instruments.similarity import Similarity as Similarity
 from bias_jax.instruments.variance import Variance as Variance
 
 INSTRUMENTS = {
     instrument.name: instrument
-    for instrument in (Probes, Maps, Variance, Associations, Recipe, Predictions, Heads, Erasure, Neighbours)
+    for instrument in (
+        Probes,
+        Maps,
+        Variance,
+        Associations,
+        Recipe,
+        Predictions,
+        Heads,
+        Erasure,
+        Neighbours,
+        Similarity,
+    )
 }

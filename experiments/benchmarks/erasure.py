@@ -25,7 +25,7 @@ class ErasureBenchmark:
     """What is measured."""
 
     images: int = 1000  # rows of the features
-    widths: tuple[int, ...] = (64, 512, 2048)  # features of the layers, one layer each
+    widths: tuple[int, ...] = (64, 512)  # features of the layers, one layer each
     classes: tuple[int, ...] = (7, 9, 2, 126)  # of the targets
     repeats: int = 3  # rounds
     seed: int = 0  # of features and labels

@@ -29,7 +29,7 @@ QUICK: Mapping[str, Any] = {
     "recipe": RecipeBenchmark(epochs=3, repeats=1),
     "topomaps": TopomapsBenchmark(widest=512, numpy_steps=1, repeats=2),
     "association": AssociationBenchmark(numpy_draws=10_000),
-    "erasure": ErasureBenchmark(widths=(64, 512), repeats=2),
+    "erasure": ErasureBenchmark(repeats=2),
     "completions": CompletionsBenchmark(pixels=64),
     "heads": HeadsBenchmark(widths=(64, 256, 512, 1024, 2048), epochs=1, repeats=1),
 }
