@@ -7,22 +7,26 @@ import numpy as np
 from bias_jax.arithmetic import matmul
 
 
-def prior_gain(features: jax.Array, labels: np.ndarray, l2: float) -> float:
+def prior_gain(features: jax.Array, labels: np.ndarray, l2: float, before: jax.Array | None = None) -> float:
     """Bits by which the best softmax probe of these images, in training, exceeds one that knows frequencies only.
 
     An upper bound, 0 if and only if the means of all classes are equal. The probe is that of `probes.fit_convex`:
-    features are centred and divided by their root mean square, its strength is `l2`. By strong convexity the optimum
+    features are centred and divided by a root mean square, its strength is `l2`. By strong convexity the optimum
     lies at most ``|gradient|^2 / (2 l2)`` below the objective at zero weights and the best biases.
 
     Args:
         features: [N, D].
         labels: class of each image, int [N].
         l2: strength, positive.
+        before: features whose root mean square is taken, [N, D]: of erased ones, what they were, since erasing may
+            leave nothing but rounding. Default: their own.
     """
     _, number = np.unique(labels, return_inverse=True)
     hot = np.eye(number.max() + 1)[number]
     with jax.enable_x64(True):
-        square, variance = jax.device_get(_squares(features, jax.device_put(hot - hot.mean(axis=0))))
+        residual = jax.device_put(hot - hot.mean(axis=0))
+        whole = _variance(features if before is None else before)
+        square, variance = jax.device_get((_slope(features, residual), whole))
     bound = square / variance / (2.0 * l2) if variance > 0 else 0.0
     share = hot.mean(axis=0)
     # No probe gains more than there is to know.
@@ -30,8 +34,13 @@ def prior_gain(features: jax.Array, labels: np.ndarray, l2: float) -> float:
 
 
 @jax.jit
-def _squares(features: jax.Array, residual: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Squared length of the gradient in features as they are, and their mean square around the mean."""
+def _slope(features: jax.Array, residual: jax.Array) -> jax.Array:
+    """Squared length of the gradient at zero weights, in features as they are."""
     x = features.astype(jnp.float64)
-    x = x - x.mean(axis=0)[None]
-    return jnp.square(matmul(x.T, residual) / len(x)).sum(), jnp.square(x).mean()
+    return jnp.square(matmul((x - x.mean(axis=0)[None]).T, residual) / len(x)).sum()
+
+
+@jax.jit
+def _variance(features: jax.Array) -> jax.Array:
+    x = features.astype(jnp.float64)
+    return jnp.square(x - x.mean(axis=0)[None]).mean()

@@ -135,6 +135,13 @@ def test_the_certificate_bounds_what_probes_gain():
     assert gained > 0.3 * prior_gain(bank["layer"], labels, 3.0)  # at strong penalties it is close
 
 
+def test_where_erasing_leaves_rounding_only_it_is_no_signal():
+    features, labels = case(24, 40, 12)
+    given = jax.device_put(features.astype(np.float32))
+    left = fit_eraser(given, np.arange(24)).apply(given)  # every image is a class of its own: all become the mean
+    assert prior_gain(left, labels, 1e-3, given) < 1e-6 < prior_gain(left, labels, 1e-3)
+
+
 def test_far_more_dimensions_than_images(rng):
     """Against the same images in a basis of their own space, where dimensions are few."""
     basis = np.linalg.qr(rng.standard_normal((9001, 50)))[0]

@@ -33,17 +33,18 @@ def _of_attribute(name: str, rows: Rows, erasers: Rows) -> Iterator[str]:
     if not after:
         yield f"  {name}: nothing to measure"
         return
+    start = [row for row in rows if row["target"] == name and row["erased"] == NOTHING and row["probe"] == LINEAR]
     controls = {c: _median(row["value"] for row in linear if row["control"] == c) for c in (RANDOM, SHUFFLED)}
     near = [row for row in own if row["probe"] == NEIGHBOURS and row["control"] == ERASED]
-    covered = sum(row["low"] <= 0.0 <= row["high"] for row in after)
+    covered, unknown = (sum(row["low"] <= 0.0 <= row["high"] for row in part) for part in (after, start))
     about = [row for row in erasers if row["erased"] == name and row["control"] == ERASED]
     yield (f"  {name}: linear {_median(r['before'] for r in after):.2f} -> {_median(r['value'] for r in after):.2f}"
            + "".join(f" ({control} {value:.2f})" for control, value in controls.items())
-           + f", interval covers chance in {covered} of {len(after)} layers; neighbours "
+           + f", interval covers chance in {covered} of {len(after)} layers (before: {unknown}); neighbours "
            f"{_median(r['before'] for r in near):.2f} -> {_median(r['value'] for r in near):.2f}")  # fmt: skip
     yield (f"    taken away: {100 * _median(r['removed_held_out'] for r in about):.1f} % of the variance "
            f"(rank {max(r['rank'] for r in about)}); where it was fitted, what a linear probe knows beyond the "
-           f"frequencies is certified to be below {max(r['gain_bits'] for r in about):.1g} bits")  # fmt: skip
+           f"frequencies is certified to be below {1.06 * max(r['gain_bits'] for r in about):.2g} bits")  # fmt: skip
     others = [row for row in rows if row["erased"] == name and row["probe"] == LINEAR and row["control"] == ERASED
               and not set(row["target"].split(" x ")) & set(name.split(" x "))]  # fmt: skip
     if others:

@@ -24,7 +24,7 @@ class Erasure(OfFaces):
     """Erase attributes from every layer by the least change (LEACE), and see what is left and what else is lost."""
 
     erased: tuple[str, ...] = ()  # what is erased: attributes, or "race x gender" (default: each one, and all together)
-    shrinkage: bool = True  # of the covariance; without, other images than those it was fitted to keep more
+    shrinkage: bool = True  # of the covariance; without, images that it was not fitted to are changed more
     neighbours: int = 10  # whose majority is the nonlinear probe
     folds: int = 5  # of the probes, among images that no eraser was fitted to
     l2: tuple[float, ...] = tuple(10.0**k for k in range(-3, 3))  # strengths of the probes; the least certifies
@@ -81,8 +81,10 @@ class Erasure(OfFaces):
         arrays |= {f"labels of {dataset.groups.name}": dataset.group_labels, HALF: half, "folds": folds}
         note = (f"erasure: erasers are fitted to {(half == FIT).sum()} images, and everything that is reported as "
                 f"held out is measured on the other {len(measured)}")  # fmt: skip
-        arrays |= people_of(dataset)
-        return Task(seen.rows, seen.sha256, facts, arrays, (*persons_notes(dataset), note))
+        notes = [*persons_notes(dataset), note]
+        if alone := int((np.bincount(dataset.group_labels[measured]) == 1).sum()):
+            notes.append(f"erasure: {alone} groups have one measured image, whose part of the intervals is missing")
+        return Task(seen.rows, seen.sha256, facts, {**arrays, **people_of(dataset)}, tuple(notes))
 
     def _targets(self, dataset: FaceDataset) -> dict[str, Target]:
         """Every attribute, and the intersections that are to be erased."""

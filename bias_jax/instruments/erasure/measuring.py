@@ -60,7 +60,7 @@ def measure_layer(features: jax.Array, task: Task, options: Options, seed: int) 
         if eraser is not None:
             own = arrays[f"labels of {condition.erased}"][fit]
             removed = float(jax.device_get(_removed(held_out, changed)))
-            gain = before[condition.erased], prior_gain(eraser.apply(fitted), own, weakest)
+            gain = before[condition.erased], prior_gain(eraser.apply(fitted), own, weakest, fitted)
             about[number] = eraser.rank, eraser.removed, removed, *gain
     return {**found, "eraser": about}
 
