@@ -1,5 +1,6 @@
 """What `sweep`, `ieat`, `topomaps` and `disparity` do with their options: one audit for each network."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from bias_jax.errors import InputError
 from bias_jax.features import Features
 from bias_jax.networks import NETWORKS
 from experiments.commands import tell_failures
+from experiments.models import find_network, is_own
 
 MODELS = ", ".join(NETWORKS)
 
@@ -19,8 +21,8 @@ MODELS = ", ".join(NETWORKS)
 class NetworkConfig:
     """Which networks, and where results go."""
 
-    models: tuple[str, ...] = ("resnet50",)  # networks to audit, see python -m converters list
-    weights: tuple[str, ...] = (RANDOM,)  # checkpoint folder of each network, or random (untrained control)
+    models: tuple[str, ...] = ("resnet50",)  # networks to audit, see python -m converters list; or yours, module:name
+    weights: tuple[str, ...] = (RANDOM,)  # checkpoint folder of each network, or random (untrained control; and yours)
     out: str = ""  # run directory (default: runs/<model>-<data>)
     cache: str = ""  # folder for compiled programs (default: ~/.cache/bias-jax/programs), or off
 
@@ -29,6 +31,11 @@ class NetworkConfig:
             raise InputError("--models must name at least one network", remedy=f"choose of {MODELS}")
         if len(self.weights) not in (1, len(self.models)):
             raise InputError("--weights must be given once per model", remedy="see --help")
+        weights = self.weights if len(self.weights) > 1 else self.weights * len(self.models)
+        for model, given in zip(self.models, weights, strict=True):
+            if is_own(model) and given != RANDOM:
+                remedy = f"leave --weights out, or give one for each model, with {RANDOM} in the place of this one's"
+                raise InputError(f"{model} is your own network, which brings its weights", remedy=remedy)
 
 
 def run_audits(
@@ -59,10 +66,12 @@ def run_audits(
         return tell_failures(found.failures)
     weights = networks.weights * len(networks.models) if len(networks.weights) == 1 else networks.weights
     status = 0
-    for model, source in zip(networks.models, weights, strict=True):
-        folder, several = f"{model}-{name}", len(networks.models) > 1
+    models = [find_network(model) if is_own(model) else model for model in networks.models]
+    for network, source in zip(models, weights, strict=True):
+        called = network if isinstance(network, str) else re.sub(r"[^\w.-]+", "-", network.model)
+        folder, several = f"{called}-{name}", len(networks.models) > 1
         out = Path(networks.out or "runs") / folder if several or not networks.out else Path(networks.out)
-        found = audit(model, instruments, faces=faces, weights=source, config=config, out=out)
+        found = audit(network, instruments, faces=faces, weights=source, config=config, out=out)
         tell(found)
         status = max(status, tell_failures(found.failures))
     return status

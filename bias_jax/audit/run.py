@@ -30,7 +30,7 @@ from bias_jax.audit.result import Audit
 from bias_jax.audit.road import Walk, needed_rows, plan_source, walk_source
 from bias_jax.audit.sources import layers_of, sources_of, used_sources
 from bias_jax.audit.stored import Stored
-from bias_jax.audit.subjects import RANDOM, FlaxSubject, Subject, load_subject
+from bias_jax.audit.subjects import RANDOM, Subject, load_subject
 from bias_jax.audit.work import Assignment, Stopwatch, Work
 from bias_jax.compilation import counted_programs
 from bias_jax.data import FaceDataset, LabelRules
@@ -62,7 +62,8 @@ def audit(
     picture; whatever needs pictures or a network is refused.
 
     Args:
-        network: name of a network; or anything that turns images into named activations, see `Subject`.
+        network: name of a network; `own_network` or `torch_network` of yours; or anything that turns images into named
+            activations, see `Subject`.
         instruments: what is measured; see `bias_jax.instruments` (default: probes, maps and variance).
         faces: labelled images, e.g. of `data.read_fairface`; None if no instrument needs any.
         features: in the place of a network: layer -> array [N, D] or [N, H, W, U] of NumPy (also mapped) or JAX, in
@@ -170,11 +171,12 @@ def _audit(
             walks.append(Walk(source, subject, images.take(rows), rows, context, memory_gib, config.storage))
     plans = [plan_source(walk, assignments) for walk in walks]
 
+    preparation = getattr(audited, "transform", None)
     how = ("pooling", "precision", "batch_size", "seed", *(["storage"] if config.storage != "float32" else []))
     identity = {
         "model": audited.model,
         "weights_sha256": audited.sha256,
-        "preparation_sha256": preparation_digest(audited.transform) if isinstance(audited, FlaxSubject) else None,
+        "preparation_sha256": preparation_digest(preparation) if preparation is not None else None,
         "data_sha256": of_faces[0].sha256 if of_faces else None,
         "activations": {name: getattr(config, name) for name in how},
         "versions": versions(),
