@@ -21,6 +21,7 @@ from converters.verification import TOLERANCE
 from tests.reference import torch_oracle as oracle
 
 torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.torch
 numpy_safetensors = pytest.importorskip("safetensors.numpy")
 
 
