@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bias_jax.statistics import by_person
+from bias_jax.statistics import by_person, collapsed_strata
 
 NORMAL = 1.959964  # quantile of the normal distribution for 95 %
 
@@ -49,7 +49,7 @@ def interval(value: float, without: np.ndarray, groups: np.ndarray, people: np.n
     """
     if not np.isfinite(value):
         return Estimate(float("nan"), float("nan"), float("nan"))
-    changes, strata = by_person(value - without, groups, people)
+    changes, strata = by_person(value - without, collapsed_strata(groups, people), people)
     _, number, size = np.unique(strata, return_inverse=True, return_counts=True)
     means = np.bincount(number, changes) / size
     variance = (np.square(changes - means[number]) * ((size - 1) / size)[number]).sum()

@@ -100,6 +100,12 @@ def test_persons_are_left_out_together(rng):
     assert alone.value == together.value and together.high - together.low > 1.2 * (alone.high - alone.low)
 
 
+def test_groups_of_one_image_still_vary(rng):
+    x, y = (products(layer) for layer in two_layers(rng))
+    one, alone, some = (cka(x, y, groups) for groups in (np.zeros(40, int), np.arange(40), np.r_[np.zeros(39, int), 1]))
+    assert one == alone == some and one.high > one.low
+
+
 def test_constant_layers_and_bad_input(rng):
     x = products(rng.standard_normal((10, 3)))
     assert np.isnan(cka(x, products(np.ones((10, 4))), np.zeros(10, int)).value)

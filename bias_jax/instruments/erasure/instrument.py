@@ -32,6 +32,7 @@ class Erasure(OfFaces):
     draws: int = 2000  # bootstrap draws for intervals
 
     name: ClassVar[str] = "erasure"
+    without_pictures: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         try:
@@ -83,7 +84,7 @@ class Erasure(OfFaces):
                 f"held out is measured on the other {len(measured)}")  # fmt: skip
         notes = [*persons_notes(dataset), note]
         if alone := int((np.bincount(dataset.group_labels[measured]) == 1).sum()):
-            notes.append(f"erasure: {alone} groups have one measured image, whose part of the intervals is missing")
+            notes.append(f"erasure: {alone} groups have one measured image: for intervals they are one group")
         return Task(seen.rows, seen.sha256, facts, {**arrays, **people_of(dataset)}, tuple(notes))
 
     def _targets(self, dataset: FaceDataset) -> dict[str, Target]:

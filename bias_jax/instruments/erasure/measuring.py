@@ -14,7 +14,7 @@ from bias_jax.instruments.faces import PEOPLE
 from bias_jax.neighbours import nearest_images, neighbour_values, vote_scores
 from bias_jax.probes import OutOfFold, ProbeConfig, centred_signs, cross_validate
 from bias_jax.randomness import stable_hash
-from bias_jax.statistics import shuffled_blocks
+from bias_jax.statistics import collapsed_strata, shuffled_blocks
 
 VOTES = "votes", "votes influence", "votes learned", "votes taught"  # values of neighbours, and their exchange
 HALF, FIT = "half of each image", 0  # array of the task, and the half that erasers are fitted to
@@ -98,9 +98,9 @@ def _probed(
 def groups_and_people(
     facts: Mapping[str, Any], arrays: Mapping[str, np.ndarray], kept: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Group of some images, int [n], and their persons, 0 to K - 1, if they have any."""
+    """Stratum of some images, int [n], and their persons, 0 to K - 1, if they have any."""
     people = None if PEOPLE not in arrays else np.unique(arrays[PEOPLE][kept], return_inverse=True)[1]
-    return arrays[f"labels of {facts['groups']}"][kept], people
+    return collapsed_strata(arrays[f"labels of {facts['groups']}"][kept], people), people
 
 
 def _votes(

@@ -28,6 +28,7 @@ class Neighbours(OfFaces):
     draws: int = 1000  # bootstrap draws for intervals
 
     name: ClassVar[str] = "neighbours"
+    without_pictures: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if not self.at or min(self.at) < 1:

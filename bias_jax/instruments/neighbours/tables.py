@@ -11,7 +11,7 @@ from bias_jax.instruments.faces import PEOPLE
 from bias_jax.neighbours import Scores, neighbour_values, retrieval_scores, vote_scores
 from bias_jax.probes import centred_signs
 from bias_jax.randomness import key_for, stable_hash
-from bias_jax.statistics import Exchange, by_person, max_t, paired_differences, shuffled_blocks
+from bias_jax.statistics import Exchange, by_person, collapsed_strata, max_t, paired_differences, shuffled_blocks
 
 EVERYONE = "all images"  # the group of rows that do not part them: the mean over classes
 PRECISION, VOTE = "precision", "vote"  # measures: share of neighbours with the image's label; majority of them is right
@@ -26,7 +26,7 @@ def neighbour_rows(stored: Stored, at: Sequence[int], permutations: int, draws: 
     shuffles, also corrected for all of them together (`p_max_t`): layers, distances, targets, measures and k.
     """
     seed, people = stored.run["seed"], stored.arrays.get(PEOPLE)
-    groups = stored.arrays[f"labels of {stored.facts['groups']}"]
+    groups = collapsed_strata(stored.arrays[f"labels of {stored.facts['groups']}"], people)
     rng = np.random.default_rng(stable_hash(seed, "neighbours"))
     signs = centred_signs(groups, SIGNS, rng, people)
     # The same shuffles in every layer, so that p-values can be corrected for all of them together.

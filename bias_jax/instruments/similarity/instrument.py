@@ -27,6 +27,7 @@ class Similarity(OfFaces):
     images: int = 512  # of all groups, drawn evenly: their products with each other are kept of every layer
 
     name: ClassVar[str] = "similarity"
+    without_pictures: ClassVar[bool] = True
     sources: ClassVar[tuple[str, ...]] = (NETWORK, UNTRAINED)
 
     def __post_init__(self) -> None:
