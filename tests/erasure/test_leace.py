@@ -107,9 +107,8 @@ def test_shrinkage_changes_other_images_less(rng):
     assert change["shrunk"] < 0.5 * change["plain"] and left["shrunk"] < left["plain"]
 
 
-@pytest.mark.parametrize("classes", [2, 5])
-def test_the_best_linear_probe_knows_the_frequencies(classes):
-    features, labels = case(210, 15, classes)
+def test_the_best_linear_probe_knows_the_frequencies():
+    features, labels = case(210, 15, 5)
     labels = np.where(np.arange(210) % 7 == 0, 0, labels)  # of unequal classes
     share = np.bincount(labels) / 210
     entropy = -(share * np.log(share)).sum()
@@ -117,7 +116,7 @@ def test_the_best_linear_probe_knows_the_frequencies(classes):
     peer = LogisticRegression(C=1e3, max_iter=1000, tol=1e-8).fit(found, labels)
     np.testing.assert_allclose(peer.predict_proba(found), np.tile(share, (210, 1)), atol=1e-5)
     bank = {"layer": jax.device_put(found.astype(np.float32)), "before": jax.device_put(features.astype(np.float32))}
-    probes = fit_convex(bank, {"label": labels}, l2=[1e-4])
+    probes = fit_convex(bank, {"label": labels}, l2=[1e-4, 1e-3])
     assert probes.objective("layer", "label", 1e-4) == pytest.approx(entropy, rel=1e-5)
     assert probes.objective("before", "label", 1e-4) < 0.8 * entropy
     gained = prior_gain(bank["layer"], labels, 1e-4)
@@ -125,10 +124,10 @@ def test_the_best_linear_probe_knows_the_frequencies(classes):
 
 
 def test_the_certificate_bounds_what_probes_gain():
-    features, labels = case(200, 5, 3)
+    features, labels = case(210, 5, 3)
     bank = {"layer": jax.device_put(0.01 * features.astype(np.float32))}
     probes = fit_convex(bank, {"label": labels}, l2=[0.3, 3.0])
-    share = np.bincount(labels) / 200
+    share = np.bincount(labels) / 210
     for l2 in (0.3, 3.0):
         gained = -(share * np.log2(share)).sum() - probes.objective("layer", "label", l2) / np.log(2.0)
         assert 0 < gained <= prior_gain(bank["layer"], labels, l2)
@@ -144,11 +143,11 @@ def test_where_erasing_leaves_rounding_only_it_is_no_signal():
 
 def test_far_more_dimensions_than_images(rng):
     """Against the same images in a basis of their own space, where dimensions are few."""
-    basis = np.linalg.qr(rng.standard_normal((9001, 50)))[0]
+    basis = np.linalg.qr(rng.standard_normal((5001, 50)))[0]
     inner, labels = case(300, 50, 3)
     wide, narrow = (fit_eraser(x, labels, shrinkage=False) for x in (inner @ basis.T, inner))
     np.testing.assert_allclose(wide.apply(inner @ basis.T) @ basis, narrow.apply(inner), atol=1e-6)
-    assert wide.left.shape == (9001, 2) and wide.removed == pytest.approx(narrow.removed)
+    assert wide.left.shape == (5001, 2) and wide.removed == pytest.approx(narrow.removed)
 
 
 def test_labels_may_be_any_numbers_and_features_any_array():

@@ -1,11 +1,13 @@
 """Erasure, neighbours and similarity on the whole road: features computed elsewhere, two layers of unequal width."""
 
 import numpy as np
+import pytest
 
 from bias_jax.audit import audit
 from bias_jax.instruments import Erasure, Neighbours, Similarity
 
 
+@pytest.mark.slow
 def test_what_needs_no_network(tmp_path):
     rng, number = np.random.default_rng(0), np.arange(360)
     labels = {"first": (number % 2).astype(str), "second": (number // 2 % 3).astype(str)}
