@@ -148,7 +148,9 @@ def _fits(naming: Naming, leaves: Leaves, prefix: str) -> bool:
         return False
     modules = {short.partition(".")[0] for short in names}
     inside = (key.removeprefix(prefix) for key in leaves if key.startswith(prefix))
-    return all(short in names or naming.training_only(short) for short in inside if short.partition(".")[0] in modules)
+    return all(
+        short in naming.shapes or naming.training_only(short) for short in inside if short.partition(".")[0] in modules
+    )
 
 
 def _fitting(held: Leaves) -> list[str]:
