@@ -2,17 +2,18 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
 from typing import Any
 
 import jax
 import numpy as np
+from flax import nnx
 
 from bias_jax.errors import InputError
-from bias_jax.networks import Variant, abstract_params, network
-from bias_jax.networks.vit import Architecture
-from bias_jax.networks.vit_family import ROWS
+from bias_jax.networks import Variant
+from bias_jax.networks.vit import Architecture, ViT
+from bias_jax.networks.vit_family import ROWS, Row
 from bias_jax.networks.vit_random import Style
 from converters.contents import NoNumbers, is_kind, shape_of
 from converters.naming import Complete, Family, Shape
@@ -22,8 +23,6 @@ from converters.vit_published import PUBLISHED
 
 SOURCE = "use weights of the network of this name from torchvision, timm, transformers, OpenAI or OpenCLIP"
 LEGACY = re.compile(r"(.*\.mlp)\.linear_([12])\.(weight|bias)")  # torchvision's perceptrons in its published files
-
-
 DIALECTS: dict[Style, tuple[Dialect, ...]] = {
     "torchvision": (TORCHVISION,),
     "timm": (TIMM,),
@@ -36,24 +35,36 @@ def _path(path: tuple) -> Path:
     return tuple(str(entry.key) for entry in path)
 
 
+@cache
+def _shapes(architecture: Architecture, classes: int, projection: int) -> dict[Path, Shape]:
+    """Of every parameter, also of both of a head that the network may lack; blocks are alike, so one is looked at."""
+    variant = {"classes": classes or int(not projection), "projection": projection, "grid": architecture.grid}
+    one = replace(architecture, blocks=replace(architecture.blocks, count=1))
+    leaves = jax.tree_util.tree_leaves_with_path(nnx.to_pure_dict(nnx.state(nnx.eval_shape(lambda: ViT(one, variant)))))
+    found = {_path(path): leaf.shape for path, leaf in leaves}
+    found.setdefault(("head", "bias"), found["head", "kernel"][-1:])
+    block = {path[2:]: found.pop(path) for path in list(found) if path[0] == "blocks"}
+    numbers = map(str, range(architecture.blocks.count))
+    return {**found, **{("blocks", i, *path): shape for i in numbers for path, shape in block.items()}}
+
+
+@cache
+def _sources(architecture: Architecture, classes: int, projection: int, dialect: Dialect) -> dict[Path, Source]:
+    shapes = _shapes(architecture, classes, projection)
+    return {path: dialect.source(path, shape) for path, shape in shapes.items()}
+
+
 @dataclass(frozen=True)
 class ViTNaming:
     """One network's arrays in files of one framework."""
 
-    network: str
-    architecture: Architecture
+    row: Row
     dialect: Dialect
     separator: str = "."
 
-    @cached_property
+    @property
     def _sources(self) -> Mapping[Path, Source]:
-        """Of every parameter, also of both of a head that the network may lack."""
-        usual = network(self.network).usual
-        variant = usual if usual["projection"] else {**usual, "classes": usual["classes"] or 1}
-        leaves = jax.tree_util.tree_leaves_with_path(abstract_params(self.network, variant))
-        found = {_path(path): leaf.shape for path, leaf in leaves}
-        found.setdefault(("head", "bias"), found["head", "kernel"][-1:])
-        return {path: self.dialect.source(path, shape) for path, shape in found.items()}
+        return _sources(self.row.architecture, self.row.classes, self.row.projection, self.dialect)
 
     @cached_property
     def shapes(self) -> Mapping[str, Shape]:
@@ -78,11 +89,11 @@ class ViTNaming:
             for old in [name for name in found if LEGACY.fullmatch(name)]:
                 module, number, leaf = LEGACY.fullmatch(old).groups()  # type: ignore[union-attr]
                 found.setdefault(f"{module}.{3 * (int(number) - 1)}.{leaf}", found.pop(old))
-        if self.dialect is TIMM and self.architecture.registers:
+        if self.dialect is TIMM and self.row.architecture.registers:
             found = _registers(found)
         weight, bias = self._name("head", "kernel"), self._name("head", "bias")
         head, outputs = weight.removesuffix(".weight"), shape_of(found.get(weight))
-        projects = bool(network(self.network).usual["projection"])
+        projects = bool(self.row.projection)
         if weight not in found and bias not in found:
             said.append(f"the file holds no {head}: a network without output")
         elif projects and bias in found and is_kind(found[bias], np.floating) and not np.any(np.asarray(found[bias])):
@@ -106,11 +117,11 @@ class ViTNaming:
 
     def _grid(self, arrays: Mapping[str, Any]) -> int:
         """Patches a side for which the file has positions; where it says nothing, the usual ones, which then lack."""
-        usual = network(self.network).usual["grid"]
+        usual = self.row.architecture.grid
         shape = shape_of(arrays.get(name := self._name("pos_embed")))
         if len(shape) != len(self._sources["pos_embed",].shape):
             return usual
-        patches = shape[-2] - self.architecture.learnt
+        patches = shape[-2] - self.row.architecture.learnt
         grid = round(max(patches, 0) ** 0.5)
         if grid < 1 or grid**2 != patches:
             raise InputError(f"{name} of shape {shape} holds no square of positions", remedy=SOURCE)
@@ -155,8 +166,7 @@ def _registers(arrays: dict[str, Any]) -> dict[str, Any]:
 
 def namings(name: str, options: Mapping[str, str]) -> list[ViTNaming]:
     """Of one network."""
-    row = ROWS[name]
-    return [ViTNaming(name, row.architecture, dialect) for dialect in DIALECTS[row.style]]
+    return [ViTNaming(ROWS[name], dialect) for dialect in DIALECTS[ROWS[name].style]]
 
 
 FAMILY = Family(namings=namings, published=PUBLISHED, source=SOURCE)

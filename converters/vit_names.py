@@ -26,7 +26,7 @@ class Source(NamedTuple):
     as_is: bool = False  # whether a matrix is [in, out] there too
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Dialect:
     """One framework."""
 
