@@ -6,12 +6,14 @@ from dataclasses import replace
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 from safetensors.numpy import save_file
 
 from bias_jax.errors import InputError
 from bias_jax.networks import load_checkpoint, network
 from bias_jax.networks.vit_family import ROWS
 from converters import convert
+from converters.__main__ import main
 from converters.checkpoint import convert_file, open_weights
 from converters.entries import PublishedWeights
 from converters.original import import_torchvision
@@ -234,6 +236,31 @@ def test_torchvisions_own_words(name):
         assert (theirs.crop_size, theirs.resize_size) == ([ours.crop], [ours.resize])
         assert theirs.interpolation.value == ours.filter
         assert (tuple(theirs.mean), tuple(theirs.std)) == (ours.mean, ours.std)
+
+
+@pytest.mark.slow
+def test_torchvisions_own_network(tmp_path, capsys):
+    """`verify` runs it at the size of the pictures, which is not that of the weights; a classifier is needed."""
+    if not oracle.importable("torchvision"):
+        pytest.skip("torchvision is not installed")
+    models = import_torchvision().models
+    import torch
+
+    torch.manual_seed(0)
+    model = models.vision_transformer.VisionTransformer(64, 32, 12, 12, 768, 3072, num_classes=7)
+    torch.nn.init.normal_(model.heads.head.weight)
+    torch.save(model.state_dict(), tmp_path / "x.pth")
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (240, 240, 3), dtype=np.uint8)).save(tmp_path / "x.png")
+    command = ["verify", "vit_b_32", "--source", str(tmp_path / "x.pth"), "--images", str(tmp_path)]
+    assert main(command) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[2:4]] == [f"encoder.layers.encoder_layer_0.{end}" for end in
+                                                       ("class", "patches")]  # fmt: skip
+    assert "within the tolerance 0.0001" in lines[-1]
+    headless = {name: value for name, value in model.state_dict().items() if not name.startswith("heads")}
+    torch.save(headless, tmp_path / "x.pth")
+    assert main(command) == 2
+    assert "they have no heads.head" in capsys.readouterr().err
 
 
 def test_timms_own_words():
