@@ -1,6 +1,9 @@
 """What programs tell in one line: bad input, and a machine that gives out."""
 
 import errno
+import os
+import re
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,6 +11,8 @@ from pathlib import Path
 CONTINUE = "run the same command again: it continues"
 NO_SPACE = {errno.ENOSPC: "no space left on the disk", errno.EDQUOT: "the disk quota is used up",
             errno.EFBIG: "larger than files may be here"}  # fmt: skip
+
+INSTALLED = re.compile(r"[/\\](site|dist)-packages[/\\]|[/\\]lib[/\\]python\d|^<")  # files of somebody else
 
 
 class InputError(Exception):
@@ -30,6 +35,16 @@ def printable(text: str) -> str:
 def quoted(text: str, longest: int = 60) -> str:
     """Text of a stranger in quotes, cut, for a message."""
     return repr(text if len(text) <= longest else text[: longest - 3] + "...")
+
+
+def told(error: BaseException) -> str:
+    """Somebody else's error in one line: type, what it says first, and where in their own code."""
+    ours = tuple(f"{Path(__file__).parents[1] / name}{os.sep}" for name in ("bias_jax", "converters", "experiments"))
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [f for f in frames if not f.filename.startswith(ours) and not INSTALLED.search(f.filename)]
+    where = f" at {own[-1].filename}:{own[-1].lineno}" if own else ""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}{f': {lines[0]}' if lines else ''}{where}"
 
 
 class WriteError(InputError):

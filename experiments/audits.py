@@ -1,5 +1,6 @@
 """What `sweep`, `ieat`, `topomaps` and `disparity` do with their options: one audit for each network."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,8 +9,10 @@ from bias_jax.audit import RANDOM, Audit, Instrument, RunConfig, audit
 from bias_jax.compilation import use_cache
 from bias_jax.data import FaceDataset
 from bias_jax.errors import InputError
+from bias_jax.features import Features
 from bias_jax.networks import NETWORKS
 from experiments.commands import tell_failures
+from experiments.models import find_network, is_own
 
 MODELS = ", ".join(NETWORKS)
 
@@ -18,8 +21,8 @@ MODELS = ", ".join(NETWORKS)
 class NetworkConfig:
     """Which networks, and where results go."""
 
-    models: tuple[str, ...] = ("resnet50",)  # networks to audit, see python -m converters list
-    weights: tuple[str, ...] = (RANDOM,)  # checkpoint folder of each network, or random (untrained control)
+    models: tuple[str, ...] = ("resnet50",)  # networks to audit, see python -m converters list; or yours, module:name
+    weights: tuple[str, ...] = (RANDOM,)  # checkpoint folder of each network, or random (untrained control; and yours)
     out: str = ""  # run directory (default: runs/<model>-<data>)
     cache: str = ""  # folder for compiled programs (default: ~/.cache/bias-jax/programs), or off
 
@@ -28,11 +31,17 @@ class NetworkConfig:
             raise InputError("--models must name at least one network", remedy=f"choose of {MODELS}")
         if len(self.weights) not in (1, len(self.models)):
             raise InputError("--weights must be given once per model", remedy="see --help")
+        weights = self.weights if len(self.weights) > 1 else self.weights * len(self.models)
+        for model, given in zip(self.models, weights, strict=True):
+            if is_own(model) and given != RANDOM:
+                remedy = f"leave --weights out, or give one for each model, with {RANDOM} in the place of this one's"
+                raise InputError(f"{model} is your own network, which brings its weights", remedy=remedy)
 
 
 def run_audits(
-    networks: NetworkConfig, config: RunConfig, faces: FaceDataset | None, instruments: Sequence[Instrument], name: str
-) -> int:
+    networks: NetworkConfig, config: RunConfig, faces: FaceDataset | None, instruments: Sequence[Instrument], name: str,
+    features: Features | None = None,
+) -> int:  # fmt: skip
     """Audit every network, print what was found, and give the exit status.
 
     Args:
@@ -41,24 +50,43 @@ def run_audits(
         faces: labelled images, if there are any.
         instruments: what is measured.
         name: of the run directories, behind that of the network.
+        features: in the place of networks.
+
+    Raises:
+        InputError: features, and networks or weights as well.
     """
     use_cache(networks.cache)
+    if features is not None:
+        usual = NetworkConfig()
+        if networks.models != usual.models or networks.weights != usual.weights:
+            raise InputError("--features take the place of --models and --weights", remedy="leave these out")
+        out = Path(networks.out or f"runs/{features.model}-{name}")
+        found = audit(features=features, instruments=instruments, faces=faces, config=config, out=out)
+        tell(found, "distinct rows of features were read")
+        return tell_failures(found.failures)
     weights = networks.weights * len(networks.models) if len(networks.weights) == 1 else networks.weights
     status = 0
-    for model, source in zip(networks.models, weights, strict=True):
-        folder, several = f"{model}-{name}", len(networks.models) > 1
+    models = [find_network(model) if is_own(model) else model for model in networks.models]
+    for network, source in zip(models, weights, strict=True):
+        called = network if isinstance(network, str) else re.sub(r"[^\w.-]+", "-", network.model)
+        folder, several = f"{called}-{name}", len(networks.models) > 1
         out = Path(networks.out or "runs") / folder if several or not networks.out else Path(networks.out)
-        found = audit(model, instruments, faces=faces, weights=source, config=config, out=out)
+        found = audit(network, instruments, faces=faces, weights=source, config=config, out=out)
         tell(found)
         status = max(status, tell_failures(found.failures))
     return status
 
 
-def tell(found: Audit) -> None:
-    """Print findings, times and where everything lies."""
+def tell(found: Audit, counted: str = "distinct images went through the network") -> None:
+    """Print findings, times and where everything lies.
+
+    Args:
+        found: what is told.
+        counted: what there is a number of.
+    """
     if findings := found.findings:
         print(findings)
     print("wall time: " + ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in found.seconds.items()))
-    print(f"compiled: {found.programs}; {found.images} distinct images went through the network")
+    print(f"compiled: {found.programs}; {found.images} {counted}")
     tables = ", ".join(f"{i}/{name}.parquet" for i, own in found.finished.items() for name in own.tables)
     print(f"results: {found.path}/ (run.json, {tables}, figures in */figures/)")

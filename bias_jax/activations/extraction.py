@@ -7,7 +7,7 @@ device is the same whatever their number, and so are the numbers.
 from collections import deque
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -26,6 +26,14 @@ AHEAD = 3  # rounds that may be under way: a device need not wait for the host, 
 Bank = dict[str, jax.Array]  # layer -> features [N, D], on the device
 
 
+class Forward(Protocol):
+    """Runs a network that is not in the registry, as `networks.forward` does; hashable, for it decides the program."""
+
+    def __call__(
+        self, params: Params, images: jax.Array, *, precision: str
+    ) -> tuple[jax.Array | None, Mapping[str, jax.Array]]: ...
+
+
 class Kept(NamedTuple):
     """What a pass keeps of one layer; decides the program."""
 
@@ -38,7 +46,7 @@ class Kept(NamedTuple):
 
 @partial(
     jit_network,
-    static_argnames=("name", "wave", "transform", "precision", "mesh"),
+    static_argnames=("network", "wave", "transform", "precision", "mesh"),
     donate_argnames="banks",
 )
 def extract_batches(
@@ -47,7 +55,7 @@ def extract_batches(
     images: jax.Array,
     start: jax.Array,
     *,
-    name: str,
+    network: str | Forward,
     wave: tuple[Kept, ...],
     transform: Preparation,
     precision: str,
@@ -62,21 +70,23 @@ def extract_batches(
         images: uint8 [n * B, H, W, 3], spread. The layer `PIXELS` is the prepared image itself, `OUTPUT` what the
             network returns.
         start: int32 [n], spread: the row of its part of the banks from which on a device fills them.
-        name, precision: of the network.
+        network: name in the registry, or what runs it.
         wave: what is kept.
         transform: from images to what the network takes.
+        precision: of the network.
         mesh: n devices.
 
     Returns:
         The banks; activations [n * B, D] of the other layers of the wave, spread; and the next start, which is there
         when all the rest is.
     """
+    run = partial(forward, network) if isinstance(network, str) else network
 
     def one(
         banks: tuple[jax.Array, ...], params: Params, images: jax.Array, start: jax.Array
     ) -> tuple[tuple[jax.Array, ...], tuple[jax.Array, ...], jax.Array]:
         prepared = transform.on_device(images)
-        output, activations = forward(name, params, prepared, precision=precision)
+        output, activations = run(params, prepared, precision=precision)
         activations = {PIXELS: transform.pixels(prepared), **activations}
         if output is not None:
             activations[OUTPUT] = output
@@ -102,7 +112,7 @@ def extract_batches(
 def extract_wave(
     images: FaceDataset,
     image_size: tuple[int, int] | None,
-    name: str,
+    network: str | Forward,
     params: Params,
     transform: Preparation,
     wave: Sequence[LayerPlan],
@@ -117,7 +127,8 @@ def extract_wave(
     Args:
         images: N images.
         image_size: (H, W) if all images share it: they are then resized on the device, otherwise on the host.
-        name, params, transform: the network and how its images are prepared.
+        network: name in the registry, or what runs it.
+        params, transform: of the network, and how its images are prepared.
         wave: what to keep.
         labels: number in the wave -> group of each image, int [N], for what is kept as means of groups; negative:
             in no group.
@@ -157,7 +168,7 @@ def extract_wave(
             pictures = [next(batches)[1] if row < total else blank for row in rows]
             banks, others, start = extract_batches(
                 banks, params, assemble(mesh, pictures), start,
-                name=name, wave=asked, transform=transform, precision=precision, mesh=mesh,
+                network=network, wave=asked, transform=transform, precision=precision, mesh=mesh,
             )  # fmt: skip
             if groups:
                 slot = replicate(mesh, np.int32(number))
@@ -181,7 +192,7 @@ def extract_wave(
 def extract_bank(
     dataset: FaceDataset,
     image_size: tuple[int, int] | None,
-    name: str,
+    network: str | Forward,
     params: Params,
     transform: Preparation,
     wave: Sequence[LayerPlan],
@@ -192,7 +203,7 @@ def extract_bank(
 ) -> Bank:
     """`extract_wave` of a wave of banks, by layer: layer -> [N, D]."""
     found = extract_wave(
-        dataset, image_size, name, params, transform, wave, batch_size=batch_size, precision=precision, mesh=mesh
+        dataset, image_size, network, params, transform, wave, batch_size=batch_size, precision=precision, mesh=mesh
     )
     return {plan.name: bank for plan, bank in zip(wave, found, strict=True) if isinstance(bank, jax.Array)}
 

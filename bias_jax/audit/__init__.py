@@ -4,9 +4,12 @@ from bias_jax.audit.completed import CompletionConfig as CompletionConfig
 from bias_jax.audit.completed import Completions as Completions
 from bias_jax.audit.completing import complete_pictures as complete_pictures
 from bias_jax.audit.config import RunConfig as RunConfig
+from bias_jax.audit.features import FeatureSubject as FeatureSubject
 from bias_jax.audit.images import ImageSet as ImageSet
 from bias_jax.audit.images import Seen as Seen
 from bias_jax.audit.images import look as look
+from bias_jax.audit.own import OwnNetwork as OwnNetwork
+from bias_jax.audit.own import own_network as own_network
 from bias_jax.audit.protocol import BASELINE as BASELINE
 from bias_jax.audit.protocol import NETWORK as NETWORK
 from bias_jax.audit.protocol import OUTPUT as OUTPUT
@@ -28,3 +31,4 @@ from bias_jax.audit.subjects import RANDOM as RANDOM
 from bias_jax.audit.subjects import FlaxSubject as FlaxSubject
 from bias_jax.audit.subjects import Subject as Subject
 from bias_jax.audit.subjects import load_subject as load_subject
+from bias_jax.audit.torch_network import torch_network as torch_network

@@ -1,14 +1,18 @@
 """Where the activations of a run come from, and which layers of each source an instrument measures."""
 
+import logging
 from collections.abc import Mapping, Sequence
 
 from bias_jax.activations.pooling import grid_shape, layer_rule
 from bias_jax.audit.config import RunConfig
 from bias_jax.audit.images import ImageSet
+from bias_jax.audit.own import OwnNetwork
 from bias_jax.audit.protocol import BASELINE, NETWORK, UNTRAINED, Context, Instrument, Layer, pooling_of
 from bias_jax.audit.subjects import RANDOM, Baseline, Subject, load_subject
 from bias_jax.data import FaceDataset
 from bias_jax.errors import InputError
+
+log = logging.getLogger("bias_jax.audit")
 
 
 def sources_of(
@@ -19,7 +23,12 @@ def sources_of(
     subjects: dict[str, Subject] = {NETWORK if trained else UNTRAINED: audited}
     wanted = {source for instrument in instruments for source in instrument.sources}
     if UNTRAINED in wanted and UNTRAINED not in subjects:
-        subjects[UNTRAINED] = load_subject(audited.model, RANDOM, calibration, images.image_size, seed, audited)
+        if not isinstance(audited, OwnNetwork):
+            subjects[UNTRAINED] = load_subject(audited.model, RANDOM, calibration, images.image_size, seed, audited)
+        elif audited.control is not None:
+            subjects[UNTRAINED] = audited.control
+        else:
+            log.info("note: there is no untrained control: own networks bring theirs, as untrained=")
     if BASELINE in wanted:
         subjects[BASELINE] = Baseline()
     return subjects

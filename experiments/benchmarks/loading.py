@@ -104,7 +104,7 @@ def _waiting(dataset: FaceDataset, options: LoadingBenchmark) -> tuple[float, fl
             begin = time.perf_counter()
         banks, _, position = extract_batches(
             banks, subject.params, jax.device_put(batch), position,
-            name="resnet50", wave=wave, transform=subject.transform, precision="float32", mesh=device_mesh(1),
+            network="resnet50", wave=wave, transform=subject.transform, precision="float32", mesh=device_mesh(1),
         )  # fmt: skip
         jax.block_until_ready(banks)
         before = time.perf_counter()

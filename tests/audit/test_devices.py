@@ -47,6 +47,7 @@ def extract(count, number=NUMBER):
     return extract_wave(images, (30, 30), "small", params, TRANSFORM, wave, labels, batch_size=4, mesh=mesh)
 
 
+@pytest.mark.slow
 def test_banks_and_means_of_groups_are_the_same_bytes_on_any_number_of_devices():
     with jax.transfer_guard("disallow"):
         found = {count: extract(count) for count in (1, 2, 3, 4, 8)}

@@ -39,7 +39,8 @@ def checkpoint(tmp_path):
     return tmp_path / "weights"
 
 
-@pytest.mark.parametrize("instruments", ["predictions", pytest.param("probes,predictions", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("instruments", ["predictions", "probes,predictions"])
 def test_a_sweep_of_random_weights(instruments, tmp_path):
     command = ["--models", NAME, "--per-group", "3", "--layers", "initial_max_pool,block_group2.0,nl_2",
                "--instruments", instruments, "--probes.l2", "1,10", "--probes.draws", "100",

@@ -86,7 +86,7 @@ def test_nothing_given(tiny):
     assert np.array_equal(found[0], found[1]) and np.array_equal(found, logits.argmax(axis=-1))
 
 
-@pytest.mark.parametrize("precision", ["tf32", "bfloat16"])
+@pytest.mark.parametrize("precision", [pytest.param("tf32", marks=pytest.mark.slow), "bfloat16"])
 def test_other_precisions_keep_what_is_given(tiny, precision):
     found = complete(tiny.params, TINY, tiny.tokens[:1], UPPER, keys(1, 1), GREEDY, precision=precision)
     assert np.array_equal(found[0, 0, :32], tiny.tokens[0, :32]) and ((found >= 0) & (found < 512)).all()

@@ -51,6 +51,7 @@ def test_a_name_of_timm_beside_that_of_torchvision_is_not_replaced():
         assert found["classifier.0.bias"][0] == 1
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize(
     ("content", "message"),
     [

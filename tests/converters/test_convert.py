@@ -57,6 +57,7 @@ def test_prefix_of_data_parallel_training(state_dict):
         convert("resnet50", {**state_dict, "module.conv1.weight": state_dict["conv1.weight"]})
 
 
+@pytest.mark.torch
 def test_command_line_converts_a_pth_file(state_dict, tmp_path, capsys):
     torch = pytest.importorskip("torch")
     source = tmp_path / "resnet50.pth"
@@ -71,6 +72,7 @@ def test_command_line_converts_a_pth_file(state_dict, tmp_path, capsys):
     assert "custom" in capsys.readouterr().out
 
 
+@pytest.mark.torch
 def test_command_line_refuses_what_it_should(tmp_path, capsys):
     torch = pytest.importorskip("torch")
     absent, damaged, pickled, wrong = (tmp_path / n for n in ("absent.pth", "damaged.pth", "pickled.pth", "wrong.pth"))

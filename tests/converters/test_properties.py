@@ -19,9 +19,8 @@ MANY = settings(max_examples=150, deadline=None)
 test_contents_of_any_kind = MANY(given(**weights.STATE_DICTS)(weights.any_state_dict))
 test_files_of_random_bytes = MANY(given(**weights.FILES)(weights.any_weights_file))
 test_damaged_safetensors = MANY(given(**weights.SAFETENSORS)(weights.damaged_safetensors))
-test_damaged_files_of_torch = pytest.mark.skipif(not find_spec("torch"), reason="torch is not installed")(
-    MANY(given(**weights.TORCH)(weights.damaged_torch))
-)
+without_torch = pytest.mark.skipif(not find_spec("torch"), reason="torch is not installed")
+test_damaged_files_of_torch = pytest.mark.torch(without_torch(MANY(given(**weights.TORCH)(weights.damaged_torch))))
 test_checkpoints_with_a_file_changed = settings(MANY, max_examples=60)(
     given(**weights.CHECKPOINTS)(weights.any_checkpoint)
 )

@@ -20,6 +20,7 @@ from converters.sources import identify, read_content
 from tests.reference import torch_oracle as oracle
 
 torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.torch
 numpy_safetensors = pytest.importorskip("safetensors.numpy")
 
 

@@ -13,6 +13,7 @@ TOLERANCE = {"vgg16": 1e-4, "resnet50": 1e-4, "inception_v3": 5e-4}
 NAMES = {"vgg16": 32, "resnet50": 320, "inception_v3": 566}
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("name", list(SIZES))
 def test_logits_equal_timms(name, tmp_path, needs_torchvision):
     timm = pytest.importorskip("timm")

@@ -23,6 +23,7 @@ def source(state_dict, tmp_path):
     return path
 
 
+@pytest.mark.torch
 def test_verify_prints_every_layer_and_says_whether_they_agree(source, photographs, needs_torchvision, capsys):
     command = ["verify", "resnet50", "--source", str(source), "--images", str(photographs)]
     assert main(command) == 0
@@ -34,6 +35,7 @@ def test_verify_prints_every_layer_and_says_whether_they_agree(source, photograp
     assert "ABOVE the tolerance" in capsys.readouterr().out
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("mistake", ["layer", "nan"])
 def test_verify_names_the_faulty_layer(mistake, source, photographs, needs_torchvision, monkeypatch, capsys):
     def faulty(name, params, images):
@@ -46,6 +48,7 @@ def test_verify_names_the_faulty_layer(mistake, source, photographs, needs_torch
     assert "worst layer layer3.2" in capsys.readouterr().out
 
 
+@pytest.mark.torch
 def test_weights_without_a_classifier_are_compared_up_to_it(photographs, needs_torchvision):
     shapes, _ = oracle.frozen("vgg16")
     state_dict = oracle.seeded_state_dict(shapes)
@@ -59,6 +62,7 @@ def test_weights_without_a_classifier_are_compared_up_to_it(photographs, needs_t
     assert comparison.relative(comparison.worst) < 1e-4 and "no valid classifier" in str(comparison)
 
 
+@pytest.mark.torch
 def test_a_network_without_a_classifier_under_a_prefix_is_compared_up_to_it(state_dict, photographs, needs_torchvision):
     content = {f"backbone.{key}": value for key, value in state_dict.items() if not key.startswith("fc.")}
     content |= {"head.weight": np.ones((2, 2048), np.float32)}
@@ -69,6 +73,7 @@ def test_a_network_without_a_classifier_under_a_prefix_is_compared_up_to_it(stat
     assert comparison.relative(comparison.worst) < 1e-4 and weights.untrained == "fc"
 
 
+@pytest.mark.torch
 def test_bad_images_and_options(source, photographs, needs_torchvision, tmp_path, capsys):
     verify = ["verify", "resnet50", "--source", str(source), "--images"]
     (photographs / "c.jpg").write_bytes(b"no")

@@ -8,10 +8,12 @@ import pytest
 from PIL import Image
 from safetensors.numpy import save_file
 
+from bias_jax.networks import NETWORKS
 from bias_jax.networks.igpt import Size
 from converters.checkpoint import convert_file, open_weights
 from experiments.completions import main
 from tests.networks.igpt_case import openai_shapes, registered
+from tests.small import SMALL
 
 SIZE = Size(blocks=2, width=16, heads=2, side=8)
 
@@ -59,8 +61,9 @@ def test_bad_input(portraits, tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_an_audit_of_completions(tmp_path, capsys):
+def test_an_audit_of_completions(tmp_path, monkeypatch, capsys):
     """By a trained network, so that there is an untrained one beside it."""
+    monkeypatch.setitem(NETWORKS, "small", SMALL)
     rng = np.random.default_rng(1)
     arrays = {name.replace("/", "."): 0.1 * rng.standard_normal(shape).astype(np.float32)
               for name, shape in openai_shapes(SIZE).items()}  # fmt: skip
@@ -69,15 +72,15 @@ def test_an_audit_of_completions(tmp_path, capsys):
     convert_file(open_weights("igpt_tiny", tmp_path / "model.safetensors", None), tmp_path / "weights")
     out = tmp_path / "out"
     given = ["--models", "igpt_tiny", "--weights", str(tmp_path / "weights"), "--per-group", "1", "--count", "2",
-             "--audit", "resnet50", "--predictions.min-images", "1", "--predictions.permutations", "99",
-             "--predictions.families", "some=tench|goldfish", "--out", str(out), "--cache", "off"]  # fmt: skip
+             "--audit", "small", "--predictions.min-images", "1", "--predictions.permutations", "99",
+             "--out", str(out), "--cache", "off"]  # fmt: skip
     assert main(given) == 0
     said = capsys.readouterr().out
     rows = pq.read_table(out / "predictions.parquet").to_pylist()
     sets = {row["pictures"] for row in rows}
     assert sets == {"originals", "completions", "completions of the untrained network"}
     for what in sets:
-        assert f"resnet50 on {what}" in said
+        assert f"small on {what}" in said
     groups = {row["group"] for row in rows if row["view"] == "race"}
     for row in rows:
         assert 0 <= row["low"] <= row["value"] <= row["high"] <= 1

@@ -23,6 +23,7 @@ def test_bad_sizes_end_with_status_2(bad, capsys):
     assert capsys.readouterr().err.startswith("error: ")
 
 
+@pytest.mark.torch
 def test_transformers_draws_the_same(oracles_dir):
     """What is compared for speed must be the same computation: greedy completions of the tiny network."""
     torch = pytest.importorskip("torch")
@@ -36,6 +37,7 @@ def test_transformers_draws_the_same(oracles_dir):
     assert np.array_equal(ours, found)
 
 
+@pytest.mark.torch
 def test_the_benchmark_with_its_peer(capsys):
     pytest.importorskip("torch")
     pytest.importorskip("transformers")

@@ -5,6 +5,7 @@ import pytest
 from experiments.benchmark import main
 
 
+@pytest.mark.torch
 def test_both_train_the_same_heads(capsys):
     """What is compared for speed must be the same computation: the weights agree after training."""
     pytest.importorskip("torch")

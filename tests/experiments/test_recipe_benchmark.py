@@ -9,6 +9,7 @@ from experiments.benchmark import main
 from experiments.benchmarks.recipe import torch_probe
 
 torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.torch
 
 
 def test_pytorch_trains_the_same_probe(rng):

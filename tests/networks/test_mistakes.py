@@ -12,8 +12,13 @@ import converters.torchvision
 from bias_jax.errors import InputError
 from bias_jax.networks import forward, inception_v3, jit_network
 from converters import convert
-from tests.networks.parity import TOLERANCE, compare, errors, spoiled_error, worst
+from tests.networks.parity import TOLERANCE, compare, errors, seeded_case, spoiled_error, worst
 from tests.reference import torch_oracle as oracle
+
+
+@pytest.fixture(scope="session", params=[pytest.param("vgg16", marks=pytest.mark.slow), "resnet50", "inception_v3"])
+def case(request):
+    return seeded_case(request.param)
 
 
 @pytest.mark.parametrize("mistake", ["layer", "logits", "nan"])

@@ -26,6 +26,7 @@ def test_every_layer_agrees_with_torchvision(case, which):
     assert worst(found) < TOLERANCE[case.name], max(found, key=found.get)
 
 
+@pytest.mark.torch
 def test_live_against_torchvision_at_its_smallest_size(case):
     if not oracle.importable():
         pytest.skip("torch and torchvision are not both installed")

@@ -93,6 +93,7 @@ def test_real_photographs(fairface_dir, transform):
         assert (found == by_pil(transform, image)).all()
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("transform", OF_PUBLISHED)
 def test_transforms_equal_torchvisions(transform, rng):
     if not oracle.importable():

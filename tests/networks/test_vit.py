@@ -34,6 +34,7 @@ def test_every_layer_agrees_with_the_original(name, which):
     assert worst(found) < TOLERANCE, max(found, key=found.get)
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("name", oracle.NETWORK)
 def test_frozen_values_are_the_originals(name):
     if not oracle.importable("torchvision", oracle.needed(name)):

@@ -53,6 +53,7 @@ def test_random_weights_are_seeded_and_calibrated(params):
         assert np.isfinite(value).all() and 0.001 < np.abs(value).mean() < 100
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["vgg16", "inception_v3"])
 def test_random_weights_of_the_other_networks(name):
     images = noise(name)

@@ -17,6 +17,7 @@ from bias_jax.probes import (
 )
 from bias_jax.randomness import key_for
 
+SLOW = pytest.mark.slow
 REPEATS, IMAGES = 200, 300
 # A limit of 85 % misses a coverage of 80 % in 4 % of runs of 200 repeats, 78 % in 1 %; of 120 repeats in 10 and 4 %.
 CONFIG = ProbeConfig(l2=(1e-3, 1e-2), shuffles=0)  # enough for strong effects, too weak where there is nothing
@@ -36,7 +37,9 @@ def probe(x, config=CONFIG):
     return cross_validate(jax.device_put(x), {"t": LABELS}, {"t": 2}, FOLDS, LABELS, config, 0)
 
 
-@pytest.mark.parametrize(("width", "separation"), [(2, 1.2), pytest.param(2, 0.0, marks=pytest.mark.slow), (30, 0.0)])
+@pytest.mark.parametrize(("width", "separation"), [
+    pytest.param(2, 1.2, marks=SLOW), pytest.param(2, 0.0, marks=SLOW), (30, 0.0),
+])  # fmt: skip
 def test_coverage_of_the_best_possible_accuracy(width, separation):
     """Also where there is nothing to find, and images that train each other's probes would spoil it (84 to 88 %)."""
     rng = np.random.default_rng(int(10 * separation) + width)
@@ -56,10 +59,11 @@ def test_coverage_of_the_best_possible_accuracy(width, separation):
 
 
 @pytest.mark.parametrize(("width", "separation", "config"), [
-    (2, 1.2, ProbeConfig(l2=(1.0,), shuffles=0)),  # images teach each other how far the classes lie apart: 80 % without
-    pytest.param(2, 1.2, ProbeConfig(shuffles=0), marks=pytest.mark.slow),  # the choice of the strength varies: 94 %
+    # images teach each other how far the classes lie apart: 80 % without
+    pytest.param(2, 1.2, ProbeConfig(l2=(1.0,), shuffles=0), marks=SLOW),
+    pytest.param(2, 1.2, ProbeConfig(shuffles=0), marks=SLOW),  # the choice of the strength varies: 94 %
     (30, 1.2, ProbeConfig(shuffles=0)),  # 78 %
-    (30, 0.0, ProbeConfig(shuffles=0)),  # 61 %
+    pytest.param(30, 0.0, ProbeConfig(shuffles=0), marks=SLOW),  # 61 %
 ])  # fmt: skip
 def test_coverage_of_what_probes_find_on_average(width, separation, config):
     """Accuracy and bits of 200 repeats, whose mean is the truth; from 89 %, more where there is nothing to find."""

@@ -104,7 +104,8 @@ def alone(planted):
     return validated(planted)
 
 
-@pytest.mark.parametrize("devices", [pytest.param(2, marks=SOME), 3])  # three: two jobs leave one without
+@pytest.mark.slow
+@pytest.mark.parametrize("devices", [2, 3])  # three: two jobs leave one without
 def test_predictions_and_intervals_have_the_same_bytes_on_any_number_of_devices(devices, planted, alone):
     with jax.transfer_guard("disallow"):
         found = validated(planted, device_mesh(devices))

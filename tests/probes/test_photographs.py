@@ -1,4 +1,4 @@
-"""Probes of 2,000 real photographs, pixel by pixel, against scikit-learn in float64."""
+"""Probes of 1,000 real photographs, pixel by pixel, against scikit-learn in float64."""
 
 import csv
 
@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 
 from bias_jax.probes import fit_convex
 
-IMAGES = 2000
+IMAGES = 1000
 GRIDS = {64: (8, 8), 2048: (64, 32), 16384: (128, 128)}  # number of features: width, height
 STRENGTHS = (1.0, 1e-5)
 pytestmark = pytest.mark.slow

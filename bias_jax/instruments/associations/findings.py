@@ -25,8 +25,9 @@ def effect_table(rows: Rows, source: str) -> str:
         layers = [row for row in mine if row["source"] == source]
         last = layers[-1]
         best = max(layers, key=lambda row: (not np.isnan(row["effect_size"]), abs(row["effect_size"])))
+        found = {(row["source"], row["layer"]): f"{row['effect_size']:.2f}" for row in mine}
         pixels, colour, untrained = (
-            next(row for row in mine if (row["source"], row["layer"]) == key)["effect_size"]
+            found.get(key, "-")  # of one's own network there may be no untrained one
             for key in ((RAW_PIXELS, RAW_PIXELS), (MEAN_COLOUR, MEAN_COLOUR), (UNTRAINED, last["layer"]))
         )
         lines.append(
@@ -34,7 +35,7 @@ def effect_table(rows: Rows, source: str) -> str:
             f"  {last['effect_size']:5.2f} [{last['low']:5.2f}, {last['high']:5.2f}]  {last['p_value']:8.2g}"
             f"  {last['p_holm']:6.2g}  {last['p_benjamini_hochberg']:6.2g}"
             f"  {best['layer']:>14} {best['effect_size']:6.2f}, {best['p_max_t']:8.2g}"
-            f"  {pixels:6.2f}  {colour:6.2f}  {untrained:9.2f}"
+            f"  {pixels:>6}  {colour:>6}  {untrained:>9}"
         )
     if any(row["few_images"] for row in rows):
         lines.append("fewer than 8 target images in a set: their intervals are too narrow, see `few_images`")

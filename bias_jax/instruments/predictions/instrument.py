@@ -49,7 +49,8 @@ class Predictions(OfFaces):
 
     def choose(self, available: Choice) -> tuple[str, ...]:
         if not available.output:
-            remedy = "use weights with a trained classifier, or leave this instrument out"
+            remedy = "use weights with a trained classifier (of your own: answer with (output, activations)), or leave "
+            remedy += "this instrument out"
             raise InputError("predictions: these weights have no valid classifier", remedy=remedy)
         return (OUTPUT,)
 
