@@ -147,16 +147,16 @@ def embed(own: Mapping[str, Any], images: jax.Array, architecture: Architecture)
     flat = pixels.transpose(0, 1, 3, 2, 4, 5).reshape(len(images), rows * columns, p * p * 3)
     kernel = own["patch_embed"]["kernel"]
     x = dense({**own["patch_embed"], "kernel": kernel.reshape(-1, kernel.shape[-1])}, flat)
-    positions = own["pos_embed"].astype(x.dtype)
-    x = x + resampled(positions[learnt:], (rows, columns), architecture.resampling)[None]
+    positions = own["pos_embed"]
+    x = x + resampled(positions[learnt:], (rows, columns), architecture.resampling).astype(x.dtype)[None]
     before = []
     if architecture.class_token:
-        token = own["cls_token"].astype(x.dtype)[None]
+        token = own["cls_token"][None]
         before.append(token + positions[:1] if architecture.class_position else token)
     if architecture.registers:
-        before.append(own["reg_token"].astype(x.dtype))
+        before.append(own["reg_token"])
     if before:
-        tokens = jnp.concatenate(before)
+        tokens = jnp.concatenate(before).astype(x.dtype)
         x = jnp.concatenate([jnp.broadcast_to(tokens[None], (len(x), *tokens.shape)), x], axis=1)
     if architecture.pre_norm:
         x = layer_norm(own["norm_pre"], x, architecture.blocks.epsilon)

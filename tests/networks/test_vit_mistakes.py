@@ -52,9 +52,17 @@ def test_another_function_in_the_blocks(name, options):
     assert spoiled(case, row=architecture(case, blocks=options)) > TOLERANCE
 
 
-@pytest.mark.parametrize("name, how", [("torchvision", "plain"), ("deit", "plain"), ("dinov2", "plain"),
-                                       ("dinov2", "antialiased"), ("dinov2_reg4", "offset"),
-                                       ("transformers_clip", "antialiased")])  # fmt: skip
+@pytest.mark.parametrize(
+    "name, how",
+    [
+        pytest.param("torchvision", "plain", marks=pytest.mark.slow),
+        ("deit", "plain"),
+        ("dinov2", "plain"),
+        ("dinov2", "antialiased"),
+        ("dinov2_reg4", "offset"),
+        ("transformers_clip", "antialiased"),
+    ],
+)
 def test_positions_in_another_way(name, how):
     case, size = tiny(name), oracle.SIZES[name][1]
     assert spoiled(case, row=architecture(case, resampling=how), size=size) > TOLERANCE
