@@ -106,7 +106,8 @@ class Transform:
         return found
 
     def __str__(self) -> str:
-        return f"resize {self.resize}, centre crop {self.crop}, mean {self.mean}, std {self.std}"
+        mean, std = (f"({', '.join(f'{value:.6g}' for value in values)})" for values in (self.mean, self.std))
+        return f"resize {self.resize}, centre crop {self.crop}, mean {mean}, std {std}"
 
 
 def _numbers(values: Any) -> tuple[float, float, float]:

@@ -19,6 +19,7 @@ from bias_jax.networks import Transform
 from tests.audit.toys import Means, Recorder, faces, pictures
 
 torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.torch
 nn = torch.nn
 
 TRANSFORM = Transform(28, 24)
