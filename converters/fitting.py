@@ -68,7 +68,7 @@ def fit(name: str, found: Recognised, *, invalid: str | None = None) -> tuple[di
                 if fault:
                     values.append(f"{shown} {fault}")
                 if kind == "kernel":
-                    empty[shown] = not floats.any()
+                    empty[shown] = not fault and not floats.any()  # a signalling NaN is no number to ask
                 return floats
         return np.zeros(leaf.shape, np.float32)
 
@@ -106,7 +106,7 @@ def single_precision(array: np.ndarray, *, variances: bool = False) -> tuple[np.
 
     A variance of 0 is one of a channel that is always the same; epsilon keeps its division finite.
     """
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):  # also signalling NaN
         found = np.ascontiguousarray(array, np.float32)
     if count := np.count_nonzero(~np.isfinite(found)):
         lost = count - np.count_nonzero(~np.isfinite(array))

@@ -9,6 +9,7 @@ from bias_jax.audit import RANDOM, Audit, Instrument, RunConfig, audit
 from bias_jax.compilation import use_cache
 from bias_jax.data import FaceDataset
 from bias_jax.errors import InputError
+from bias_jax.features import Features
 from bias_jax.networks import NETWORKS
 from experiments.commands import tell_failures
 from experiments.models import find_network, is_own
@@ -38,8 +39,9 @@ class NetworkConfig:
 
 
 def run_audits(
-    networks: NetworkConfig, config: RunConfig, faces: FaceDataset | None, instruments: Sequence[Instrument], name: str
-) -> int:
+    networks: NetworkConfig, config: RunConfig, faces: FaceDataset | None, instruments: Sequence[Instrument], name: str,
+    features: Features | None = None,
+) -> int:  # fmt: skip
     """Audit every network, print what was found, and give the exit status.
 
     Args:
@@ -48,8 +50,20 @@ def run_audits(
         faces: labelled images, if there are any.
         instruments: what is measured.
         name: of the run directories, behind that of the network.
+        features: in the place of networks.
+
+    Raises:
+        InputError: features, and networks or weights as well.
     """
     use_cache(networks.cache)
+    if features is not None:
+        usual = NetworkConfig()
+        if networks.models != usual.models or networks.weights != usual.weights:
+            raise InputError("--features take the place of --models and --weights", remedy="leave these out")
+        out = Path(networks.out or f"runs/{features.model}-{name}")
+        found = audit(features=features, instruments=instruments, faces=faces, config=config, out=out)
+        tell(found, "distinct rows of features were read")
+        return tell_failures(found.failures)
     weights = networks.weights * len(networks.models) if len(networks.weights) == 1 else networks.weights
     status = 0
     models = [find_network(model) if is_own(model) else model for model in networks.models]
@@ -63,11 +77,16 @@ def run_audits(
     return status
 
 
-def tell(found: Audit) -> None:
-    """Print findings, times and where everything lies."""
+def tell(found: Audit, counted: str = "distinct images went through the network") -> None:
+    """Print findings, times and where everything lies.
+
+    Args:
+        found: what is told.
+        counted: what there is a number of.
+    """
     if findings := found.findings:
         print(findings)
     print("wall time: " + ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in found.seconds.items()))
-    print(f"compiled: {found.programs}; {found.images} distinct images went through the network")
+    print(f"compiled: {found.programs}; {found.images} {counted}")
     tables = ", ".join(f"{i}/{name}.parquet" for i, own in found.finished.items() for name in own.tables)
     print(f"results: {found.path}/ (run.json, {tables}, figures in */figures/)")

@@ -1,30 +1,25 @@
 """The data set that a configuration asks for, and what to say about it."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
 
 from bias_jax.audit import RunConfig
 from bias_jax.data import (
-    Attribute,
     CalibrationConfig,
     FaceDataset,
     LabelRules,
-    Table,
     balanced_subset,
     calibration_faces,
-    open_images,
     read_fairface,
-    read_table,
     read_utkface,
 )
-from bias_jax.data.labels import read_label
-from bias_jax.data.numeric_labels import number
 from bias_jax.errors import InputError
+from bias_jax.features import Features, open_features
+from experiments.user_tables import given_bins, user_table
 
 log = logging.getLogger("bias_jax.experiments")
 DESCRIPTIONS = {
@@ -37,7 +32,7 @@ DESCRIPTIONS = {
 # The options that not every data set takes.
 TAKERS = {
     "data_dir": ("fairface", "utkface", "table"),
-    **dict.fromkeys(("table", "image_column", "attributes", "categories", "bins"), ("table",)),
+    **dict.fromkeys(("table", "image_column", "attributes", "categories", "bins", "features"), ("table",)),
     **dict.fromkeys(("missing", "merge_case", "group_column", "encoding", "skip_lines"), ("table", "fairface")),
     **dict.fromkeys(("padding", "splits", "repair_labels"), ("fairface",)),
 }
@@ -54,8 +49,19 @@ class DataConfig:
 
     data: Literal["calibration", "fairface", "utkface", "table"] = "calibration"  # which images
     data_dir: str = ""  # folder or zip of the data set; for --data table, of the images (default: the CSV's)
-    table: str = ""  # CSV (separated by , ; tab or |) of images and labels, for --data table
-    image_column: str = "file"  # its column with the images' paths, relative to --data-dir
+    # images and labels, for --data table: a CSV (separated by , ; tab or |); or parquet as Hugging Face writes it, a
+    # file, several parted by commas, or a folder, with the images inside or their paths
+    table: str = ""
+    # embeddings in the place of pictures, computed anywhere: .npz, .safetensors, .npy, .parquet, or a folder of .npy or
+    # .parquet; rows as in --table
+    features: str = ""
+    id_column: str = ""  # column that tells which row of --features a row of --table is (default: the same order)
+    feature_columns: tuple[
+        str, ...
+    ] = ()  # columns of a .parquet that are features (default: lists, or emb_0, emb_1 ..)
+    # its column of images: their paths, relative to --data-dir, or in parquet the images themselves (default: file; in
+    # parquet the only one there is)
+    image_column: str = ""
     attributes: tuple[str, ...] = ()  # its columns with attributes, 1 to 6; their categories are sorted
     categories: tuple[str, ...] = ()  # order of an attribute's categories, e.g. age=young|old,size=s|m|l
     bins: tuple[str, ...] = ()  # categories of a column of numbers, by their first values, e.g. age=0,18,40,65
@@ -70,6 +76,8 @@ class DataConfig:
     repair_labels: bool = False  # accept ages that a spreadsheet turned into dates (Oct-19 for 10-19)
 
     def __post_init__(self) -> None:
+        if self.features and self.data == "calibration":  # their labels are in a table anyway
+            object.__setattr__(self, "data", "table")
         require({
             "--per-group must be positive": self.per_group is None or self.per_group > 0,
             f"--data {self.data} needs --data-dir": self.data not in ("fairface", "utkface") or bool(self.data_dir),
@@ -81,6 +89,10 @@ class DataConfig:
                 )
                 for name, takers in TAKERS.items()
             },
+            "--id-column and --feature-columns are for --features": bool(self.features)
+            or not (self.id_column or self.feature_columns),
+            "--data-dir and --image-column are for pictures, not for --features": not self.features
+            or (not self.data_dir and self.image_column == DataConfig.image_column),
             "--data table needs 1 to 6 --attributes": self.data != "table" or 1 <= len(set(self.attributes)) <= 6,
         })  # fmt: skip
 
@@ -96,12 +108,29 @@ def require(checks: Mapping[str, bool]) -> None:
             raise InputError(problem, remedy="see --help")
 
 
-def read_faces(config: DataConfig, run: RunConfig, *, subset: bool = True) -> FaceDataset:
-    """The faces that are audited: a subset with equal groups, or all of them; says what they are.
+def read_features(config: DataConfig, run: RunConfig) -> Features | None:
+    """The features in the place of pictures; None if there are none.
+
+    Raises:
+        InputError: naming file, layer and way out.
+    """
+    if not config.features:
+        return None
+    labels = [*config.attributes, *([config.group_column] if config.group_column else [])]
+    return open_features(config.features, layers=run.layers, id_column=config.id_column,
+                         columns=config.feature_columns, labels=labels)  # fmt: skip
+
+
+def read_faces(
+    config: DataConfig, run: RunConfig, *, subset: bool = True, features: Features | None = None
+) -> FaceDataset:
+    """The faces that are audited, or rows of features: a subset with equal groups, or all; says what they are.
 
     Raises:
         InputError: naming file, row and way out.
     """
+    if config.features and features is None:
+        raise InputError("--features has no pictures, which this command needs", remedy="use experiments.sweep")
     rules = LabelRules(config.missing, config.merge_case, given_bins(config.bins))
     if config.data == "calibration":
         planted = CalibrationConfig(per_group=config.per_group or CalibrationConfig.per_group)
@@ -109,7 +138,7 @@ def read_faces(config: DataConfig, run: RunConfig, *, subset: bool = True) -> Fa
     elif config.data == "utkface":
         faces = read_utkface(config.data_dir)
     elif config.data == "table":
-        faces = _user_table(config, rules, run.skip_unreadable)
+        faces = user_table(config, rules, run.skip_unreadable, features)
     else:
         faces = read_fairface(
             config.data_dir,
@@ -126,60 +155,3 @@ def read_faces(config: DataConfig, run: RunConfig, *, subset: bool = True) -> Fa
         faces = balanced_subset(faces, config.per_group or 128, run.seed)
     log.info("%s: %d images in %d groups. %s", faces.name, len(faces), faces.groups.size, DESCRIPTIONS[config.data])
     return faces
-
-
-def _user_table(config: DataConfig, rules: LabelRules, skip_unreadable: bool) -> FaceDataset:
-    """Anybody's images: a table with a column of paths and one column per attribute."""
-    path = Path(config.table)
-    given = given_categories(config.categories)
-    for option, names in (("categories", given), ("bins", rules.bins)):
-        if unknown := sorted(set(names) - set(config.attributes)):
-            remedy = "list it in --attributes as well"
-            raise InputError(f"--{option} names {unknown[0]!r}, which is no attribute", remedy=remedy)
-    if twice := sorted(set(given) & set(rules.bins)):
-        raise InputError(f"{twice[0]!r} has both --categories and --bins", remedy="leave one of them out")
-    return read_table(
-        [Table.file(path, config.encoding, config.skip_lines)],
-        open_images(config.data_dir or path.parent),
-        [given.get(name, name) for name in dict.fromkeys(config.attributes)],
-        name="table",
-        image_column=config.image_column,
-        group_column=config.group_column,
-        rules=rules,
-        skip_unreadable=skip_unreadable,
-    )
-
-
-def given_categories(entries: Sequence[str]) -> dict[str, Attribute]:
-    """Attributes with their categories in an order, from ``age=young|old``.
-
-    Raises:
-        InputError: an attribute without name or categories, or one of them twice.
-    """
-    attributes: dict[str, Attribute] = {}
-    for entry in entries:
-        name, _, text = entry.partition("=")
-        categories = tuple(read_label(category, name) for category in text.split("|"))
-        if not name or not all(categories) or len(set(categories)) < len(categories) or name in attributes:
-            remedy = "give each attribute once, its categories once, such as age=young|old"
-            raise InputError(f"--categories cannot be {entry!r}", remedy=remedy)
-        attributes[name] = Attribute(name, categories)
-    return attributes
-
-
-def given_bins(entries: Sequence[str]) -> dict[str, tuple[float, ...]]:
-    """First values of bins by attribute, from ``age=0``, ``18``, ``income=0``, ``9``: commas part them all alike.
-
-    Raises:
-        InputError: no attribute, or what is no number.
-    """
-    bins: dict[str, tuple[float, ...]] = {}
-    name = ""
-    for entry in entries:
-        before, equals, text = entry.rpartition("=")
-        name = before.strip() if equals else name
-        value = number(text.strip())
-        if not name or value is None or (equals and name in bins):
-            raise InputError(f"--bins cannot hold {entry!r}", remedy="give numbers, such as --bins age=0,18,40,65")
-        bins[name] = (*bins.get(name, ()), value)
-    return bins

@@ -23,7 +23,7 @@ from bias_jax.errors import InputError
 from bias_jax.instruments import INSTRUMENTS
 from experiments.audits import NetworkConfig, run_audits
 from experiments.commands import parse, run
-from experiments.datasets import DataConfig, flat, read_faces
+from experiments.datasets import DataConfig, flat, read_faces, read_features
 from experiments.distributed import HostsConfig, together
 
 DEFAULT = ("probes", "maps", "variance")
@@ -50,8 +50,9 @@ def sweep(config: Any) -> int:
         if name not in INSTRUMENTS:
             raise InputError(f"unknown instrument {name!r}", remedy=f"choose among {', '.join(INSTRUMENTS)}")
     chosen = [getattr(config, name) for name in INSTRUMENTS if name in config.instruments]
-    faces = read_faces(config.data, config.run)
-    return run_audits(config.networks, config.run, faces, chosen, config.data.data)
+    features = read_features(config.data, config.run)
+    faces = read_faces(config.data, config.run, features=features)
+    return run_audits(config.networks, config.run, faces, chosen, config.data.data, features)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -16,7 +16,7 @@ from bias_jax.audit import RunConfig
 from bias_jax.instruments import Maps
 from experiments.audits import NetworkConfig, run_audits
 from experiments.commands import parse, run
-from experiments.datasets import DataConfig, flat, read_faces
+from experiments.datasets import DataConfig, flat, read_faces, read_features
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,9 @@ class TopomapsConfig:
 def topomaps(config: TopomapsConfig) -> int:
     """Maps of every model."""
     name = f"{config.data.data}-{'layouts' if config.maps.compare else 'topomaps'}"
-    return run_audits(config.networks, config.run, read_faces(config.data, config.run), [config.maps], name)
+    features = read_features(config.data, config.run)
+    faces = read_faces(config.data, config.run, features=features)
+    return run_audits(config.networks, config.run, faces, [config.maps], name, features)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

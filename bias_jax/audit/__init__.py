@@ -4,6 +4,7 @@ from bias_jax.audit.completed import CompletionConfig as CompletionConfig
 from bias_jax.audit.completed import Completions as Completions
 from bias_jax.audit.completing import complete_pictures as complete_pictures
 from bias_jax.audit.config import RunConfig as RunConfig
+from bias_jax.audit.features import FeatureSubject as FeatureSubject
 from bias_jax.audit.images import ImageSet as ImageSet
 from bias_jax.audit.images import Seen as Seen
 from bias_jax.audit.images import look as look

@@ -74,6 +74,7 @@ class Choice(NamedTuple):
     layers: tuple[str, ...]  # chosen by the user, or the network's default ones, in depth order
     by_user: bool
     output: bool = True  # whether there is a valid output
+    pixels: bool = True  # whether there are pixels, in the place of a layer
 
 
 @dataclass(frozen=True)
@@ -158,6 +159,14 @@ def measured_by_all(instrument: Instrument) -> bool:
     It says so by a class variable ``collective``; the others are measured by the leading process alone.
     """
     return getattr(instrument, "collective", False)
+
+
+def needs_no_pictures(instrument: Instrument) -> bool:
+    """Whether it can measure features that were computed elsewhere, without pictures, a network or an output.
+
+    It says so by a class variable ``without_pictures``.
+    """
+    return getattr(instrument, "without_pictures", False)
 
 
 def pooling_of(instrument: Instrument, context: Context) -> str:

@@ -5,18 +5,23 @@ import logging
 import shutil
 import time
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from tempfile import mkdtemp
+from typing import Any
 
 import jax
 import numpy as np
 
 from bias_jax.activations.memory import default_budget_gib
+from bias_jax.audit.arguments import arguments
 from bias_jax.audit.batches import Batches
 from bias_jax.audit.config import RunConfig
 from bias_jax.audit.estimate import estimate
+from bias_jax.audit.feature_rows import look_at_rows
+from bias_jax.audit.features import FeatureSubject
 from bias_jax.audit.finishing import Finished, finish
 from bias_jax.audit.images import look
 from bias_jax.audit.opening import open_work
@@ -28,11 +33,10 @@ from bias_jax.audit.stored import Stored
 from bias_jax.audit.subjects import RANDOM, Subject, load_subject
 from bias_jax.audit.work import Assignment, Stopwatch, Work
 from bias_jax.compilation import counted_programs
-from bias_jax.data import FaceDataset
+from bias_jax.data import FaceDataset, LabelRules
 from bias_jax.devices import device_mesh
 from bias_jax.errors import InputError
 from bias_jax.hosts import leads, share
-from bias_jax.networks import network as registered
 from bias_jax.networks import preparation_digest
 from bias_jax.results import Folder, RunDirectory, device, exclusive, versions
 
@@ -40,21 +44,34 @@ log = logging.getLogger("bias_jax.audit")
 
 
 def audit(
-    network: str | Subject,
-    instruments: Sequence[Instrument],
+    network: str | Subject | None = None,
+    instruments: Sequence[Instrument] | None = None,
     *,
     faces: FaceDataset | None = None,
+    features: Any = None,
+    labels: Mapping[str, Any] | None = None,
+    persons: Sequence[Any] | None = None,
+    rules: LabelRules | None = None,
     weights: str = RANDOM,
     config: RunConfig | None = None,
     out: str | Path | None = None,
 ) -> Audit:
-    """Audit one network: every picture goes through it once, whatever instruments are chosen.
+    """Audit one network, or features that were computed elsewhere.
+
+    Every picture goes through the network once, whatever instruments are chosen. Of features, a row stands for a
+    picture; whatever needs pictures or a network is refused.
 
     Args:
         network: name of a network; `own_network` or `torch_network` of yours; or anything that turns images into named
             activations, see `Subject`.
-        instruments: what is measured; see `bias_jax.instruments`.
+        instruments: what is measured; see `bias_jax.instruments` (default: probes, maps and variance).
         faces: labelled images, e.g. of `data.read_fairface`; None if no instrument needs any.
+        features: in the place of a network: layer -> array [N, D] or [N, H, W, U] of NumPy (also mapped) or JAX, in
+            depth order; a single array; the path of a file, see `features.open_features`; or `Features`. What lies on
+            the device stays there; to be checked and hashed it is copied to the host block by block.
+        labels: of features: attribute -> N labels, as text, numbers, or a column of pandas or NumPy.
+        persons: of features: who is on each image, N of anything, where persons have several.
+        rules: what is done with `labels` that are no clean categories.
         weights: folder of a checkpoint (see the converters), or ``random``: the untrained control. Of a named network.
         config: see `RunConfig`.
         out: run directory; a run that was interrupted there continues. None: a temporary one, which goes with the
@@ -67,11 +84,10 @@ def audit(
         InputError: bad input that shows before anything is measured.
     """
     config = config or RunConfig()
-    if isinstance(network, str):
-        registered(network)
+    network, faces, instruments = arguments(
+        network, instruments, faces, features, labels, persons, rules, weights, config
+    )
     names = [instrument.name for instrument in instruments]
-    if not names or len(set(names)) < len(names):
-        raise InputError(f"instruments must be chosen once each, got {names}", remedy="see bias_jax.instruments")
     path = Path(mkdtemp(prefix="bias-jax-") if out is None else out)
     watch, failures = Stopwatch(), dict[str, Exception]()
     try:
@@ -114,7 +130,8 @@ def _audit(
         return [], {}, 0
     asked = list(wanted.values())
     first = [faces] if faces is not None and any(given is faces for given in asked) else []
-    images, seen = look(
+    first_look = partial(look_at_rows, subject=network) if isinstance(network, FeatureSubject) else look
+    images, seen = first_look(
         [*first, *asked],
         skip_unreadable=config.skip_unreadable,
         drop_contradictory=config.drop_contradictory,

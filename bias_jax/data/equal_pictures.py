@@ -1,13 +1,26 @@
 """Pictures that are in a labelled data set more than once: each counts once, whatever its copies are called."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from bias_jax.data.dataset import FaceDataset
 from bias_jax.errors import InputError
 
 
+class Words(NamedTuple):
+    """How messages speak of what is there more than once."""
+
+    thing: str = "image"
+    equals: str = "is the same picture as"
+    equal: str = "picture"
+
+
+PICTURES, ROWS = Words(), Words("row", "has the same features as", "row")
+
+
 def distinct_images(
-    dataset: FaceDataset, pictures: np.ndarray, drop_contradictory: bool = False
+    dataset: FaceDataset, pictures: np.ndarray, drop_contradictory: bool = False, words: Words = PICTURES
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """Of equal pictures the one whose name comes first.
 
@@ -15,6 +28,7 @@ def distinct_images(
         dataset: n labelled images.
         pictures: number of each image's picture, int [n]; the same number, the same pixels.
         drop_contradictory: leave out all copies of a picture whose labels differ.
+        words: for messages.
 
     Returns:
         Rows that are kept, int, ascending; and a sentence for each reason to leave out others.
@@ -30,25 +44,27 @@ def distinct_images(
     if contrary and not drop_contradictory:
         first, other = next(iter(contrary.items()))
         row = f" of row {dataset.rows[first]}" if dataset.in_table else ""
-        problem = (f"image {dataset.image_names[other]!r} is the same picture as {dataset.image_names[first]!r}{row}, "
+        problem = (f"{words.thing} {dataset.image_names[other]!r} {words.equals} {dataset.image_names[first]!r}{row}, "
                    f"but {_difference(dataset, first, other)}")  # fmt: skip
         remedy = f"{contradiction_remedy(dataset)}, or pass --drop-contradictory"
         if len(contrary) > 1:
-            remedy += f"; there are {len(contrary)} such pictures"
+            remedy += f"; there are {len(contrary)} such {words.equal}s"
         raise InputError(problem, remedy=remedy, **dataset.place(other))
     kept = sorted(own[0] for own in copies.values() if own[0] not in contrary)
     if not kept:
-        problem = "every picture is there more than once, with different labels"
+        problem = f"every {words.equal} is there more than once, with different labels"
         raise InputError(problem, file=dataset.source, remedy="check where the labels come from")
     notes = []
     if repeated := [own for own in several if own[0] not in contrary]:
         here, there = (dataset.image_names[i] for i in repeated[0][:2])
         number = sum(len(own) - 1 for own in repeated)
-        notes.append(f"{number} images were left out because an equal picture counts, e.g. {there!r} beside {here!r}")
+        reason = f"an equal {words.equal} counts, e.g. {there!r} beside {here!r}"
+        notes.append(f"{number} {words.thing}s were left out because {reason}")
     if contrary:
         number = sum(len(own) for own in several if own[0] in contrary)
         example = dataset.image_names[next(iter(contrary))]
-        notes.append(f"{number} images were left out because an equal picture has other labels, e.g. {example!r}")
+        reason = f"an equal {words.equal} has other labels, e.g. {example!r}"
+        notes.append(f"{number} {words.thing}s were left out because {reason}")
     return np.array(kept), tuple(notes)
 
 

@@ -3,20 +3,17 @@
 Labels are text, or integers in an order of their own: their names are taken from the schema's metadata, never assumed.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from bias_jax.data.attributes import Attribute
-from bias_jax.data.contents import contents
 from bias_jax.data.dataset import FaceDataset
 from bias_jax.data.label_columns import LabelColumn, complete_rows
-from bias_jax.data.labels import LabelRules, trimmed
+from bias_jax.data.labels import LabelRules
+from bias_jax.data.parquet_files import ParquetFile, is_bytes, is_picture, label_text
 from bias_jax.errors import InputError
 
 IMAGE_COLUMNS = ("image", "img", "picture", "photo", "file", "jpg", "png")
@@ -80,16 +77,11 @@ class _Shard:
     """One file: which of its columns hold what, and their values."""
 
     def __init__(self, file: Path, attributes: Sequence[Attribute]):
-        self.file = file
-        try:
-            with pq.ParquetFile(file) as opened:
-                schema, rows = opened.schema_arrow, opened.metadata.num_rows
-        except Exception as error:  # Arrow raises many kinds on damaged files
-            raise self._damaged(error) from None
+        self.file, self.parquet = file, ParquetFile(file)
+        schema, rows = self.parquet.schema, self.parquet.rows
         if rows > file.stat().st_size:  # each row has a picture: a file of many more rows than bytes is an attack
             raise InputError(f"says that it has {rows:,} rows", file=file, remedy="download it again")
-        self.names = list(schema.names)
-        self.metadata: Mapping[bytes, bytes] = schema.metadata or {}
+        self.names = self.parquet.names
         self.image = self._image_column(schema)
         self.label_columns = {a.name: self._label_columns(a.name) for a in attributes}
         paths = [name for name in self.names if name.casefold() in FILE_COLUMNS and name != self.image]
@@ -97,28 +89,17 @@ class _Shard:
         wanted = [self.image, *paths[:1], *(name for names in self.label_columns.values() for name in names)]
         if twice := [name for name in wanted if self.names.count(name) > 1]:
             raise InputError(f"column {twice[0]!r} is there twice", file=file, remedy="leave one of them")
-        try:
-            with pq.ParquetFile(file) as opened:
-                table = opened.read(columns=wanted)
-            self.values = {name: table.column(name).to_pylist() for name in wanted}
-        except Exception as error:  # as above; text that is no UTF-8, too
-            raise self._damaged(error) from None
-
-    def _damaged(self, error: Exception) -> InputError:
-        with self.file.open("rb") as stream:
-            what = contents(stream.read(262))
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        if what and what != "a parquet file":
-            reason = f"it is {what}"
-        return InputError(f"cannot be read as parquet ({reason})", file=self.file, remedy="download it again")
+        self.values: dict[str, list] = {name: [] for name in wanted}
+        for batch in self.parquet.batches(wanted):
+            for name in wanted:
+                self.values[name] += batch.column(name).to_pylist()
 
     def _image_column(self, schema: pa.Schema) -> str:
         """The column of encoded images: bytes, or the hub's pair of bytes and path."""
         found = [
             field.name
             for field in schema
-            if (pa.types.is_struct(field.type) and field.type.get_field_index("bytes") >= 0)
-            or (_is_bytes(field.type) and field.name.casefold() in IMAGE_COLUMNS)
+            if is_picture(field.type) or (is_bytes(field.type) and field.name.casefold() in IMAGE_COLUMNS)
         ]
         usual = [name for name in found if name.casefold() == "image"]
         if len(usual or found) == 1:
@@ -158,12 +139,12 @@ class _Shard:
 
     def _unnamed_numbers(self, column: str) -> bool:
         values = self.values[column]
-        return _class_names(self.metadata, column) is None and any(isinstance(v, int | float) for v in values)
+        return self.parquet.class_names(column) is None and any(isinstance(v, int | float) for v in values)
 
     def _numbers(self, name: str, column: LabelColumn) -> list[int]:
-        names = _class_names(self.metadata, name) or []
+        names = self.parquet.class_names(name) or []
         return [
-            column.number(_label(value, names), (str(self.file), row))
+            column.number(label_text(value, names), (str(self.file), row))
             for row, value in enumerate(self.values[name], start=1)
         ]
 
@@ -178,34 +159,3 @@ class _Shard:
                 path = self.values[self.path][i]
             found.append((PurePosixPath(path.replace("\\", "/")).name if isinstance(path, str) else "", data))
         return found
-
-
-def _is_bytes(kind: pa.DataType) -> bool:
-    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind)
-
-
-def _class_names(metadata: Mapping[bytes, bytes], column: str) -> list[str] | None:
-    try:
-        features: Any = json.loads(metadata[b"huggingface"])["info"]["features"]
-        names = features[column]["names"]
-    except (KeyError, ValueError, TypeError):
-        return None
-    return [str(name) for name in names] if isinstance(names, list) else None
-
-
-def _label(value: object, names: Sequence[str]) -> str:
-    """The label that a value is; -1 is how the hub's data sets say that there is none."""
-    text = value.decode(errors="replace") if isinstance(value, bytes) else value
-    number = _whole(text)
-    if number is not None and 0 <= number < len(names):
-        return names[number]
-    return "" if value is None or number == -1 else str(text)
-
-
-def _whole(value: object) -> int | None:
-    """The whole number that a label is, also as a float (``3.0``) or as text; None if it is none."""
-    if isinstance(value, str) and trimmed(value).replace(".", "", 1).isdecimal():
-        value = float(trimmed(value))
-    if isinstance(value, int | float) and not isinstance(value, bool) and value == value and value % 1 == 0:
-        return int(value)
-    return None

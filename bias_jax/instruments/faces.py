@@ -23,7 +23,7 @@ class OfFaces:
         return require_faces(self.name, faces)
 
     def choose(self, available: Choice) -> tuple[str, ...]:
-        return (PIXELS, *available.layers)
+        return (*([PIXELS] if available.pixels else []), *available.layers)
 
 
 def people_of(dataset: FaceDataset) -> dict[str, np.ndarray]:

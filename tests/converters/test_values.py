@@ -35,6 +35,17 @@ def test_negative_variances_are_counted(tiny):
         convert("tiny", {**tiny, key: -np.abs(tiny[key])})
 
 
+@pytest.mark.parametrize(("kind", "bits"), [
+    (np.float32, np.uint32(0x7F800001)), (np.float64, np.uint64(0x7FF0000000000001)),
+])  # fmt: skip
+def test_signalling_nan_is_told_like_any_other(kind, bits, tiny):
+    """As damage makes it; NumPy warns where it is asked whether one is true, or made narrower."""
+    broken = tiny["fc.weight"].astype(kind)
+    broken.view(bits.dtype)[0, 0] = bits
+    with pytest.raises(InputError, match=r"fc\.weight holds values that are not finite: 1 of"):
+        convert("tiny", {**tiny, "fc.weight": broken})
+
+
 def test_variances_of_zero_are_those_of_channels_that_never_change(tiny):
     params = convert("tiny", {**tiny, "bn1.running_var": np.zeros(2, np.float32)})
     assert not params["bn1"]["var"].any()

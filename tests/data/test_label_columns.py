@@ -13,7 +13,8 @@ from bias_jax.data.label_columns import LabelColumn
 from bias_jax.data.labels import SPACE, read_label
 from bias_jax.data.numeric_labels import bin_names
 from bias_jax.errors import InputError
-from experiments.datasets import DataConfig, given_bins, given_categories, read_faces
+from experiments.datasets import DataConfig, read_faces
+from experiments.user_tables import given_bins, given_categories
 from tests.data.test_fairface import ROWS, folder, write  # noqa: F401
 from tests.data.test_forms import as_parquet, as_zip
 

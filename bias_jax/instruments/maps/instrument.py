@@ -29,6 +29,7 @@ class Maps(OfFaces, MapsConfig):
     """Topographic activation maps of every layer: units that respond alike lie side by side, coloured by group."""
 
     name: ClassVar[str] = "maps"
+    without_pictures: ClassVar[bool] = True
     places: ClassVar[tuple[str, ...]] = ("predictions",)
     looks: ClassVar[tuple[str, ...]] = ("order", "round", "align")
 

@@ -24,6 +24,7 @@ class Probes(OfFaces, ProbeConfig):
     """Certified softmax probes of every layer for every combination of attributes, reported out of fold."""
 
     name: ClassVar[str] = "probes"
+    without_pictures: ClassVar[bool] = True
     collective: ClassVar[bool] = True
 
     def __post_init__(self) -> None:

@@ -13,7 +13,7 @@ CAVEAT = (
 
 
 def recipe_findings(rows: Rows) -> Iterator[str]:
-    """The best layer for every target, beside the pixels and the most frequent class."""
+    """The best layer for every target, beside the pixels, if there are any, and the most frequent class."""
     chosen = [row for row in rows if row["chosen"]]
     targets, layers = (list(dict.fromkeys(row[key] for row in chosen)) for key in ("target", "layer"))
     width = max(map(len, targets))
@@ -25,7 +25,9 @@ def recipe_findings(rows: Rows) -> Iterator[str]:
         best = max((layer for layer in layers if layer != PIXELS), key=mean.__getitem__)
         training = np.mean([r["training_accuracy"] for r in own[best]])
         line = f"  {target:<{width}}  best layer {best}: {100 * mean[best]:.1f} ({100 * training:.1f}), "
-        line += f"L1 {own[best][0]['l1']:g}; pixels {100 * mean[PIXELS]:.1f}; "
+        line += f"L1 {own[best][0]['l1']:g}; "
+        if PIXELS in mean:
+            line += f"pixels {100 * mean[PIXELS]:.1f}; "
         lines.append(f"{line}most frequent class {100 * own[best][0]['chance']:.1f}")
     yield "\n".join(lines)
     yield CAVEAT

@@ -27,6 +27,7 @@ class Recipe(OfFaces, RecipeConfig):
     """
 
     name: ClassVar[str] = "recipe"
+    without_pictures: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         try:

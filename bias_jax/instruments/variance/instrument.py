@@ -26,6 +26,7 @@ class Variance(OfFaces):
     permutations: int = 999  # of images (of persons where they have several), for p-values and intervals
 
     name: ClassVar[str] = "variance"
+    without_pictures: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.permutations < 99:
