@@ -18,8 +18,7 @@ from tests.reference import torch_oracle as oracle
 
 ALL = (*vgg.NETWORKS, *resnet.NETWORKS)
 FROZEN = ["resnet18", pytest.param("vgg11_bn", marks=pytest.mark.slow)]
-LIVE = ("resnet18", "resnet34", "resnet152", "wide_resnet50_2", "vgg11", "vgg19_bn")
-DEEPEST = {"resnet152": 3e-4}  # relative; rounding grows with depth
+LIVE = ("resnet34", "wide_resnet50_2", "vgg19_bn")
 TOLERANCE = 1e-4
 
 
@@ -66,7 +65,7 @@ def test_live_against_torchvision(name):
         reference = original[layer]
         assert value.shape == reference.shape
         error = np.abs(value - reference).max() / np.abs(reference).max()
-        assert error < DEEPEST.get(name, TOLERANCE), layer
+        assert error < TOLERANCE, layer
 
 
 @pytest.mark.torch
