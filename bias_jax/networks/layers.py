@@ -97,6 +97,11 @@ def linear(layer: nnx.Linear, x: jax.Array) -> jax.Array:
     return y if layer.bias is None else y + layer.bias[...].astype(x.dtype)[None]
 
 
+def quick_gelu(x: jax.Array) -> jax.Array:
+    """The activation function x sigmoid(1.702 x)."""
+    return x * jax.nn.sigmoid(1.702 * x)
+
+
 def max_pool(x: jax.Array, size: int, stride: int, padding: int = 0) -> jax.Array:
     """Max-pooling; the padding counts as minus infinity, as in torch.
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from bias_jax.errors import InputError
-from bias_jax.networks import igpt, simclr
+from bias_jax.networks import igpt, simclr, vit_family
 from bias_jax.networks.definition import Network, Params, Variant
 from bias_jax.networks.inception_v3 import INCEPTION_V3
 from bias_jax.networks.resnet50 import RESNET50
@@ -22,6 +22,7 @@ NETWORKS: dict[str, Network] = {
     "inception_v3": INCEPTION_V3,
     **igpt.NETWORKS,
     **simclr.NETWORKS,
+    **vit_family.NETWORKS,
 }
 
 
