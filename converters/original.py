@@ -1,6 +1,7 @@
 """torchvision's own network, and the output of every one of its modules: what a converted network is compared with."""
 
 import importlib.util
+import math
 from collections import defaultdict
 from collections.abc import Mapping
 from functools import cache
@@ -10,6 +11,8 @@ from typing import Any
 import numpy as np
 
 from bias_jax.errors import InputError
+from bias_jax.networks.vit import CLASS, PATCHES
+from bias_jax.networks.vit_family import ROWS
 from converters.names import DROPPED_SUFFIX, linear_layers, training_only
 
 
@@ -63,24 +66,37 @@ def import_transformers() -> Any:
 _SCHEMAS: list[Any] = []  # must live as long as the process
 
 
-def original_network(name: str, state_dict: Mapping[str, np.ndarray]) -> Any:
+def original_network(name: str, state_dict: Mapping[str, np.ndarray], side: int | None = None) -> Any:
     """torchvision's module in eval mode with these weights, as it is built for its published ones.
 
     Args:
         name: a network.
         state_dict: torchvision's names and shapes; what serves training only is not needed.
+        side: of the pictures in pixels, to which a vision transformer's positions are interpolated; None: that of the
+            weights.
+
+    Raises:
+        InputError: torch or torchvision is not installed, or the weights lack the classifier that it has.
     """
     models = import_torchvision().models
     import torch
 
     builder, options = getattr(models, name), {}
-    if name == "inception_v3":
-        options = {"transform_input": True, "init_weights": False, "aux_logits": False}
-    classes = len(state_dict[f"{linear_layers(name)[-1]}.bias"])
-    with torch.device("meta"):  # the weights are about to be replaced
-        model = builder(weights=None, num_classes=classes, **options)
     used = {key: value for key, value in state_dict.items() if not training_only(name, key)}
     tensors = {key: torch.from_numpy(np.array(value, np.float32)) for key, value in used.items()}
+    if name in ROWS:
+        last, patch = "heads.head", ROWS[name].architecture.patch
+        learnt = patch * math.isqrt(len(state_dict["encoder.pos_embedding"][0]) - 1)
+        options = {"image_size": side or learnt}
+        tensors = models.vision_transformer.interpolate_embeddings(side or learnt, patch, tensors)
+    else:
+        last = linear_layers(name)[-1]
+    if f"{last}.bias" not in state_dict:
+        raise InputError(f"they have no {last}, without which torchvision has no network", remedy="use whole weights")
+    if name == "inception_v3":
+        options = {"transform_input": True, "init_weights": False, "aux_logits": False}
+    with torch.device("meta"):  # the weights are about to be replaced
+        model = builder(weights=None, num_classes=len(state_dict[f"{last}.bias"]), **options)
     tensors |= {key: torch.tensor(0) for key in model.state_dict() if key.endswith(DROPPED_SUFFIX)}
     model.load_state_dict(tensors, assign=True)
     return model.eval()
@@ -89,7 +105,8 @@ def original_network(name: str, state_dict: Mapping[str, np.ndarray]) -> Any:
 def original_activations(model: Any, images: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Logits [N, C] and the output of every module call, NHWC, by torchvision's node names.
 
-    Outputs are cloned when they appear: torchvision's ReLUs overwrite their input.
+    Outputs are cloned when they appear: torchvision's ReLUs overwrite their input. Tokens [N, 1 + h * w, d] are parted
+    in ``NODE.class`` and the map ``NODE.patches``.
 
     Args:
         model: from `original_network`; its dtype is used.
@@ -100,10 +117,15 @@ def original_activations(model: Any, images: np.ndarray) -> tuple[np.ndarray, di
     found: dict[str, np.ndarray] = {}
     calls: dict[str, int] = defaultdict(int)
 
-    def record(path: str, output: torch.Tensor) -> None:
+    def record(path: str, output: Any) -> None:
         node = path if calls[path] == 0 else f"{path}_{calls[path]}"  # a module called again gets a numbered node
         calls[path] += 1
-        value = output.detach().clone().numpy()
+        value = (output[0] if isinstance(output, tuple) else output).detach().clone().numpy()
+        if value.ndim == 3:
+            side = math.isqrt(value.shape[1] - 1)
+            found[f"{node}.{CLASS}"] = value[:, 0]
+            found[f"{node}.{PATCHES}"] = value[:, 1:].reshape(len(value), side, side, -1)
+            return
         found[node] = value.transpose(0, 2, 3, 1) if value.ndim == 4 else value
 
     def hook(path: str) -> Any:

@@ -8,7 +8,7 @@ and whatever stands before the names of the network's own arrays is their prefix
 
 import shlex
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +30,14 @@ class Recognised:
     extra: tuple[str, ...]  # arrays that are no part of it, unless they are ignored
     missing: tuple[str, ...]  # linear layers at the end that the file does not hold; NaN stands for them
     changes: tuple[str, ...]  # what was done to get here, for the reader
-    remedy: str  # where it does not fit
+    instead: Callable[[], Sequence[str]]  # networks that the file holds in its place; looks at every one there is
+    source: str  # the way out where there is none
+
+    @property
+    def remedy(self) -> str:
+        """Where it does not fit."""
+        better = self.instead()
+        return f"convert it as {better[0]}" if better else self.source
 
     def shown(self, name: str) -> str:
         """A name as the file has it."""
@@ -94,10 +101,13 @@ def recognise(
         changes.append(f"not read: {listed(unread)}")
     kept = {key: array for key, array in arrays.items() if key in naming.shapes}
     told = tuple(printable(change) for change in changes)
-    fits = not strange and _fits(naming, leaves, prefix)
-    better = [] if fits else [one for one in _fitting(held) if one != name]  # looks at every network there is
-    remedy = f"convert it as {better[0]}" if better else family.source
-    return Recognised(naming, kept, tuple(strange), () if ignore_extra else tuple(extra), missing, told, remedy)
+
+    def instead() -> list[str]:
+        fits = not strange and _fits(naming, leaves, prefix)
+        return [] if fits else [one for one in _fitting(held) if one != name]
+
+    found = () if ignore_extra else tuple(extra)
+    return Recognised(naming, kept, tuple(strange), found, missing, told, instead, family.source)
 
 
 def _dotted(naming: Naming, leaves: Leaves) -> Leaves:
@@ -148,7 +158,9 @@ def _fits(naming: Naming, leaves: Leaves, prefix: str) -> bool:
         return False
     modules = {short.partition(".")[0] for short in names}
     inside = (key.removeprefix(prefix) for key in leaves if key.startswith(prefix))
-    return all(short in names or naming.training_only(short) for short in inside if short.partition(".")[0] in modules)
+    return all(
+        short in naming.shapes or naming.training_only(short) for short in inside if short.partition(".")[0] in modules
+    )
 
 
 def _fitting(held: Leaves) -> list[str]:

@@ -7,13 +7,15 @@ import numpy as np
 from tqdm import tqdm
 
 from bias_jax.data import FaceDataset, image_batches
-from bias_jax.networks import forward, jit_network, split
+from bias_jax.networks import forward, jit_network, resnet, split, vgg
 from converters.checkpoint import Weights
 from converters.original import original_activations, original_network
 
 # Of the largest difference relative to a layer's largest magnitude. Two float32 implementations sum in different
 # orders; InceptionV3's depth without shortcuts, and variances near 1e-14, amplify that more.
-TOLERANCE = {"vgg16": 1e-4, "resnet50": 1e-4, "inception_v3": 5e-4}
+TOLERANCE = {
+    **dict.fromkeys((*vgg.NETWORKS, *resnet.NETWORKS, "vit_b_16", "vit_b_32", "vit_l_16"), 1e-4), "inception_v3": 5e-4,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ def verify(weights: Weights, images: FaceDataset, batch_size: int = 8) -> Compar
     """
     name, transform = weights.network, weights.transform
     params = weights.params()
-    original = original_network(name, weights.recognised.arrays)
+    original = original_network(name, weights.recognised.arrays, transform.side)
     on_host, size, dtype, rest = split(transform, None)
     prepare = jax.jit(rest.on_device)
     converted = jit_network(lambda params, x: forward(name, params, x))

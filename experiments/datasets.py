@@ -56,9 +56,8 @@ class DataConfig:
     # .parquet; rows as in --table
     features: str = ""
     id_column: str = ""  # column that tells which row of --features a row of --table is (default: the same order)
-    feature_columns: tuple[
-        str, ...
-    ] = ()  # columns of a .parquet that are features (default: lists, or emb_0, emb_1 ..)
+    # columns of numbers of a .parquet that are the features (default: columns of lists; or emb_0, emb_1, ...)
+    feature_columns: tuple[str, ...] = ()
     # its column of images: their paths, relative to --data-dir, or in parquet the images themselves (default: file; in
     # parquet the only one there is)
     image_column: str = ""

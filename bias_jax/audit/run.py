@@ -191,7 +191,6 @@ def _audit(
         "data": primary.dataset.name,
         "images": len(primary.dataset),
         "persons": None if primary.dataset.persons is None else int(primary.dataset.persons.max()) + 1,
-        "counts": primary.dataset.counts if of_faces else None,
         "equal_images_left_out": primary.left_out,
         "near_duplicates": primary.look_alikes,
         "seed": config.seed,
@@ -203,7 +202,9 @@ def _audit(
     facts = [{**about, "data": one.seen.dataset.name, "images": len(one.task.rows)} for one in assignments]
     directory = None
     if leads():
-        directory = RunDirectory(path, identity, about if of_faces or not (path / "run.json").exists() else {})
+        counts = {"counts": primary.dataset.counts} if of_faces else {}
+        describes = of_faces or not (path / "run.json").exists()
+        directory = RunDirectory(path, identity, {**about, **counts} if describes else {})
         works = [open_work(directory, one, subjects, run, context) for one, run in zip(assignments, facts, strict=True)]
     else:  # its folders are neither read nor written
         works = [Work(one, Stored(Folder(path), run, one.layers)) for one, run in zip(assignments, facts, strict=True)]

@@ -35,6 +35,8 @@ class ParquetFile:
         self.rows = metadata.num_rows
         self.group_rows = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
         self.names = list(self.schema.names)
+        if sum(self.group_rows) != self.rows:
+            raise self.damaged(ValueError(f"{self.rows} rows in groups of {self.group_rows[:5]}"))
 
     def damaged(self, error: Exception) -> InputError:
         """What to say of a file that Arrow cannot read."""
@@ -66,8 +68,15 @@ class ParquetFile:
             InputError: the file is damaged.
         """
         try:
+            expected = self.rows if groups is None else sum(self.group_rows[group] for group in groups)
             with pq.ParquetFile(self.path, buffer_size=BUFFER, pre_buffer=False) as opened:
-                yield from opened.iter_batches(rows, row_groups=groups, columns=list(columns), use_threads=False)
+                for batch in opened.iter_batches(rows, row_groups=groups, columns=list(columns), use_threads=False):
+                    expected -= len(batch)
+                    if expected < 0:
+                        raise ValueError("more rows than it says")
+                    yield batch
+            if expected:
+                raise ValueError("fewer rows than it says")
         except Exception as error:  # as above; text that is no UTF-8, too
             raise self.damaged(error) from None
 

@@ -112,7 +112,8 @@ def shards_of(folder: Path) -> list[Path]:
     """
     names = sorted(path.name for path in folder.iterdir() if path.suffix == ".parquet")
     if not names:
-        raise InputError("holds no parquet files", file=folder, remedy="give a CSV, parquet files, or their folder")
+        problem = "cannot be read as a table: it is a folder without parquet files"
+        raise InputError(problem, file=folder, remedy="give a CSV, parquet files, or their folder")
     splits: dict[str | None, list[str]] = {}
     for name in names:
         splits.setdefault(split_of(folder.name, name), []).append(name)

@@ -55,7 +55,7 @@ class ColumnValues:
             before = start
             for group, count in enumerate(file.group_rows):
                 end = start + count
-                if needed[start // rows : (end - 1) // rows + 1].any():
+                if count and needed[start // rows : (end - 1) // rows + 1].any():
                     for batch in file.batches(self.columns, rows, [group]):
                         yield start, self._values(batch, file, start - before)
                         start += len(batch)

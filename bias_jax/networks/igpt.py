@@ -20,6 +20,7 @@ from flax import nnx
 
 from bias_jax.errors import InputError
 from bias_jax.networks.definition import Network, Params, Variant
+from bias_jax.networks.layers import quick_gelu
 from bias_jax.networks.tokens import COLOURS, SIDE, Tokens
 
 EPSILON = 1e-5  # of the norm
@@ -190,11 +191,6 @@ def normed(x: jax.Array, gain: jax.Array, norm: Norm) -> jax.Array:
     """States [..., d] divided by their size, times a gain [d]; no mean is taken off, in neither kind of norm."""
     spread = jnp.square(x).mean(axis=-1, keepdims=True) if norm == "rms" else x.var(axis=-1, keepdims=True)
     return x * jax.lax.rsqrt(spread + EPSILON) * gain.reshape((1,) * (x.ndim - 1) + (-1,))
-
-
-def quick_gelu(x: jax.Array) -> jax.Array:
-    """The activation function x sigmoid(1.702 x)."""
-    return x * jax.nn.sigmoid(1.702 * x)
 
 
 def logits(params: Params, x: jax.Array) -> jax.Array:

@@ -52,11 +52,14 @@ def conv_norm(convolution: nnx.Conv, bn: nnx.BatchNorm, x: jax.Array) -> jax.Arr
     """Batch norm after convolution, folded into one convolution for inference.
 
     Running statistics make batch norm an affine map per channel, so ``bn(conv(x, K)) = conv(x, K s) + t`` with
-    ``s = scale / sqrt(var + eps)`` and ``t = bias - mean s``: one pass over the activations instead of two.
+    ``s = scale / sqrt(var + eps)`` and ``t = bias - mean s``: one pass over the activations instead of two. A bias
+    of the convolution comes before that, so t gets s times it.
     """
     if not bn.use_running_average:  # statistics are being calibrated
         return bn(convolution(x))
     scale, shift = _affine(bn)
+    if convolution.bias is not None:
+        shift = shift + convolution.bias[...] * scale
     kernel = convolution.kernel[...] * scale[None, None, None]
     return _convolve(convolution, x, kernel) + shift.astype(x.dtype)[None, None, None]
 
@@ -95,6 +98,11 @@ def linear(layer: nnx.Linear, x: jax.Array) -> jax.Array:
     """Fully connected layer [N, D] -> [N, C], with its bias if it has one, in the precision of x."""
     y = x @ layer.kernel[...].astype(x.dtype)
     return y if layer.bias is None else y + layer.bias[...].astype(x.dtype)[None]
+
+
+def quick_gelu(x: jax.Array) -> jax.Array:
+    """The activation function x sigmoid(1.702 x)."""
+    return x * jax.nn.sigmoid(1.702 * x)
 
 
 def max_pool(x: jax.Array, size: int, stride: int, padding: int = 0) -> jax.Array:

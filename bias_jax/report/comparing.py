@@ -48,6 +48,7 @@ def shared_columns(runs: Sequence[Run]) -> Iterator[tuple[str, Shared]]:
 def _shared(column: str, own: Sequence[tuple[int, Excerpt]], names: Sequence[str]) -> Shared:
     first = own[0][1]
     form = next(c.form for c in first.columns if c.name == column)
+    scale = 100.0 if form in ("percent", "points") else 1.0  # as the table shows it
     rows: dict[tuple[Cell, ...], dict[int, Cell]] = {}
     lines = []
     for number, excerpt in own:
@@ -57,12 +58,18 @@ def _shared(column: str, own: Sequence[tuple[int, Excerpt]], names: Sequence[str
         if excerpt.curves:
             cells = [(str(row[0]), row[place]) for row in excerpt.rows]
             kept = [(layer, cell) for layer, cell in cells if isinstance(cell, tuple)]
-            lines.append(Line(names[number], tuple(k for k, _ in kept), tuple(e for _, e in kept)))
+            lines.append(Line(names[number], tuple(k for k, _ in kept), tuple(_scaled(e, scale) for _, e in kept)))
     columns = (*first.columns[: first.keys], *(Column(names[number], form) for number, _ in own))
     numbers = [number for number, _ in own]
     body = tuple((*key, *(cells.get(number) for number in numbers)) for key, cells in rows.items())
     excerpt = Excerpt(f"{first.name}-{column}", f"{first.title}: {column}", columns, body, first.note, first.keys)
-    return Shared(excerpt, tuple(line for line in lines if line.layers), first.reference.get(column))
+    reference = scale * first.reference[column] if column in first.reference else None
+    return Shared(excerpt, tuple(line for line in lines if line.layers), reference)
+
+
+def _scaled(estimate: Estimate, scale: float) -> Estimate:
+    value, low, high = estimate
+    return scale * value, scale * low, scale * high
 
 
 @plain_text

@@ -5,6 +5,7 @@ import gzip
 from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import quote
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -12,6 +13,7 @@ import pyarrow.csv as pcsv
 
 LONGEST = 200_000  # bytes of a table that is embedded as it is; longer ones are compressed
 TYPES = {".svg": "image/svg+xml", ".png": "image/png"}
+PLAIN = " !$&'()*+,-./:;=?@_~"  # what may stand in a data URI within quotes of an attribute
 FORMULA = r"^[=@\t\r]|^[+-](?:[^0-9.]|$)"  # what spreadsheets compute instead of showing it
 
 
@@ -45,7 +47,13 @@ def download(name: str, kind: str, content: bytes) -> Download:
 
 def picture_uri(path: Path) -> str:
     """A figure."""
-    return download(path.name, TYPES[path.suffix], path.read_bytes()).uri
+    content = path.read_bytes()
+    return svg_uri(content) if path.suffix == ".svg" else download(path.name, TYPES[path.suffix], content).uri
+
+
+def svg_uri(content: bytes) -> str:
+    """A drawing; its rasters are in base64 already, so that only marks are escaped."""
+    return f"data:{TYPES['.svg']};charset=utf-8,{quote(content, safe=PLAIN)}"
 
 
 def _harmless(table: pa.Table) -> pa.Table:

@@ -17,13 +17,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from bias_jax.errors import InputError
 from bias_jax.report.account import Column, Excerpt
 from bias_jax.report.comparing import Shared, lines_by_layer, shared_columns
-from bias_jax.report.embedding import Download, download, picture_uri, table_download, text_download
+from bias_jax.report.embedding import Download, picture_uri, svg_uri, table_download, text_download
 from bias_jax.report.reading import Run, Section, read_run
 from bias_jax.report.words import cell_text, latex, markdown, visible
 from bias_jax.results import Folder
 from bias_jax.results.drawings import vector
 
 FILE = "report.html"
+MOST_BYTES = 3_000_000  # of the figures of a section: a page must open on a telephone
 PACKAGE = "bias_jax.report"
 
 
@@ -58,6 +59,7 @@ class Part:
     section: Section
     tables: tuple[Table, ...]
     pictures: tuple[Picture, ...]
+    left: int  # figures that the page has no room for
     withheld: int  # figures that show pictures of people, and are left out
     downloads: tuple[tuple[Download, str, int], ...]  # a whole table, what a row of it is, number of rows
 
@@ -118,21 +120,33 @@ def _parts(run: Run, ids: Iterator[str], with_images: bool) -> Iterator[Part]:
     for section in run.sections:
         account = section.told.account
         shown = [name for name in section.told.figures if with_images or not account.shows_people(name)]
+        pictures, left = _pictures(section, shown, ids)
         yield Part(
             next(ids),
             section,
             tuple(_table(excerpt, ids) for excerpt in section.told.excerpts),
-            tuple(
-                Picture(next(ids), picture_uri(section.figures[name]), account.caption(name))
-                for name in shown
-                if name in section.figures
-            ),
+            pictures,
+            left,
             len(section.told.figures) - len(shown),
             tuple(
                 (table_download(name, table), account.tables.get(name, ""), table.num_rows)
                 for name, table in section.tables.items()
             ),
         )
+
+
+def _pictures(section: Section, shown: Sequence[str], ids: Iterator[str]) -> tuple[tuple[Picture, ...], int]:
+    """Figures that fit a page, and how many are left in the run directory."""
+    found: list[Picture] = []
+    room = MOST_BYTES
+    there = [name for name in shown if name in section.figures]
+    for name in there:
+        uri = picture_uri(section.figures[name])
+        room -= len(uri)
+        if room < 0 and found:
+            break
+        found.append(Picture(next(ids), uri, section.told.account.caption(name)))
+    return tuple(found), len(there) - len(found)
 
 
 def _table(excerpt: Excerpt, ids: Iterator[str]) -> Table:
@@ -152,7 +166,7 @@ def _comparison(instrument: str, shared: Shared, ids: Iterator[str]) -> Comparis
     if len(shared.lines) > 1:
         title = shared.excerpt.title
         svg = vector(lines_by_layer(shared.lines, shared.reference, title), ".svg")
-        picture = Picture(next(ids), download("", "image/svg+xml", svg).uri, f"{title}. A line for each run.")
+        picture = Picture(next(ids), svg_uri(svg), f"{title}. A line for each run.")
     return Comparison(instrument, table, picture)
 
 

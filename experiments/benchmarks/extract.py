@@ -15,6 +15,7 @@ import numpy as np
 from bias_jax.activations import pool
 from bias_jax.errors import InputError
 from bias_jax.networks import forward, jit_network, network, random_params
+from bias_jax.networks.vit import CLASS, PATCHES
 from bias_jax.results import device, versions
 from converters import convert
 from converters.original import import_torchvision
@@ -86,7 +87,10 @@ def original(name: str) -> Any:
     torch, _ = use_torch()
     torch.manual_seed(0)
     options = {"transform_input": True, "init_weights": False} if name == "inception_v3" else {}
-    return getattr(import_torchvision().models, name)(weights=None, **options).eval()
+    model = getattr(import_torchvision().models, name)(weights=None, **options).eval()
+    if name.startswith("vit"):
+        torch.nn.init.normal_(model.heads.head.weight, std=0.02)  # begins with zeros, so all logits would be 0
+    return model
 
 
 def jax_programs(name: str, params: Any, images: np.ndarray, precision: str) -> Programs:
@@ -124,10 +128,14 @@ def torch_programs(model: Any, images: np.ndarray, layers: tuple[str, ...], prec
         found: dict[str, Any] = {}
 
         def keep(layer: str, module: Any, inputs: Any, output: Any) -> None:
+            if output.ndim == 3:  # tokens, of which the first is the class token
+                found[layer] = output[:, 0].clone() if layer.endswith(f".{CLASS}") else output[:, 1:].mean(1)
+                return
             found[layer] = output.mean((2, 3)) if output.ndim == 4 else output.clone()
 
         modules = dict(model.named_modules())
-        handles = [modules[layer].register_forward_hook(partial(keep, layer)) for layer in layers]
+        paths = {layer: layer.removesuffix(f".{CLASS}").removesuffix(f".{PATCHES}") for layer in layers}
+        handles = [modules[path].register_forward_hook(partial(keep, layer)) for layer, path in paths.items()]
         torch_logits()
         for handle in handles:
             handle.remove()

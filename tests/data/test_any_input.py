@@ -8,7 +8,7 @@ import os
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from tests.fuzz import parquet, pictures, places
+from tests.fuzz import features, parquet, pictures, places
 from tests.fuzz.watching import nothing_outside
 
 ANY = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -27,4 +27,5 @@ test_any_archive = ANY(given(**places.ARCHIVES)(places.any_archive))
 test_any_folder = ANY(given(**places.FOLDERS)(places.any_folder))
 test_any_columns = ANY(given(**parquet.COLUMNS)(parquet.any_columns))
 test_any_damage_of_parquet = settings(ANY, max_examples=150)(given(**parquet.DAMAGED)(parquet.damaged_parquet))
+test_any_damage_of_features = settings(ANY, max_examples=150)(given(**features.DAMAGED)(features.damaged_features))
 test_any_damage_of_pictures = settings(ANY, max_examples=300)(given(**pictures.PICTURES)(pictures.any_picture))

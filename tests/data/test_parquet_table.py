@@ -142,7 +142,7 @@ def test_what_is_told(tmp_path):
     with pytest.raises(InputError, match="cannot be read as parquet"):
         read(path)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="holds no parquet files"):
+    with pytest.raises(InputError, match="a folder without parquet files"):
         read(tmp_path / "empty")
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from hypothesis.strategies import SearchStrategy
 
-from tests.fuzz import parquet, pictures, places, runs, tables, weights
+from tests.fuzz import features, parquet, pictures, places, runs, tables, weights
 
 
 class Reading(NamedTuple):
@@ -22,6 +22,7 @@ READERS = {
     "zips": [Reading(places.ARCHIVES, places.any_archive)],
     "parquet": [Reading(parquet.COLUMNS, parquet.any_columns), Reading(parquet.DAMAGED, parquet.damaged_parquet)],
     "folders": [Reading(places.FOLDERS, places.any_folder)],
+    "features": [Reading(features.DAMAGED, features.damaged_features)],
     "pictures": [Reading(pictures.PICTURES, pictures.any_picture)],
     "state_dicts": [
         Reading(weights.STATE_DICTS, weights.any_state_dict),

@@ -83,6 +83,13 @@ def finished(kind: str) -> dict[str, bytes]:
         return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.suffix}
 
 
+@functools.cache
+def read_templates() -> None:
+    """Before anybody watches which files are opened."""
+    with tempfile.TemporaryDirectory() as folder:
+        begin(Path(folder)).report()
+
+
 def begin(out: Path):
     """Start or continue a run of toys."""
     instruments = Recorder(), Other(files=tuple(pictures(2, first=20)))
@@ -131,6 +138,7 @@ def any_run(hows):
         lay(Path(folder) / "secret", finished("toys"), [])
         # A whole array in place of another one is nothing that disks do: only tables and figures would be told apart.
         lay(root, finished("toys"), hows, exchange=(".json", ".parquet", ".png"))
+        read_templates()
         with nothing_outside(root):
             outcome(lambda: RunDirectory.existing(root))
             for name in ("recorder", "other"):

@@ -1,23 +1,33 @@
+import json
+
 import jax
 import numpy as np
 import pytest
 from PIL import Image
 
 from bias_jax.networks import Transform
+from bias_jax.networks.preparation import from_json, to_json
 from converters.published import PUBLISHED
 from tests.reference import torch_oracle as oracle
 
 OF_PUBLISHED = {entry.transform: None for entry in PUBLISHED if isinstance(entry.transform, Transform)}
-TRANSFORMS = [Transform(256, 224), Transform(232, 224), Transform(342, 299), Transform(64, 80)]
+TRANSFORMS = [
+    Transform(256, 224), Transform(232, 224), Transform(342, 299), Transform(64, 80),
+    Transform(256, 224, filter="bicubic"), Transform(518, 518, filter="bicubic"), Transform(64, 80, filter="bicubic"),
+    Transform(224, 224, filter="bicubic", squeeze=True),
+]  # fmt: skip
 
 
 def by_pil(transform: Transform, image: np.ndarray) -> np.ndarray:
     """torchvision's evaluation transform before normalisation, written out with PIL."""
+    which = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}[transform.filter]
+    if transform.squeeze:
+        return np.asarray(Image.fromarray(image).resize((transform.crop, transform.crop), which))
     height, width = image.shape[:2]
     short, long = min(height, width), max(height, width)
     new_long = int(transform.resize * long / short)
     size = (transform.resize, new_long) if width <= height else (new_long, transform.resize)
-    resized = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
+    resized = np.asarray(Image.fromarray(image).resize(size, which))
     for axis in (0, 1):
         missing = max(transform.crop - resized.shape[axis], 0)
         pads = [(0, 0)] * 3
@@ -34,6 +44,8 @@ def levels(transform: Transform, normalised: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("transform", TRANSFORMS)
 @pytest.mark.parametrize("size", [(224, 224), (375, 500), (131, 97), (500, 333)])
 def test_device_and_host_equal_pil(transform, size, rng):
+    if transform.squeeze and size[0] > size[1]:
+        size = size[::-1]  # of tall pictures Pillow 13 takes the columns first
     image = np.asarray(
         Image.fromarray(rng.integers(0, 255, (9, 7, 3), dtype=np.uint8)).resize(size[::-1], Image.Resampling.BICUBIC)
     )
@@ -41,6 +53,28 @@ def test_device_and_host_equal_pil(transform, size, rng):
     on_device = jax.device_get(jax.jit(transform.on_device)(image[None]))[0]
     assert (levels(transform, on_device) == expected).all()
     assert (transform.on_host(image) == expected).all()
+
+
+def test_host_and_device_squeeze_tall_pictures_alike(rng):
+    transform = Transform(32, 32, filter="bicubic", squeeze=True)
+    image = rng.integers(0, 255, (75, 50, 3), dtype=np.uint8)
+    host = transform.on_host(image)
+    assert (levels(transform, jax.device_get(transform.on_device(image[None]))[0]) == host).all()
+    apart = np.abs(host.astype(int) - by_pil(transform, image))
+    assert 0 < apart.max() <= 4  # of noise
+
+
+def test_manifests_keep_filter_and_squeezing():
+    among = {"torchvision": Transform(256, 224)}
+    for transform in TRANSFORMS:
+        fields = json.loads(json.dumps(to_json(transform)))
+        assert from_json(fields, among) == transform
+        assert ("bicubic" in str(transform)) == (transform.filter == "bicubic")
+    older = {name: value for name, value in to_json(Transform(256, 224)).items() if name not in ("filter", "squeeze")}
+    assert from_json(older, among) == Transform(256, 224)
+    for change in ({"filter": "lanczos"}, {"squeeze": 1}, {"squeeze": True}):
+        with pytest.raises(ValueError):
+            from_json({**to_json(Transform(256, 224)), **change}, among)
 
 
 def test_cropped_images_are_only_normalised(rng):
@@ -64,11 +98,15 @@ def test_real_photographs(fairface_dir, transform):
 def test_transforms_equal_torchvisions(transform, rng):
     if not oracle.importable():
         pytest.skip("torch and torchvision are not both installed")
+    from torchvision.transforms import InterpolationMode
     from torchvision.transforms._presets import ImageClassification
 
+    if transform.squeeze:
+        pytest.skip("torchvision has no such")
     theirs = ImageClassification(
-        crop_size=transform.crop, resize_size=transform.resize, mean=transform.mean, std=transform.std
-    )
+        crop_size=transform.crop, resize_size=transform.resize, mean=transform.mean, std=transform.std,
+        interpolation=InterpolationMode(transform.filter),
+    )  # fmt: skip
     for size in ((375, 500), (224, 224)):
         image = Image.fromarray(rng.integers(0, 255, (9, 7, 3), dtype=np.uint8)).resize(size[::-1])
         expected = levels(transform, theirs(image).numpy().transpose(1, 2, 0))

@@ -9,6 +9,7 @@ import shutil
 import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
 from itertools import pairwise
+from urllib.parse import unquote_to_bytes
 
 import pyarrow as pa
 import pytest
@@ -52,7 +53,8 @@ class Page(HTMLParser):
 
 
 def content(uri: str) -> bytes:
-    return base64.b64decode(uri.split(",", 1)[1])
+    kind, data = uri.split(",", 1)
+    return base64.b64decode(data) if kind.endswith(";base64") else unquote_to_bytes(data)
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +124,15 @@ def test_figures_are_drawings_and_people_are_left_out(run, page):
     shown = Page(write_report([run], with_images=True, out=run / "with.html").read_text())
     assert len(shown.all("img")) == 2
     (run / "with.html").unlink()
+
+
+def test_a_section_that_is_too_large_says_where_its_figures_are(run, monkeypatch):
+    monkeypatch.setattr("bias_jax.report.page.MOST_BYTES", 1000)
+    page = Page(write_report([run], with_images=True, out=run / "small.html").read_text())
+    (run / "small.html").unlink()
+    assert len(page.all("img")) == 1 and "1 more of them are in the run directory: scores/figures/" in "".join(
+        page.text
+    )
 
 
 def test_what_is_missing_is_said(page):

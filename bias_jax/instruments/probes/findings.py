@@ -84,7 +84,7 @@ def _order(differences: Rows, order: Sequence[str], layer: str) -> Iterator[str]
 def _worst(gaps: Rows) -> str:
     """The worst of the gaps, which come worst first."""
     row, tested = gaps[0], [gap for gap in gaps if gap["p_holm"] is not None]
-    text = f"The largest gap in recall: {row['group']} ({row['target']}, layer {row['layer']}) is recognised in "
+    text = f"The surest gap in recall: {row['group']} ({row['target']}, layer {row['layer']}) is recognised in "
     text += f"{100 * row['recall']:.1f} % of {row['images']} images, {100 * row['difference']:+.1f} points "
     text += f"[{100 * row['low']:+.1f}, {100 * row['high']:+.1f}] from the mean of the others"
     if not tested:

@@ -32,28 +32,32 @@ ACCOUNT = Account(
 
 
 def variance_findings(rows: Rows) -> Iterator[str]:
-    """The share of each term in the distance between group means, the largest first, in the layer where it is largest.
+    """The share of each attribute in the distance between group means, the largest first, with the pixels as control.
 
-    The pixels stand beside it as control.
+    Interactions have a sentence each where they are significant, and one for all where they are not.
     """
     means = [row for row in rows if row["level"] == LEVELS[1]]
-    layers, differing = _layers(means), _differing(means)
+    layers, differing = [layer for layer in _layers(means) if layer != PIXELS], _differing(means)
     if not differing:
         yield f"The groups differ in none of the {len(layers)} layers more than images drawn at random."
         return
     yield f"The groups differ in {len(differing)} of {len(layers)} layers more than images drawn at random."
-    found = {}
-    for term in dict.fromkeys(row["term"] for row in means if row["term"] != ALL_GROUPS):
-        own = [row for row in means if row["term"] == term and row["layer"] in differing]
-        best = max(own, key=lambda row: row["omega_squared"])
-        found[term] = np.median([row["omega_squared"] for row in own]), own, best
-    for term, (median, own, best) in sorted(found.items(), key=lambda item: -item[1][0]):
+    terms, quiet = dict.fromkeys(row["term"] for row in means if row["term"] != ALL_GROUPS), []
+    found = {term: [r for r in means if r["term"] == term and r["layer"] in differing] for term in terms}
+    for term in sorted(terms, key=lambda term: -_median(found[term])):
+        own = found[term]
         sure = sum(row["p_max_t"] <= ALPHA for row in own)
+        if " x " in term and not sure:
+            quiet.append(term)
+            continue
+        best = max(own, key=lambda row: row["omega_squared"])
         pixels = [row for row in means if row["term"] == term and row["layer"] == PIXELS]
         control = f"; in the pixels {_percent(pixels[0])}" if pixels else ""
-        yield (f"{term} accounts for {100 * median:.1f} % of the distance between group means (median of these layers; "
-               f"most in {best['layer']}, {_percent(best)}{control}), significant in {sure} of {len(own)} layers, "
-               f"corrected.")  # fmt: skip
+        yield (f"{term} accounts for {100 * _median(own):.1f} % of the distance between group means (median of these "
+               f"layers; most in {best['layer']}, {_percent(best)}{control}), significant in {sure} of {len(own)} "
+               f"layers, corrected.")  # fmt: skip
+    if quiet:
+        yield f"Of the interactions, significant in no layer: {', '.join(quiet)}."
 
 
 def variance_excerpts(rows: Rows) -> Iterator[Excerpt]:
@@ -83,9 +87,10 @@ def variance_table(rows: Rows) -> str:
         return lines[0] + "\n  groups differ in no layer"
     for term in dict.fromkeys(row["term"] for row in means if row["term"] != ALL_GROUPS):
         picked = [row for row in means if row["term"] == term and row["layer"] in differing]
-        share = np.median([row["omega_squared"] for row in picked])
         significant = sum(row["p_max_t"] <= ALPHA for row in picked)
-        lines.append(f"  {term:<24} {100 * share:6.1f}   significant in {significant} of {len(picked)} layers")
+        lines.append(
+            f"  {term:<24} {100 * _median(picked):6.1f}   significant in {significant} of {len(picked)} layers"
+        )
     return "\n".join(lines)
 
 
@@ -94,8 +99,13 @@ def _layers(rows: Rows) -> Sequence[str]:
 
 
 def _differing(means: Rows) -> set[str]:
-    """Layers in which groups differ at all."""
-    return {row["layer"] for row in means if row["term"] == ALL_GROUPS and row["p_value"] <= ALPHA}
+    """Layers of the network in which groups differ at all."""
+    own = [row for row in means if row["term"] == ALL_GROUPS and row["layer"] != PIXELS]
+    return {row["layer"] for row in own if row["p_value"] <= ALPHA}
+
+
+def _median(rows: Rows) -> float:
+    return float(np.median([row["omega_squared"] for row in rows]))
 
 
 def _estimate(row: Mapping) -> tuple[float, float, float]:
