@@ -26,6 +26,7 @@ from bias_jax.instruments import Maps, Probes, Recipe, Variance
 from bias_jax.published.finding import HONEST, Finding, all_of, lines
 from bias_jax.published.keeping import keep_findings
 from bias_jax.published.krug2025 import krug2025
+from bias_jax.report.page import write_report
 from experiments.audits import NetworkConfig, run_audits
 from experiments.datasets import DataConfig, flat, read_faces
 
@@ -68,6 +69,7 @@ def reproduce(config: Krug2025Config) -> int:
     _check(faces)
     instruments = (config.recipe, config.probes, config.variance, config.maps)
     found: dict[str, dict[str, Finding]] = {}
+    paths: list[Path] = []
     status = 0
     for reading in config.readings:
         networks = config.networks
@@ -86,10 +88,15 @@ def reproduce(config: Krug2025Config) -> int:
             model = audit.stored["maps"].run["model"]
             print(f"findings of Krug & Stober 2025 in {model}, {reading}:", *lines(tested.findings), "", sep="\n")
             found.setdefault(reading, {})[model] = tested.findings[-1]
+            paths.append(audit.path)
 
         name = f"{config.data.data}-krug2025-{reading}"
         status = max(status, run_audits(networks, run, faces, instruments, name, finished=test))
-    print(*_of_three(found), sep="\n")
+    for line in _of_three(found):
+        print(line)
+    if len(paths) > 1:
+        page = write_report(paths, out=Path(config.networks.out or "runs") / f"{config.data.data}-krug2025.html")
+        print(f"side by side: {page}")
     return status
 
 

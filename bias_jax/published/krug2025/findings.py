@@ -106,8 +106,9 @@ def krug2025(run: str | Path, maps: Maps, *, trained: bool) -> Tested:
     ]
     if not trained:
         found = [undecided(finding, UNTRAINED) for finding in found]
-    title = f"Findings of Krug & Stober 2025 in {network}"
-    excerpts = [as_excerpt(found, title, "Corrected intervals in brackets; the rules are above.")]
+    excerpts = [
+        as_excerpt(found, "Findings of Krug & Stober 2025", "Corrected intervals in brackets; the rules are above.")
+    ]
     excerpts += _table_1(by_protocol[AS_PUBLISHED])
     begin = f"topomap-{layer}-".replace("/", "-").replace(" ", "-")
     drawn = [draw for name, draw in maps.figures(stored["maps"], tables["maps"]) if name.startswith(begin)]
