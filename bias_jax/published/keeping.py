@@ -1,5 +1,6 @@
 """Tested findings as a part of a run directory, in the form of an instrument's folder: the report shows it first."""
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,8 +52,8 @@ def keep_findings(
         findings: in the order of the paper; they become ``published/findings.parquet``.
         excerpts: tables that a reader should see, the findings among them.
         tables: further tidy tables.
-        figures: further figures; one that is there is not drawn again, unless `options` are others.
-        options: what decides all that.
+        figures: further figures; one that is there is not drawn again, unless what decides it is other.
+        options: what decides all that, beside what the instruments of the run found.
         notes: for the reader, a sentence each.
         formats: of figures.
 
@@ -65,7 +66,8 @@ def keep_findings(
     """
     with exclusive(run):
         directory, _ = RunDirectory.existing(run)
-        folder = directory.instrument(FOLDER, {"options": dict(options or {}), "layers": {}})
+        identity = {"options": dict(options or {}), "layers": {}, "made_of": _digest(directory.path)}
+        folder = directory.instrument(FOLDER, identity)
         all_tables = {"findings": as_rows(findings), **(tables or {})}
         folder.save_json(TABLES, {n: folder.save_table(f"{n}.parquet", rows) for n, rows in all_tables.items() if rows})
         for name, draw in (figures or {}).items():
@@ -76,3 +78,13 @@ def keep_findings(
         told = Told(account, tuple(notes), tuple(lines(findings)), tuple(excerpts), tuple(figures or {}))
         folder.keep_json(SECTION, told_as_json(told))
     return folder.path
+
+
+def _digest(run: Path) -> str:
+    """SHA-256 of what every instrument of a run is and found."""
+    digest = hashlib.sha256()
+    for name in ("instrument.json", TABLES):
+        for path in sorted(run.glob(f"*/{name}")):
+            if path.parent.name != FOLDER:
+                digest.update(f"{path.parent.name}/{name}".encode() + path.read_bytes())
+    return digest.hexdigest()

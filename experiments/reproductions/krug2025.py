@@ -56,6 +56,9 @@ class Krug2025Config:
             raise InputError(problem, remedy="see --help")
         if self.run.pooling != RunConfig.pooling:
             raise InputError("--readings takes the place of --pooling", remedy="leave --pooling out")
+        if self.run.near_duplicates == "join":
+            problem = "krug2025 counts images, which must show different persons"
+            raise InputError(problem, remedy="leave out --near-duplicates join")
         if self.maps.compare or self.maps.errors != "none" or self.maps.contrast:
             problem = "the findings are about maps of all groups"
             raise InputError(problem, remedy="leave out --maps.compare, --maps.errors and --maps.contrast")

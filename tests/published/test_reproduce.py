@@ -93,7 +93,8 @@ def test_steed2021_from_pictures(tmp_path, rng, capsys):
     rows = pq.read_table(out / "published/findings.parquet").to_pylist()
     found = [r for r in rows if r["name"].startswith("Age, ") and np.isfinite(r["number"])]
     assert len(found) == 4 and {r["verdict"] for r in rows} == {"not decidable"}
-    assert "toy is not a published model" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "toy is not a published model" in printed and "raw pixels give d " in printed
 
 
 def test_steed2021_from_embeddings(tmp_path, rng, capsys):
@@ -116,6 +117,7 @@ BAD = {
     "unknown reading": ["krug2025", "--readings", "round"],
     "pooling": ["krug2025", "--pooling", "grid"],
     "part of the maps": ["krug2025", "--maps.contrast", "a", "b"],
+    "joined near duplicates": ["krug2025", "--near-duplicates", "join"],
     "nothing to test": ["steed2021"],
     "no embeddings": ["steed2021", "--embeddings", "nowhere"],
     "no such test": ["steed2021", "--stimuli", "x", "--tests", "Cats"],

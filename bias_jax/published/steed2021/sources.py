@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from bias_jax.association import cosines, image_associations
-from bias_jax.audit.stored import open_stored
+from bias_jax.audit.stored import as_rows, open_stored, read_tables
+from bias_jax.audit.subjects import RAW_PIXELS
 from bias_jax.errors import InputError
 from bias_jax.instruments.associations.stored import tests_of
 from bias_jax.published.steed2021.findings import Recomputed
@@ -57,6 +58,11 @@ def from_pictures(run: str | Path, *, trained: bool) -> Iterator[Recomputed]:
     names = [layer.name for layer in stored.layers]
     layer = next((name for name in names if name.endswith(".ieat")), names[-1])
     arrays = stored.load(layer)
+    pixels = {
+        row["test"]: row["effect_size"]
+        for row in as_rows(read_tables(stored.folder))["associations"]
+        if (row["layer"], row["cosine"]) == (RAW_PIXELS, "raw")
+    }
     models = [model for model, own in NETWORKS.items() if own == network]
     reason = "" if models else f"{network} is not a published model"
     reason = reason if trained else UNTRAINED
@@ -65,6 +71,7 @@ def from_pictures(run: str | Path, *, trained: bool) -> Iterator[Recomputed]:
             if row.test == test.name and row.model in (models or NETWORKS):
                 s, to_a, to_b = (arrays[f"{number}.raw.{part}"] for part in "sab")
                 about = f"layer {layer} of {network}"
+                about += f", raw pixels give d {pixels[test.name]:.2f}" if test.name in pixels else ""
                 yield Recomputed(row, s, to_a, to_b, len(test.rows[0]), False, about, reason)
 
 
