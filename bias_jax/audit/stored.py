@@ -15,6 +15,7 @@ from bias_jax.errors import InputError
 from bias_jax.results import DamagedError, Folder
 
 IDENTITY, ABOUT, TASK, TABLES = "instrument.json", "about.json", "task.arrow", "tables.json"
+INTERVENTIONS = "interventions"  # folder of what `intervene` yielded
 ABOUT_SHAPE = {"model": str, "weights": str, "data": str, "images": int, "seed": int}
 DIGEST = re.compile("[0-9a-f]{64}")
 
@@ -56,6 +57,10 @@ class Stored:
     def load(self, layer: str, source: str | None = None) -> dict[str, np.ndarray]:
         """Arrays of one layer, as `measure` yielded them."""
         return self.folder.load_arrays(layer_file(source or self.source, layer))
+
+    def interventions(self, layer: str) -> dict[str, np.ndarray]:
+        """Arrays of one layer, as `intervene` yielded them."""
+        return self.folder.load_arrays(layer_file(INTERVENTIONS, layer))
 
     def illustrations(self, name: str) -> dict[str, np.ndarray]:
         """Arrays of one illustration, as `illustrate` yielded them."""
