@@ -27,7 +27,7 @@ class Sensitivity(OfFaces):
     """Change of the network's own classes along the directions between groups in each layer: what it uses of them."""
 
     images: int = 256  # of all groups, drawn evenly: directions are between their means
-    looked_at: int = 64  # of these, drawn; of whose answers the derivatives are taken, a forward pass per axis
+    looked_at: int = 32  # of these, drawn; of whose answers the derivatives are taken, a forward pass per axis
     classes: str = ""  # text file of the names of the network's classes, one a line (published weights: ImageNet's)
     families: tuple[str, ...] = ()  # families of classes whose probabilities are summed: "weapon=rifle|revolver"
     families_file: str = ""  # text file of further families, one a line
@@ -41,7 +41,7 @@ class Sensitivity(OfFaces):
     def __post_init__(self) -> None:
         if self.images < 10 or self.looked_at < 2:
             problem = "sensitivity: images must be at least 10, and looked_at at least 2"
-            raise InputError(problem, remedy="give more, e.g. 256 and 64")
+            raise InputError(problem, remedy="give more, e.g. 256 and 32")
         if self.permutations < 99 or self.max_classes < 1:
             problem = "sensitivity: permutations must be at least 99, and max_classes at least 1"
             raise InputError(problem, remedy="see --help")
