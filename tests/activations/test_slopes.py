@@ -8,13 +8,14 @@ import pytest
 from scipy.special import log_softmax, logsumexp
 
 from bias_jax.activations import answer_slopes
-from bias_jax.networks import NETWORKS, Transform, forward, random_params
+from bias_jax.networks import NETWORKS, Transform, class_count, forward, random_params, vit_family
 from tests.conftest import toy_dataset
 from tests.data.test_decoding import encoded
+from tests.networks.vit_case import tiny_row
 from tests.small import SMALL
 
 TRANSFORM = Transform(28, 24)
-STEP = 1e-6  # of finite differences
+STEP, LONG = 1e-6, 3e-3  # of finite differences
 FAMILIES = np.array([[1, 0, 1, 0, 0], [0, 1, 1, 1, 1]], bool)
 
 
@@ -30,16 +31,16 @@ def setting(monkeypatch):
     return replace(toy_dataset([[11]]), read_bytes=files.__getitem__), arrays, params
 
 
-def log_probabilities(params, prepared, layer, offset):
+def log_probabilities(name, params, prepared, layer, offset, families=FAMILIES):
     """Of classes and families, in float64."""
     with jax.enable_x64(True):
         params = jax.tree.map(lambda x: np.asarray(x, np.float64), params)
-        shape = np.asarray(forward("small", params, prepared)[1][layer]).shape
+        shape = np.asarray(forward(name, params, prepared)[1][layer]).shape
         added = {layer: jax.numpy.asarray(np.broadcast_to(offset, shape))}
-        logits = np.asarray(forward("small", params, prepared, offsets=added)[0])
+        logits = np.asarray(forward(name, params, prepared, offsets=added)[0])
     assert logits.dtype == np.float64
     log_p = log_softmax(logits, axis=1)
-    return np.concatenate([log_p, *(logsumexp(log_p[:, f], axis=1)[:, None] for f in FAMILIES)], axis=1)
+    return np.concatenate([log_p, *(logsumexp(log_p[:, f], axis=1)[:, None] for f in families)], axis=1)
 
 
 @pytest.mark.parametrize("layer", ["first", "second", "fc"])
@@ -51,7 +52,7 @@ def test_slopes_are_finite_differences(setting, layer):
     with jax.transfer_guard("disallow"):
         found = answer_slopes("small", params, TRANSFORM, images, (40, 40), layer, directions, combinations, FAMILIES)
     prepared = np.asarray(jax.jit(TRANSFORM.on_device)(arrays), np.float64)
-    up, down = ([log_probabilities(params, prepared, layer, s * v) for v in directions] for s in (STEP, -STEP))
+    up, down = ([log_probabilities("small", params, prepared, layer, s * v) for v in directions] for s in (STEP, -STEP))
     expected = (np.array(up) - np.array(down)) / (2 * STEP)  # [R, N, C + F]
     assert found.mean.shape == (3, 7) and found.along.shape == (2, 11, 7) and np.abs(expected).max() > 1e-3
     tolerance = 2e-5 * np.abs(expected).max()
@@ -68,3 +69,29 @@ def test_pictures_of_several_sizes_and_no_families(setting):
     other = answer_slopes("small", params, TRANSFORM, images, None, "first", directions, np.eye(2), FAMILIES[:0])
     assert other.mean.shape == (2, 5)
     np.testing.assert_allclose(one.mean, other.mean, rtol=0, atol=0.05 * np.abs(one.mean).max())
+
+
+def test_slopes_of_transformers(monkeypatch):
+    """Patches behind a block, changed between two loops over blocks; to 1e-3 of the largest.
+
+    Their norms are float32 always, so differences must be long, and the network's curvature shows.
+    """
+    row = tiny_row("vit_b_16")
+    monkeypatch.setitem(NETWORKS, "vit_tiny", vit_family.definition(row))
+    side = row.architecture.patch * row.architecture.grid
+    transform, rng = Transform(side, side), np.random.default_rng(0)
+    arrays = rng.integers(0, 255, (3, side, side, 3), dtype=np.uint8)
+    params = random_params("vit_tiny", 0, jax.jit(transform.on_device)(arrays), NETWORKS["vit_tiny"].usual)
+    files = [encoded(a) for a in arrays]
+    images = replace(toy_dataset([[3]]), read_bytes=files.__getitem__)
+    layer = next(layer for layer in NETWORKS["vit_tiny"].layers if layer.endswith("patches"))
+    direction = rng.standard_normal((1, row.architecture.blocks.width))
+    outputs = class_count("vit_tiny", params)
+    families = np.arange(outputs)[None] < 2
+    found = answer_slopes("vit_tiny", params, transform, images, (side, side), layer, direction, np.eye(1), families)
+    prepared = np.asarray(jax.jit(transform.on_device)(arrays), np.float64)
+    up, down = (log_probabilities("vit_tiny", params, prepared, layer, s * direction[0], families)
+                for s in (LONG, -LONG))  # fmt: skip
+    expected = (up - down) / (2 * LONG)
+    assert np.abs(expected).max() > 1e-2
+    np.testing.assert_allclose(found.along[0], expected, rtol=0, atol=1e-3 * np.abs(expected).max())
