@@ -237,7 +237,7 @@ def test_an_audit_with_everything_around_it(module, tmp_path):
     instruments = [Recorder(), Means(), Predictions(permutations=99)]
     network = mine(module, name="net")
     found = audit(network, instruments, faces=given, config=RunConfig(pooling="grid"), out=tmp_path)
-    assert not found.failures and "what net (own weights" in found.findings
+    assert not found.failures and "net (own weights" in found.findings
     again = audit(mine(module, name="net"), instruments, faces=given, config=RunConfig(pooling="grid"), out=tmp_path)
     assert again.findings == found.findings
     torch.manual_seed(1)

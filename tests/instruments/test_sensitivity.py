@@ -87,9 +87,11 @@ def test_what_is_used_is_told_from_what_is_only_held(found):
 
 def test_words_and_figures(found):
     words = found.findings
-    assert "first: answers change more than along shuffled labels in 2 of 2 layers and groups" in words
-    assert "upwards for 100 % of the images" in words and "no class alone changes more" in words
-    assert "second: answers change more than along shuffled labels in 0 of 2" in words and "A slope is local" in words
+    assert "Of first, answers change more than along shuffled labels in 2 of 2 layers and groups" in words
+    assert "upwards for 100 % of the images" in words and "Along second, no class alone" in words
+    assert (
+        "Of second, answers change more than along shuffled labels in 0 of 2" in words and "A slope is local" in words
+    )
     stored = found.stored["sensitivity"]
     ((name, draw),) = Sensitivity(**SMALL).figures(stored, {k: v.to_pylist() for k, v in found.tables.items()})
     assert name == "sensitivity_by_layer" and isinstance(draw(), Figure)

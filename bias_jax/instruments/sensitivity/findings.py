@@ -19,23 +19,23 @@ CAVEAT = (
 def sensitivity_findings(stored: Stored, tables: Mapping[str, Rows]) -> Iterator[str]:
     """For each attribute how many directions are used, where most, and which classes change most."""
     strengths, classes = tables["sensitivity_strength"], tables["sensitivity"]
-    lines = [
-        "sensitivity: change of log-probabilities along the direction between groups, nats per scale of the layer "
-        f"(p, max-T, < {SIGNIFICANT}; corrected for all layers and groups, and for all classes)"
-    ]
     for attribute in dict.fromkeys(row["attribute"] for row in strengths):
         own = [row for row in strengths if row["attribute"] == attribute]
         sure = [row for row in own if row["p_max_t"] < SIGNIFICANT]
         most = max(own, key=lambda row: row["value"] / (row["shuffled"] or 1.0))
-        lines.append(
-            f"  {attribute}: answers change more than along shuffled labels in {len(sure)} of {len(own)} layers and "
-            f"groups; most in {most['layer']}, {_group(most)}: {most['value']:.2g} against {most['shuffled']:.2g} "
-            f"(random directions {most['random']:.2g}), p {most['p_max_t']:.2g}"
+        yield (
+            f"Of {attribute}, answers change more than along shuffled labels in {len(sure)} of {len(own)} layers and "
+            f"groups (p < {SIGNIFICANT}, max-T over all of them); most in {most['layer']}, {_group(most)}: "
+            f"{most['value']:.2g} nats per scale of the layer against {most['shuffled']:.2g} (random directions "
+            f"{most['random']:.2g}), p {most['p_max_t']:.2g}."
         )
-        mine = [row for row in classes if row["attribute"] == attribute]
-        found = [row for row in _foremost(mine) if row["p_max_t"] < SIGNIFICANT]
-        lines += [f"    {_class(row)}" for row in found] or ["    no class alone changes more"]
-    yield "\n".join(lines)
+        found = [
+            r for r in _foremost([r for r in classes if r["attribute"] == attribute]) if r["p_max_t"] < SIGNIFICANT
+        ]
+        if found:
+            yield f"Most certain of {attribute}: {'; '.join(map(_class, found))} (max-T over all classes)."
+        else:
+            yield f"Along {attribute}, no class alone changes more (max-T over all classes)."
     yield CAVEAT
 
 
