@@ -8,12 +8,6 @@ from bias_jax.instruments.predictions.views import FAMILY
 
 SIGNIFICANT = 0.05
 LISTED = 3  # classes of an attribute
-CAVEAT = (
-    "A slope is local: it says which way log-probabilities go as a layer is moved a little, not what a large move "
-    "would do. The direction between two groups holds whatever differs between their photographs, pose and background "
-    "too. That no slope is beyond chance does not show that nothing is used: there may be too few images, or another "
-    "direction."
-)
 
 
 def sensitivity_findings(stored: Stored, tables: Mapping[str, Rows]) -> Iterator[str]:
@@ -29,14 +23,12 @@ def sensitivity_findings(stored: Stored, tables: Mapping[str, Rows]) -> Iterator
             f"{most['value']:.2g} nats per scale of the layer against {most['shuffled']:.2g} (random directions "
             f"{most['random']:.2g}), p {most['p_max_t']:.2g}."
         )
-        found = [
-            r for r in _foremost([r for r in classes if r["attribute"] == attribute]) if r["p_max_t"] < SIGNIFICANT
-        ]
+        mine = [row for row in classes if row["attribute"] == attribute]
+        found = [row for row in _foremost(mine) if row["p_max_t"] < SIGNIFICANT]
         if found:
             yield f"Most certain of {attribute}: {'; '.join(map(_class, found))} (max-T over all classes)."
         else:
             yield f"Along {attribute}, no class alone changes more (max-T over all classes)."
-    yield CAVEAT
 
 
 def _foremost(rows: Rows) -> list[Mapping[str, Any]]:

@@ -13,11 +13,13 @@ from bias_jax.data import Attribute, FaceDataset
 from bias_jax.errors import InputError
 from bias_jax.instruments.faces import OfFaces, evenly, people_of, persons_notes
 from bias_jax.instruments.predictions.classes import check_families, read_families, read_names
+from bias_jax.instruments.sensitivity.account import ACCOUNT, sensitivity_excerpts
 from bias_jax.instruments.sensitivity.changing import INSIDE, LOOKED_AT, change_layers, measure_layer
 from bias_jax.instruments.sensitivity.figures import sensitivity_figures
 from bias_jax.instruments.sensitivity.findings import sensitivity_findings
 from bias_jax.instruments.sensitivity.tables import sensitivity_tables
 from bias_jax.randomness import stable_hash
+from bias_jax.report.account import Account, Excerpt
 
 LEAST = 2  # images, or persons, on either side of a direction
 
@@ -35,6 +37,7 @@ class Sensitivity(OfFaces):
     permutations: int = 999  # of labels, for the p-values
 
     name: ClassVar[str] = "sensitivity"
+    account: ClassVar[Account] = ACCOUNT
     places: ClassVar[tuple[str, ...]] = ("classes", "families_file")
     reduction: ClassVar[str] = "mean"  # a direction is added at every position, so it has a number for each channel
 
@@ -102,6 +105,9 @@ class Sensitivity(OfFaces):
 
     def findings(self, stored: Stored, tables: Mapping[str, Rows]) -> Iterable[str]:
         return sensitivity_findings(stored, tables)
+
+    def excerpts(self, stored: Stored, tables: Mapping[str, Rows]) -> Iterable[Excerpt]:
+        return sensitivity_excerpts(tables)
 
 
 def _contrasts(dataset: FaceDataset) -> tuple[list[list[str]], np.ndarray, list[str]]:
