@@ -7,7 +7,9 @@ from bias_jax.instruments.predictions import Predictions as Predictions
 from bias_jax.instruments.probes import Probes as Probes
 from bias_jax.instruments.recipe import Recipe as Recipe
 from bias_jax.instruments.variance import Variance as Variance
+from bias_jax.instruments.zeroshot import Zeroshot as Zeroshot
 
 INSTRUMENTS = {
-    instrument.name: instrument for instrument in (Probes, Maps, Variance, Associations, Recipe, Predictions, Heads)
+    instrument.name: instrument
+    for instrument in (Probes, Maps, Variance, Associations, Recipe, Predictions, Heads, Zeroshot)
 }
