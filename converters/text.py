@@ -32,7 +32,7 @@ OPENAI_TEXT = replace(
     OPENAI,
     outer={"token_embed": "token_embedding.weight", "pos_embed": "positional_embedding", "norm": "ln_final",
            "head.weight": "text_projection"},
-    others=r"visual\.|(logit_scale|logit_bias|input_resolution|context_length|vocab_size|attn_mask)$",
+    others=r"visual\.|(logit_scale|logit_bias|input_resolution|context_length|vocab_size)$",
 )  # fmt: skip
 CLIP_TEXT = replace(
     CLIP,

@@ -15,9 +15,8 @@ SWAPS = (("text_model.embeddings.token_embedding", "token_embedding"), ("text_mo
          ("text_model.embeddings.position_embedding.weight", "positional_embedding"),
          ("text_model.encoder.layers", "transformer.resblocks"), ("layer_norm", "ln_"), ("mlp.fc1", "mlp.c_fc"),
          ("mlp.fc2", "mlp.c_proj"), ("self_attn.out_proj", "attn.out_proj"))  # fmt: skip
-VISUAL = {"visual.transformer.resblocks.0.ln_1.weight": (8,), "visual.proj": (8, 20),
-          "visual.conv1.weight": (8, 3, 4, 4), "visual.positional_embedding": (7, 8), "logit_scale": (),
-          "context_length": (), "attn_mask": (7, 7)}  # fmt: skip
+VISUAL = {"visual.transformer.resblocks.0.ln_1.weight": (8,), "visual.proj": (8, 20), "logit_scale": (),
+          "visual.conv1.weight": (8, 3, 4, 4), "visual.positional_embedding": (7, 8), "context_length": ()}  # fmt: skip
 
 
 def converted(case, state_dict, **options):

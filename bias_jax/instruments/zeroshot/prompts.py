@@ -13,6 +13,7 @@ prompts = ["doctor", "nurse"]
 
 import re
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,8 +76,7 @@ def _family(name: str, own: Any, usual: tuple[str, ...], file: str | Path) -> Pr
     for template in templates:
         if len(re.findall(re.escape("{}"), template)) != 1:
             raise InputError(f"template {template!r} has not one {{}}", file=file, remedy="e.g. 'a photo of a {}.'")
-    family = PromptFamily(name, labels, prompts, templates, attribute)
-    return family
+    return PromptFamily(name, labels, prompts, templates, attribute)
 
 
 def _texts(given: Any, what: str, file: str | Path) -> tuple[str, ...]:
@@ -86,3 +86,12 @@ def _texts(given: Any, what: str, file: str | Path) -> tuple[str, ...]:
     if twice := [one for one in given if given.count(one) > 1]:
         raise InputError(f"{what}: {twice[0]!r} is there twice", file=file, remedy="delete one")
     return tuple(given)
+
+
+def row_of(file: str | Path, families: Sequence[PromptFamily], text: str) -> int | None:
+    """Line of the file, from 1, that holds the prompt of a text; None where it is written with escapes."""
+    prompt = next(
+        prompt for family in families for prompt, own in zip(family.prompts, family.texts, strict=True) if text in own
+    )
+    lines = Path(file).read_text(encoding="utf-8-sig").splitlines()
+    return next((number for number, line in enumerate(lines, start=1) if prompt in line), None)
