@@ -93,7 +93,7 @@ def test_from_weights_to_tables(kind, prepared, capsys):
         assert convert([name, "--source", str(weights), "--out", str(folder / "checkpoint")]) == 0
         arguments = ["--models", name, "--weights", str(folder / "checkpoint"), "--per-group", "2", "--instruments",
                      "zeroshot", "--zeroshot.prompts", str(folder / "prompts.toml"), "--zeroshot.texts",
-                     str(folder / "texts.parquet"), "--zeroshot.k", "10", "--zeroshot.template-draws", "100",
+                     str(folder / "texts.parquet"), "--zeroshot.k", "10",
                      "--zeroshot.shuffles", "99", "--out", str(folder / "run"), "--cache", "off"]  # fmt: skip
         assert sweep(arguments) == 0
     assert "MaxSkew@10" in capsys.readouterr().out

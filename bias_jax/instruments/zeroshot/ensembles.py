@@ -1,8 +1,9 @@
 """Ensembles of templates: which prompt is nearest, and how much of that is the choice of templates.
 
 The embedding of a prompt is that of its templates, each of length 1, averaged, and brought to length 1 again, as CLIP's
-authors do it (Radford et al. 2021, section 3.1.4). Templates are a sample of all that might have been written: they are
-drawn with replacement, all prompts of a family the same ones, and everything is computed again.
+authors do it (Radford et al. 2021, section 3.1.4). Templates are a sample of all that might have been written: each is
+left out once, for all prompts of a family, everything is computed again, and the jackknife tells how far other samples
+would lie. (A bootstrap draws some twice, so its ensembles are worse ones, and its percentiles need not hold the value.)
 """
 
 from collections.abc import Iterator
@@ -10,10 +11,10 @@ from collections.abc import Iterator
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy.special import stdtrit
 
 from bias_jax.arithmetic import matmul
 from bias_jax.errors import InputError
-from bias_jax.randomness import stable_hash
 
 
 def cosines_to_texts(features: jax.Array, texts: np.ndarray) -> np.ndarray:
@@ -52,11 +53,27 @@ def similarities(cosines: np.ndarray, texts: np.ndarray, weights: np.ndarray | N
     return np.asarray((cosines @ weights.astype(cosines.dtype)) / np.linalg.norm(means, axis=1))
 
 
-def drawn_templates(count: int, draws: int, seed: int, family: str) -> Iterator[np.ndarray]:
-    """How often each of M templates is drawn, [M], for each draw; none where there is one template.
+def templates_left_out(count: int) -> Iterator[np.ndarray]:
+    """How often each of M templates counts, [M], with each left out once; nothing where there is one template."""
+    for one in range(count if count > 1 else 0):
+        yield (np.arange(count) != one).astype(float)
 
-    Of M templates M - 1 are drawn, weighted by M / (M - 1): drawing M would understate the variance.
+
+def jackknife_interval(value: np.ndarray, left_out: np.ndarray, least: float, most: float) -> tuple[np.ndarray, ...]:
+    """95 % interval of values over templates, Student's t with the jackknife's standard error (Tukey 1958).
+
+    Args:
+        value: with all templates, [...].
+        left_out: with each of M left out, [M, ...].
+        least: bound of the values.
+        most: bound of the values.
+
+    Returns:
+        Lower and upper ends [...]; NaN without templates to leave out.
     """
-    rng = np.random.default_rng(stable_hash(seed, "templates", family))
-    for _ in range(draws if count > 1 else 0):
-        yield np.bincount(rng.integers(count, size=count - 1), minlength=count) * (count / (count - 1))
+    count = len(left_out)
+    if count < 2:
+        return np.full_like(value, np.nan), np.full_like(value, np.nan)
+    error = np.sqrt((count - 1) / count * np.square(left_out - left_out.mean(axis=0)).sum(axis=0))
+    reach = stdtrit(count - 1, 0.975) * error
+    return np.clip(value - reach, least, most), np.clip(value + reach, least, most)

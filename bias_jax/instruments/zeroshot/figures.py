@@ -1,5 +1,6 @@
 """Figures of zero-shot answers: rates by group, over pictures and over templates, beside shuffled groups."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
@@ -18,7 +19,7 @@ def zeroshot_figures(
 ) -> Iterator[tuple[str, Callable[[], Figure]]]:
     """Figures by name."""
     rows = single_attributes(stored, tables["zeroshot"])
-    for family in dict.fromkeys(row["family"] for row in rows):
+    for number, family in enumerate(dict.fromkeys(row["family"] for row in rows), start=1):
         own = [row for row in rows if row["family"] == family]
         ranges: dict[str, float] = {}
         for row in own:
@@ -26,7 +27,8 @@ def zeroshot_figures(
             ranges[row["prompt"]] = max(ranges.get(row["prompt"], 0.0), max(values) - min(values))
         order = sorted(ranges, key=lambda prompt: (prompt != "", -ranges[prompt]))[:shown]
         title = f"{family}: {len(order)} of {len(ranges)} rates by group. {stored.title}"
-        yield f"rates-{family.replace(' ', '-').replace('/', '-')}", partial(rates_by_group, own, order, title)
+        plain = re.sub(r"[^-.0-9A-Z_a-z]+", "-", family)[:60]  # the number tells apart what becomes one
+        yield f"rates-{number}-{plain}", partial(rates_by_group, own, order, title)
 
 
 @plain_text

@@ -33,8 +33,7 @@ class Zeroshot(OfFaces):
     layer: str = ""  # that shares its space with texts (default: head of CLIP, attn_pool of SigLIP, or the only one)
     k: int = 50  # nearest pictures of a prompt of which the skew is measured
     listed: int = 10  # nearest pictures that are listed
-    template_draws: int = 200  # of templates, for intervals over them
-    shuffles: int = 999  # of group labels, for p-values of spreads and skews
+    shuffles: int = 9999  # of group labels, for p-values of spreads and skews
     shown: int = 6  # prompts in a figure, those with the largest spread
 
     name: ClassVar[str] = "zeroshot"
@@ -43,7 +42,7 @@ class Zeroshot(OfFaces):
     without_pictures: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        for name, least in {"k": 1, "listed": 1, "template_draws": 100, "shuffles": 99, "shown": 1}.items():
+        for name, least in {"k": 1, "listed": 1, "shuffles": 99, "shown": 1}.items():
             if getattr(self, name) < least:
                 raise InputError(f"zeroshot: {name} must be at least {least}", remedy="see --help")
 
@@ -102,7 +101,7 @@ class Zeroshot(OfFaces):
             yield layer, {COSINES: cosines_to_texts(features[layer], flat)}
 
     def tables(self, stored: Stored) -> Iterator[tuple[str, Rows]]:
-        return zeroshot_tables(stored, Chosen(self.k, self.listed, self.template_draws, self.shuffles))
+        return zeroshot_tables(stored, Chosen(self.k, self.listed, self.shuffles))
 
     def figures(self, stored: Stored, tables: Mapping[str, Rows]) -> Iterable[tuple[str, Callable[[], Figure]]]:
         return zeroshot_figures(stored, tables, self.shown)

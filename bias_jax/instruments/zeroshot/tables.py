@@ -11,11 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bias_jax.audit import Rows, Stored
-from bias_jax.disparity.comparisons import interval
 from bias_jax.instruments.predictions.tables import Table, difference_rows, rate_rows
 from bias_jax.instruments.predictions.views import EVERYONE, Event, View, mean_of_units, views_of
 from bias_jax.instruments.zeroshot.asking import MISTAKEN, Asked, asked_of
-from bias_jax.instruments.zeroshot.ensembles import drawn_templates, similarities
+from bias_jax.instruments.zeroshot.ensembles import jackknife_interval, similarities, templates_left_out
 from bias_jax.instruments.zeroshot.skew import nearest, shuffled_max_skew, skew
 from bias_jax.progress import track
 from bias_jax.randomness import stable_hash
@@ -27,33 +26,32 @@ class Chosen(NamedTuple):
 
     k: int  # nearest pictures that count for the skew
     listed: int  # nearest pictures that are listed
-    template_draws: int
     shuffles: int
 
 
-class Drawn(NamedTuple):
-    """What other templates give, for every draw R."""
+class LeftOut(NamedTuple):
+    """What other templates give, each of M left out once."""
 
-    rates: dict[tuple[str, str, str], np.ndarray]  # (family, prompt, view) -> [R, G]
-    skews: dict[tuple[str, str, str], np.ndarray]  # (family, prompt, view) -> largest skew [R]
+    rates: dict[tuple[str, str, str], np.ndarray]  # (family, prompt, view) -> [M, G]
+    skews: dict[tuple[str, str, str], np.ndarray]  # (family, prompt, view) -> largest skew [M]
 
 
 def zeroshot_tables(stored: Stored, options: Chosen) -> Iterator[tuple[str, Rows]]:
     """Tables by name."""
     asked, views, seed, common = asked_of(stored), views_of(stored), stored.run["seed"], stored.common
     events = [event for one in asked for event in one.events(one.similarity.argmax(axis=1))]
-    drawn = template_draws(asked, views, options, seed)
-    yield "zeroshot", [{**common, **row} for row in shown_rates(views, events, drawn)]
+    others = without_templates(asked, views, options.k)
+    yield "zeroshot", [{**common, **row} for row in shown_rates(views, events, others)]
     differences = [{**common, **_named(row)} for row in difference_rows(views, events)]
     yield "zeroshot_differences", differences
     yield "zeroshot_spread", [{**common, **row} for row in spread_rows(views, events, options.shuffles, seed)]
-    groups, largest = skew_rows(asked, views, drawn, options, seed)
+    groups, largest = skew_rows(asked, views, others, options, seed)
     yield "zeroshot_skew", [{**common, **row} for row in groups]
     yield "zeroshot_max_skew", [{**common, **row} for row in largest]
     yield "zeroshot_nearest", [{**common, **row} for row in nearest_rows(asked, views, stored.facts["images"], options)]
 
 
-def shown_rates(views: Sequence[View], events: Sequence[Event], drawn: Drawn) -> Table:
+def shown_rates(views: Sequence[View], events: Sequence[Event], others: LeftOut) -> Table:
     """Rates of groups with both intervals, and the range in which 95 % of shuffled groups lie."""
     rows: Table = []
     for view in views:
@@ -61,11 +59,11 @@ def shown_rates(views: Sequence[View], events: Sequence[Event], drawn: Drawn) ->
         for row in rate_rows(view, events):
             family, label = row["kind"], row["label"]
             g = view.names.index(row["group"])
-            other = drawn.rates[family, label, view.name][:, g : g + 1]
-            low, high = interval(other) if len(other) else (np.full(1, np.nan),) * 2
+            other = others.rates[family, label, view.name][:, g]
+            low, high = jackknife_interval(np.array(row["value"]), other, 0.0, 1.0)
             control = controls[family, label]
             rows.append({
-                **_named(row), "template_low": float(low[0]), "template_high": float(high[0]),
+                **_named(row), "template_low": float(low), "template_high": float(high),
                 "shuffled_low": float(control[0][g]), "shuffled_high": float(control[1][g]),
             })  # fmt: skip
     return rows
@@ -81,37 +79,37 @@ def shuffled_range(view: View, event: Event) -> tuple[np.ndarray, np.ndarray]:
     return ends[0], ends[1]
 
 
-def template_draws(asked: Sequence[Asked], views: Sequence[View], options: Chosen, seed: int) -> Drawn:
-    """Rates and largest skews with templates drawn with replacement; of a single template there are no draws."""
+def without_templates(asked: Sequence[Asked], views: Sequence[View], k: int) -> LeftOut:
+    """Rates and largest skews with each template of a family left out once; nothing of a single one."""
     rates: dict[tuple[str, str, str], list[np.ndarray]] = {}
     skews: dict[tuple[str, str, str], list[float]] = {}
-    for one in track(asked, "draw templates", unit="family"):
+    units = [(view.name, *view.units()) for view in views]
+    ranked = [(view.name, *_ranked(view)[:2]) for view in views]
+    pictures = _pictures(views[0])
+    for one in track(asked, "leave templates out", unit="family"):
         for event in one.events(np.zeros(len(one.cosines), int)):
             for view in views:
                 rates[one.name, event.label, view.name] = []
                 skews[one.name, event.label, view.name] = []
-        for weights in drawn_templates(one.texts.shape[1], options.template_draws, seed, one.name):
+        for weights in templates_left_out(one.texts.shape[1]):
             similarity = similarities(one.cosines, one.texts, weights)
             for event in one.events(similarity.argmax(axis=1)):
-                for view in views:
-                    rates[one.name, event.label, view.name].append(group_rates(view, event.hits))
-            for p, label in enumerate(one.labels):
-                for view in views:
-                    groups, sizes, _ = _ranked(view)
-                    values = similarity[_pictures(view), p]
-                    found = groups[np.argpartition(-values, options.k - 1)[: options.k]]
-                    share = np.bincount(found, minlength=len(sizes)) / options.k
-                    skews[one.name, label, view.name].append(float(np.log((share * sizes.sum() / sizes).max())))
-    shape = {view.name: (-1, len(view.names)) for view in views}
-    return Drawn(
-        {key: np.array(found).reshape(shape[key[2]]) for key, found in rates.items()},
+                for name, unit, groups in units:
+                    rates[one.name, event.label, name].append(_rates(event.hits, unit, groups))
+            for label, values in zip(one.labels, similarity[pictures].T, strict=True):
+                rows = np.argpartition(-values, k - 1)[:k]
+                for name, groups, sizes in ranked:
+                    share = np.bincount(groups[rows], minlength=len(sizes)) / k
+                    skews[one.name, label, name].append(float(np.log((share * sizes.sum() / sizes).max())))
+    groups_of = {view.name: len(view.names) for view in views}
+    return LeftOut(
+        {key: np.array(found).reshape(-1, groups_of[key[2]]) for key, found in rates.items()},
         {key: np.array(found) for key, found in skews.items()},
     )
 
 
-def group_rates(view: View, hits: np.ndarray) -> np.ndarray:
-    """Rate of every group, [G]: of pictures, or of persons."""
-    unit, groups = view.units()
+def _rates(hits: np.ndarray, unit: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Rate of every group, [G], of what `View.units` gives: pictures, or persons."""
     return np.asarray(np.bincount(groups, mean_of_units(hits, unit)) / np.bincount(groups))
 
 
@@ -123,10 +121,11 @@ def spread_rows(views: Sequence[View], events: Sequence[Event], shuffles: int, s
     """
     rows: Table = []
     for view in views:
+        units = view.units()
         for event in events:
             if len(view.names) < 2 or not 0 < event.hits.sum() < len(event.hits):
                 continue
-            rate = group_rates(view, event.hits)
+            rate = _rates(event.hits, *units)
             hits, sizes = _independent(view, event)
             rng = np.random.default_rng(stable_hash(seed, "shuffled groups", view.name, event.kind, event.label))
             drawn = rng.multivariate_hypergeometric(sizes, hits.sum(), size=shuffles, method="marginals")
@@ -143,7 +142,7 @@ def spread_rows(views: Sequence[View], events: Sequence[Event], shuffles: int, s
 
 
 def skew_rows(
-    asked: Sequence[Asked], views: Sequence[View], drawn: Drawn, options: Chosen, seed: int
+    asked: Sequence[Asked], views: Sequence[View], others: LeftOut, options: Chosen, seed: int
 ) -> tuple[Table, Table]:
     """Skew@k of every prompt and group; and the largest of each view against shuffled groups.
 
@@ -169,12 +168,11 @@ def skew_rows(
                 rng = np.random.default_rng(stable_hash(seed, "shuffled skew", view.name, one.name, label))
                 shuffled = shuffled_max_skew(options.k, sizes, options.shuffles, rng)
                 value = float(found.value.max())
-                other = drawn.skews[one.name, label, view.name][:, None]
-                ends = interval(other) if len(other) else (np.full(1, np.nan),) * 2
+                ends = jackknife_interval(np.array(value), others.skews[one.name, label, view.name], 0.0, np.inf)
                 largest.append({
                     **place, "group": names[found.value.argmax()], "max_skew": value,
                     "low": float(found.joint_low.max()), "high": float(found.joint_high.max()),
-                    "template_low": float(ends[0][0]), "template_high": float(ends[1][0]),
+                    "template_low": float(ends[0]), "template_high": float(ends[1]),
                     "shuffled": float(shuffled.mean()),
                     "p_value": float((1 + (shuffled >= value - 1e-9).sum()) / (1 + options.shuffles)),
                 })  # fmt: skip
