@@ -59,6 +59,13 @@ class AloneError(InputError):
     status = 1
 
 
+def reason(error: BaseException) -> str:
+    """An error in one line, with what was being done."""
+    notes = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
+    first = str(error).splitlines()[0] if str(error) else ""
+    return printable(f"{type(error).__name__}: {first}{notes}")
+
+
 @contextmanager
 def writing(path: str | Path) -> Iterator[None]:
     """Errors of the file system while `path` is written become a `WriteError`."""

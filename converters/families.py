@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from bias_jax.errors import InputError
+from bias_jax.networks import resnet, vgg
 from bias_jax.networks.igpt import SIZES
 from bias_jax.networks.simclr import ARCHITECTURES
 from bias_jax.networks.vit_family import ROWS
@@ -10,7 +11,7 @@ from converters import igpt, simclr, torchvision, vit
 from converters.naming import Family
 
 FAMILIES: dict[str, Family] = {
-    **dict.fromkeys(("vgg16", "resnet50", "inception_v3"), torchvision.FAMILY),
+    **dict.fromkeys((*vgg.NETWORKS, *resnet.NETWORKS, "inception_v3"), torchvision.FAMILY),
     **dict.fromkeys(SIZES, igpt.FAMILY),
     **dict.fromkeys(ARCHITECTURES, simclr.FAMILY),
     **dict.fromkeys(ROWS, vit.FAMILY),

@@ -7,24 +7,23 @@ from typing import Any
 
 import jax
 
-from bias_jax.networks import abstract_params
+from bias_jax.networks import abstract_params, vgg
 from converters.contents import NoNumbers, shape_of
 
 # Batch-norm counters and InceptionV3's auxiliary head serve training only, and some files lack them: dropped by name.
 DROPPED_SUFFIX = ".num_batches_tracked"
 DROPPED_PREFIX = {"inception_v3": "AuxLogits."}
-# timm's VGG16 holds the same matrices under these names, as convolutions over the grid.
-TIMM_NAMES = {"vgg16": {"pre_logits.fc1": "classifier.0", "pre_logits.fc2": "classifier.3", "head.fc": "classifier.6"}}
+# timm's VGGs hold the same matrices under these names, as convolutions over the grid.
+_TIMM_VGG = {"pre_logits.fc1": "classifier.0", "pre_logits.fc2": "classifier.3", "head.fc": "classifier.6"}
+TIMM_NAMES = dict.fromkeys(vgg.NETWORKS, _TIMM_VGG)
 
-_BATCH_NORM = {"scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
+_LEAVES = {"kernel": "weight", "scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
 
 
 def source_key(path: tuple) -> str:
     """torchvision's name of the parameter at a path of our tree, e.g. ``layer1.0.bn2.running_var``."""
     *module, leaf = (str(entry.key) for entry in path)
-    is_norm = module[-1].startswith("bn") or (module[-2:] == ["downsample", "1"])
-    torch_leaf = _BATCH_NORM[leaf] if is_norm else {"kernel": "weight", "bias": "bias"}[leaf]
-    return ".".join((*module, torch_leaf))
+    return ".".join((*module, _LEAVES[leaf]))
 
 
 @cache

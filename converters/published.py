@@ -22,12 +22,14 @@ def published(network: str, name: str) -> PublishedWeights:
 
 def table() -> str:
     """Every entry, one line each."""
-    rows = [("network", "weights", "top-1", "top-5", "MiB", "SHA-256", "file", "images")]
+    rows = [("network", "weights", "top-1", "top-5", "MiB", "SHA-256", "images", "file")]
     for entry in PUBLISHED:
-        accuracy = [f"{v:.6g}" for v in entry.accuracy or ()]
+        accuracy = [f"{v:.3f}" for v in entry.accuracy or ()]
         top1, top5 = (*accuracy, *["-"] * (2 - len(accuracy)))
         size = "-" if entry.mebibytes is None else f"{entry.mebibytes:.1f}"
         known = entry.hash_prefix[:8] or ("by hub" if entry.on_hub else "none")
-        rows.append((entry.network, entry.name, top1, top5, size, known, entry.file, str(entry.transform)))
+        rows.append((entry.network, entry.name, top1, top5, size, known, str(entry.transform), entry.file))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join("  ".join(f"{v:<{w}}" for v, w in zip(row, widths, strict=True)).rstrip() for row in rows)
+    sides = ("<", "<", ">", ">", ">", "<", "<", "")  # the last column, of addresses, is as wide as each of them
+    return "\n".join("  ".join(f"{v:{side}{w if side else 0}}" for v, side, w in zip(row, sides, widths, strict=True))
+                     for row in rows)  # fmt: skip

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from bias_jax.networks.definition import IMAGENET_CLASSES
-from bias_jax.networks.resnet50 import EXPANSION, STAGES
+from bias_jax.networks.resnet import EXPANSION, STAGES
 from bias_jax.networks.simclr import ARCHITECTURES, BLOCKS, PROJECTION_WIDTH, PROJECTIONS, mixing_width
 from converters.naming import Shape
 
@@ -61,12 +61,12 @@ def _heads(network: str) -> Iterator[Parameter]:
 def _layers(network: str) -> Iterator[tuple[Path, str, Shape]]:
     """Our path of each convolution or batch norm of the base, PyTorch's name, and the shape of its arrays."""
     depth, wide, selective = ARCHITECTURES[network]
-    inputs = STAGES[0][1] * wide
+    inputs = STAGES[0][0] * wide
     stem = [(3, 3, 3, inputs // 2), (3, 3, inputs // 2, inputs // 2), (3, 3, inputs // 2, inputs)]
     for i, shape in enumerate(stem if selective else [(7, 7, 3, inputs)]):
         yield ("stem", str(i), "0"), f"net.0.{2 * i}", shape
         yield ("stem", str(i), "1"), f"net.0.{2 * i + 1}.0", shape[-1:]
-    for group, (blocks, (_, width, _)) in enumerate(zip(BLOCKS[depth], STAGES, strict=True), start=1):
+    for group, (blocks, (width, _)) in enumerate(zip(BLOCKS[depth], STAGES, strict=True), start=1):
         f, last = width * wide, 3 if selective else 4
         for block in range(blocks):
             ours, torch = (f"block_group{group}", str(block)), f"net.{group}.blocks.{block}"

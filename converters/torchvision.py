@@ -2,16 +2,15 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from bias_jax.errors import InputError
-from bias_jax.networks import Transform, Variant
+from bias_jax.networks import Variant, vgg
 from converters.classifier import complete
 from converters.contents import shape_of
-from converters.entries import PublishedWeights
 from converters.names import (
     TIMM_NAMES,
     body,
@@ -23,9 +22,10 @@ from converters.names import (
     training_only,
 )
 from converters.naming import Complete, Family, Shape
+from converters.torchvision_published import PUBLISHED
 
 # Linear layers behind a flattened grid of (channels, rows, columns); ours has the channels last.
-FLATTENED = {("vgg16", "classifier.0.weight"): (512, 7, 7)}
+FLATTENED = {(name, "classifier.0.weight"): (512, 7, 7) for name in vgg.NETWORKS}
 THIS_NETWORK = "use weights of torchvision's or timm's network of this very name"
 
 
@@ -93,39 +93,4 @@ def to_flax_layout(kernel: np.ndarray, flattened: tuple[int, int, int] | None = 
     return kernel.transpose(2, 3, 1, 0) if kernel.ndim == 4 else kernel.T
 
 
-_VGG16 = PublishedWeights(
-    "vgg16", "IMAGENET1K_V1", "vgg16-397923af.pth", 527.796, (71.592, 90.382), Transform(256, 224)
-)
-_VGG16_FEATURES = PublishedWeights(
-    "vgg16", "IMAGENET1K_FEATURES", "vgg16_features-amdegroot-88682ab5.pth", 527.802, None,
-    Transform(256, 224, (0.48235, 0.45882, 0.40784), (1 / 255, 1 / 255, 1 / 255)), invalid="classifier.",
-)  # fmt: skip
-_RESNET50 = PublishedWeights(
-    "resnet50", "IMAGENET1K_V1", "resnet50-0676ba61.pth", 97.781, (76.130, 92.862), Transform(256, 224)
-)
-_RESNET50_V2 = PublishedWeights(
-    "resnet50", "IMAGENET1K_V2", "resnet50-11ad3fa6.pth", 97.790, (80.858, 95.434), Transform(232, 224)
-)
-_INCEPTION = PublishedWeights(
-    "inception_v3", "IMAGENET1K_V1", "inception_v3_google-0cc3c7bd.pth", 103.903, (77.294, 93.450), Transform(342, 299)
-)
-
-
-def _timm(original: PublishedWeights, tag: str, mebibytes: float) -> PublishedWeights:
-    # The same weights, so torchvision's transform and the accuracy measured with it. timm evaluates InceptionV3
-    # otherwise (bicubic, 341 -> 299, mean and std 0.5), and its networks do not transform their input; ours does.
-    return replace(original, name=tag, file=f"timm/{original.network}.{tag}", mebibytes=mebibytes)
-
-
-_PUBLISHED = (
-    _VGG16,
-    _VGG16_FEATURES,
-    _RESNET50,
-    _RESNET50_V2,
-    _INCEPTION,
-    _timm(_VGG16, "tv_in1k", 527.8),
-    _timm(_RESNET50, "tv_in1k", 97.7),
-    _timm(_RESNET50_V2, "tv2_in1k", 97.7),
-    _timm(_INCEPTION, "tv_in1k", 91.1),
-)
-FAMILY = Family(namings=lambda name, options: (TorchvisionNaming(name),), published=_PUBLISHED, source=THIS_NETWORK)
+FAMILY = Family(namings=lambda name, options: (TorchvisionNaming(name),), published=PUBLISHED, source=THIS_NETWORK)

@@ -1,6 +1,8 @@
 """What `sweep`, `ieat`, `topomaps` and `disparity` do with their options: one audit for each network."""
 
+import logging
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,12 +10,13 @@ from pathlib import Path
 from bias_jax.audit import RANDOM, Audit, Instrument, RunConfig, audit
 from bias_jax.compilation import use_cache
 from bias_jax.data import FaceDataset
-from bias_jax.errors import InputError
+from bias_jax.errors import InputError, printable, reason
 from bias_jax.features import Features
 from bias_jax.networks import NETWORKS
 from experiments.commands import tell_failures
 from experiments.models import find_network, is_own
 
+log = logging.getLogger("bias_jax.experiments")
 MODELS = ", ".join(NETWORKS)
 
 
@@ -24,6 +27,7 @@ class NetworkConfig:
     models: tuple[str, ...] = ("resnet50",)  # networks to audit, see python -m converters list; or yours, module:name
     weights: tuple[str, ...] = (RANDOM,)  # checkpoint folder of each network, or random (untrained control; and yours)
     out: str = ""  # run directory (default: runs/<model>-<data>)
+    print_tables: bool = False  # print the numbers as tables above the findings, too
     cache: str = ""  # folder for compiled programs (default: ~/.cache/bias-jax/programs), or off
 
     def __post_init__(self) -> None:
@@ -62,8 +66,8 @@ def run_audits(
             raise InputError("--features take the place of --models and --weights", remedy="leave these out")
         out = Path(networks.out or f"runs/{features.model}-{name}")
         found = audit(features=features, instruments=instruments, faces=faces, config=config, out=out)
-        tell(found, "distinct rows of features were read")
-        return tell_failures(found.failures)
+        tell(found, networks.print_tables, "distinct rows of features were read")
+        return max(tell_failures(found.failures), tell_report(found))
     weights = networks.weights * len(networks.models) if len(networks.weights) == 1 else networks.weights
     status = 0
     models = [find_network(model) if is_own(model) else model for model in networks.models]
@@ -72,21 +76,38 @@ def run_audits(
         folder, several = f"{called}-{name}", len(networks.models) > 1
         out = Path(networks.out or "runs") / folder if several or not networks.out else Path(networks.out)
         found = audit(network, instruments, faces=faces, weights=source, config=config, out=out)
-        tell(found)
-        status = max(status, tell_failures(found.failures))
+        tell(found, networks.print_tables)
+        status = max(status, tell_failures(found.failures), tell_report(found))
     return status
 
 
-def tell(found: Audit, counted: str = "distinct images went through the network") -> None:
-    """Print findings, times and where everything lies.
+def tell(found: Audit, tables: bool = False, counted: str = "distinct images went through the network") -> None:
+    """Print times, where everything lies, and what was found.
 
     Args:
         found: what is told.
+        tables: whether the numbers are printed as tables, too.
         counted: what there is a number of.
     """
-    if findings := found.findings:
-        print(findings)
+    if tables and (listing := found.listing):
+        print(listing)
     print("wall time: " + ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in found.seconds.items()))
     print(f"compiled: {found.programs}; {found.images} {counted}")
-    tables = ", ".join(f"{i}/{name}.parquet" for i, own in found.finished.items() for name in own.tables)
-    print(f"results: {found.path}/ (run.json, {tables}, figures in */figures/)")
+    files = ", ".join(f"{i}/{name}.parquet" for i, own in found.finished.items() for name in own.tables)
+    print(f"results: {found.path}/ (run.json, {files}, figures in */figures/)")
+    if findings := found.findings:
+        print("", *map(printable, findings.splitlines()), "", sep="\n")  # labels come from strangers
+
+
+def tell_report(found: Audit) -> int:
+    """Write the report of a run and print where it is; the exit status. What fails here loses nothing of the run."""
+    if not any(own.tables for own in found.finished.values()):
+        return 0  # nothing was finished, which was told
+    try:
+        print(f"report: {found.report()}")
+    except Exception as error:
+        log.debug("the report failed", exc_info=error)
+        told = str(error) if isinstance(error, InputError) else f"the report failed: {reason(error)}"
+        print(f"error: {told}. Everything else is complete", file=sys.stderr)
+        return 1
+    return 0

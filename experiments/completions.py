@@ -34,7 +34,7 @@ from bias_jax.errors import InputError
 from bias_jax.instruments import Predictions
 from bias_jax.results import Folder
 from converters.images import image_folder
-from experiments.audits import NetworkConfig, tell
+from experiments.audits import NetworkConfig, tell, tell_report
 from experiments.commands import parse, run, tell_failures
 from experiments.datasets import DataConfig, flat, read_faces
 
@@ -103,6 +103,7 @@ def _audit(found: Completions, weights: str, pictures: FaceDataset, config: Comp
         control = _complete(found.subject.model, RANDOM, pictures, config, out / "untrained", found)
         sets[CONTROL] = control.completed_faces()
     audits: dict[str, Audit] = {}
+    status = 0
     for what, faces in sets.items():
         print(f"\n{config.audit} on {what}")
         folder = out / "audit" / what.replace(" ", "-")
@@ -110,6 +111,7 @@ def _audit(found: Completions, weights: str, pictures: FaceDataset, config: Comp
             config.audit, [config.predictions], faces=faces, weights=config.audit_weights, config=config.run, out=folder
         )
         tell(audits[what])
+        status = max(status, tell_report(audits[what]))
     rows = [
         {"pictures": what, **row, "persons": row.get("persons", row["images"])}
         for what, one in audits.items() if "predictions" in one.tables
@@ -117,7 +119,7 @@ def _audit(found: Completions, weights: str, pictures: FaceDataset, config: Comp
     ]  # fmt: skip
     Folder(out).save_table("predictions.parquet", rows)
     print(f"\n{CAVEAT}\nrates of all sets of pictures: {out}/predictions.parquet")
-    return max(tell_failures(one.failures) for one in audits.values())
+    return max(status, *(tell_failures(one.failures) for one in audits.values()))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -15,12 +15,14 @@ from bias_jax.audit.protocol import NETWORK as NETWORK
 from bias_jax.audit.protocol import OUTPUT as OUTPUT
 from bias_jax.audit.protocol import PIXELS as PIXELS
 from bias_jax.audit.protocol import UNTRAINED as UNTRAINED
+from bias_jax.audit.protocol import Accounted as Accounted
 from bias_jax.audit.protocol import Arrays as Arrays
 from bias_jax.audit.protocol import Choice as Choice
 from bias_jax.audit.protocol import Context as Context
 from bias_jax.audit.protocol import Groups as Groups
 from bias_jax.audit.protocol import Instrument as Instrument
 from bias_jax.audit.protocol import Layer as Layer
+from bias_jax.audit.protocol import Listing as Listing
 from bias_jax.audit.protocol import Rows as Rows
 from bias_jax.audit.protocol import Task as Task
 from bias_jax.audit.result import Audit as Audit

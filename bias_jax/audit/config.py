@@ -6,6 +6,7 @@ from typing import Literal
 from bias_jax.activations import RULES, Rule
 from bias_jax.audit.images import NearDuplicates
 from bias_jax.errors import InputError
+from bias_jax.results.drawings import FORMATS
 
 
 @dataclass(frozen=True)
@@ -28,10 +29,13 @@ class RunConfig:
     # pictures that look alike, such as resized copies: report their number, join them so that they stay in one fold and
     # count as one person, or ignore them
     near_duplicates: NearDuplicates = "report"
+    formats: tuple[str, ...] = ("png", "svg")  # of figures, of png, svg and pdf; a report shows svg
     seed: int = 0  # of everything random: sampling, folds, random weights, training, maps and bootstrap
 
     def __post_init__(self) -> None:
         if self.pooling not in RULES:
             raise InputError(f"unknown pooling {self.pooling!r}", remedy=f"choose one of {', '.join(RULES)}")
+        if unknown := [kind for kind in self.formats if kind not in FORMATS]:
+            raise InputError(f"unknown format {unknown[0]!r} of figures", remedy=f"choose of {', '.join(FORMATS)}")
         if self.batch_size < 1:
             raise InputError("batch size must be positive", remedy="give the number of images per forward pass")

@@ -1,7 +1,7 @@
 """From stored arrays to tables, illustrations, figures and findings, each instrument by itself."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -9,8 +9,11 @@ import pyarrow as pa
 from bias_jax.audit.protocol import Context, Illustrating, Rows
 from bias_jax.audit.stored import TABLES, as_rows, read_tables, save_tables
 from bias_jax.audit.subjects import Subject
+from bias_jax.audit.telling import tell
 from bias_jax.audit.work import Stopwatch, Work
 from bias_jax.progress import track
+from bias_jax.report.account import told_as_json
+from bias_jax.report.reading import SECTION
 from bias_jax.results import DamagedError
 
 
@@ -18,11 +21,11 @@ class Finished(NamedTuple):
     """What an instrument comes to."""
 
     tables: Mapping[str, pa.Table]
-    findings: tuple[str, ...]  # paragraphs
+    findings: tuple[str, ...]  # sentences
 
 
-def finish(work: Work, subject: Subject, context: Context, watch: Stopwatch) -> Finished:
-    """Write whatever is not there yet of an instrument.
+def finish(work: Work, subject: Subject, context: Context, watch: Stopwatch, formats: Sequence[str]) -> Finished:
+    """Write whatever is not there yet of an instrument; its figures in some of `results.drawings.FORMATS`.
 
     What fails is left out: without its tables an instrument has nothing, but a figure takes no other figure with it,
     and neither figures nor findings take each other.
@@ -44,13 +47,16 @@ def finish(work: Work, subject: Subject, context: Context, watch: Stopwatch) -> 
         _illustrate(work, subject, rows, context, watch)
         start = time.perf_counter()
         for name, draw in track(list(instrument.figures(stored, rows)), f"figures of {instrument.name}", unit="figure"):
-            file = f"figures/{name}.png"
-            if not stored.folder.has_figure(file):
-                with work.guarded(f"drawing {file}"):
-                    stored.folder.save_figure(file, draw())
+            for file in [f"figures/{name}.{kind}" for kind in formats]:
+                if not stored.folder.has_figure(file):
+                    with work.guarded(f"drawing {file}"):
+                        # A figure of its own for each: saving one moves its layout a little, and so the next.
+                        stored.folder.save_figure(file, draw())
         watch.add("figures", start)
     with work.guarded("telling what was found"):
-        findings = tuple(instrument.findings(stored, rows))
+        told = tell(instrument, stored, rows, (*work.assignment.seen.dataset.notes, *work.assignment.task.notes))
+        stored.folder.keep_json(SECTION, told_as_json(told))
+        findings = told.findings
     return Finished(tables, findings)
 
 

@@ -7,7 +7,7 @@ An instrument is a frozen dataclass, its fields are its options. A run walks eve
 3. `measure`: features of all layers of one width -> arrays to be stored per layer;
 4. `tables`: from what was stored alone;
 5. `illustrate` (only if it has it): once more to single images, with the network, e.g. for attention maps;
-6. `figures`, `findings`: from what was stored alone.
+6. `figures`, `findings`: from what was stored alone; with `excerpts` and `account`, what a report says of it.
 
 Tables, figures and findings see a `Stored`, which can be opened again without images or network.
 """
@@ -24,6 +24,7 @@ from bias_jax.activations import PIXELS as PIXELS
 from bias_jax.audit.images import Seen
 from bias_jax.data import FaceDataset
 from bias_jax.devices import device_mesh
+from bias_jax.report.account import Account, Excerpt
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -139,7 +140,25 @@ class Instrument(Protocol):
         """Figures by name; each is drawn when it is called."""
 
     def findings(self, stored: "Stored", tables: Mapping[str, Rows]) -> Iterable[str]:
-        """What was found, in words: paragraphs for a terminal."""
+        """What was found: sentences, each with its interval and its control."""
+
+
+@runtime_checkable
+class Accounted(Protocol):
+    """An instrument that explains itself in a report."""
+
+    account: ClassVar[Account]  # its question, how to read its numbers, what they do not mean
+
+    def excerpts(self, stored: "Stored", tables: Mapping[str, Rows]) -> Iterable[Excerpt]:
+        """The parts of its tables that say most, the main one first."""
+
+
+@runtime_checkable
+class Listing(Protocol):
+    """An instrument that also shows numbers on a terminal."""
+
+    def listing(self, stored: "Stored", tables: Mapping[str, Rows]) -> Iterable[str]:
+        """Its numbers as aligned text, a paragraph each."""
 
 
 @runtime_checkable

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from bias_jax.audit.finishing import Finished
-from bias_jax.audit.protocol import Instrument
+from bias_jax.audit.protocol import Instrument, Listing
 from bias_jax.audit.stored import Stored, as_rows
 from bias_jax.compilation import Programs
+from bias_jax.report.page import write_report
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -52,8 +53,29 @@ class Audit:
 
     @property
     def findings(self) -> str:
-        """What was found, in words."""
-        return "\n\n".join(text for finished in self.finished.values() for text in finished.findings)
+        """What was found, in sentences, a line each; a paragraph for each instrument."""
+        return "\n\n".join("\n".join(own.findings) for own in self.finished.values() if own.findings)
+
+    @property
+    def listing(self) -> str:
+        """The main numbers as aligned text."""
+        fine = [instrument for instrument in self._fine() if isinstance(instrument, Listing)]
+        return "\n\n".join(
+            text
+            for instrument in fine
+            for text in instrument.listing(self.stored[instrument.name], as_rows(self.finished[instrument.name].tables))
+        )
+
+    def report(self, *, with_images: bool = False) -> Path:
+        """Write ``report.html`` into the run directory: one page with everything, readable offline.
+
+        Args:
+            with_images: whether figures that show pictures of people are in it.
+
+        Returns:
+            Where it is.
+        """
+        return write_report([self.path], with_images=with_images)
 
     def _fine(self) -> list[Instrument]:
         return [i for i in self.instruments if i.name in self.finished and i.name not in self.failures]

@@ -35,9 +35,10 @@ from bias_jax.audit.work import Assignment, Stopwatch, Work
 from bias_jax.compilation import counted_programs
 from bias_jax.data import FaceDataset, LabelRules
 from bias_jax.devices import device_mesh
-from bias_jax.errors import InputError
+from bias_jax.errors import InputError, reason, writing
 from bias_jax.hosts import leads, share
 from bias_jax.networks import preparation_digest
+from bias_jax.report.reading import FAILURES
 from bias_jax.results import Folder, RunDirectory, device, exclusive, versions
 
 log = logging.getLogger("bias_jax.audit")
@@ -108,6 +109,8 @@ def audit(
         programs,
         images,
     )
+    if leads() and (path / "run.json").exists():
+        _keep_failures(Folder(path, path), found.failures)
     if out is None:
         weakref.finalize(found, shutil.rmtree, path, ignore_errors=True)
     return found
@@ -199,7 +202,9 @@ def _audit(
     facts = [{**about, "data": one.seen.dataset.name, "images": len(one.task.rows)} for one in assignments]
     directory = None
     if leads():
-        directory = RunDirectory(path, identity, about if of_faces or not (path / "run.json").exists() else {})
+        counts = {"counts": primary.dataset.counts} if of_faces else {}
+        describes = of_faces or not (path / "run.json").exists()
+        directory = RunDirectory(path, identity, {**about, **counts} if describes else {})
         works = [open_work(directory, one, subjects, run, context) for one, run in zip(assignments, facts, strict=True)]
     else:  # its folders are neither read nor written
         works = [Work(one, Stored(Folder(path), run, one.layers)) for one, run in zip(assignments, facts, strict=True)]
@@ -209,11 +214,20 @@ def _audit(
         for walk, plan in zip(walks, plans, strict=True):
             walk_source(walk, plan, works, batches, watch)
         finished = {
-            work.assignment.instrument.name: finish(work, audited, context, watch)
+            work.assignment.instrument.name: finish(work, audited, context, watch, config.formats)
             for work in works
             if work.failure is None and leads()
         }
     return works, finished, len(images)
+
+
+def _keep_failures(directory: Folder, failures: Mapping[str, Exception]) -> None:
+    """What failed, for a report that is made later."""
+    if failures:
+        directory.keep_json(FAILURES, {name: reason(error) for name, error in failures.items()})
+    elif directory.has(FAILURES):
+        with writing(directory.path / FAILURES):
+            (directory.path / FAILURES).unlink()
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from bias_jax.audit.protocol import BASELINE, NETWORK, UNTRAINED, Context, Instr
 from bias_jax.audit.subjects import RANDOM, Baseline, Subject, load_subject
 from bias_jax.data import FaceDataset
 from bias_jax.errors import InputError
+from bias_jax.networks import NETWORKS
 
 log = logging.getLogger("bias_jax.audit")
 
@@ -23,12 +24,15 @@ def sources_of(
     subjects: dict[str, Subject] = {NETWORK if trained else UNTRAINED: audited}
     wanted = {source for instrument in instruments for source in instrument.sources}
     if UNTRAINED in wanted and UNTRAINED not in subjects:
-        if not isinstance(audited, OwnNetwork):
-            subjects[UNTRAINED] = load_subject(audited.model, RANDOM, calibration, images.image_size, seed, audited)
-        elif audited.control is not None:
-            subjects[UNTRAINED] = audited.control
-        else:
+        control = audited.control if isinstance(audited, OwnNetwork) else None
+        if control is not None:
+            subjects[UNTRAINED] = control
+        elif isinstance(audited, OwnNetwork):
             log.info("note: there is no untrained control: own networks bring theirs, as untrained=")
+        elif audited.model in NETWORKS:
+            subjects[UNTRAINED] = load_subject(audited.model, RANDOM, calibration, images.image_size, seed, audited)
+        else:
+            log.info("note: there is no untrained control of %s, which is no network of the registry", audited.model)
     if BASELINE in wanted:
         subjects[BASELINE] = Baseline()
     return subjects

@@ -1,6 +1,5 @@
 """What a run directory holds of one instrument: facts, arrays, tables; opened without images or network."""
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,10 +12,11 @@ import pyarrow as pa
 from bias_jax.audit.protocol import Layer, Rows
 from bias_jax.errors import InputError
 from bias_jax.results import DamagedError, Folder
+from bias_jax.results.tables import TABLES as TABLES
+from bias_jax.results.tables import read_tables as read_tables
 
-IDENTITY, ABOUT, TASK, TABLES = "instrument.json", "about.json", "task.arrow", "tables.json"
+IDENTITY, ABOUT, TASK = "instrument.json", "about.json", "task.arrow"
 ABOUT_SHAPE = {"model": str, "weights": str, "data": str, "images": int, "seed": int}
-DIGEST = re.compile("[0-9a-f]{64}")
 
 
 def layer_file(source: str, layer: str) -> str:
@@ -87,21 +87,6 @@ def save_tables(stored: Stored, tables: Iterator[tuple[str, Rows]]) -> None:
     """Write an instrument's tables; `TABLES` appears when all are there."""
     digests = {name: stored.folder.save_table(f"{name}.parquet", rows) for name, rows in tables if rows}
     stored.folder.save_json(TABLES, digests)
-
-
-def read_tables(folder: Folder) -> dict[str, pa.Table]:
-    """Tables of a finished instrument.
-
-    Raises:
-        InputError: it is not finished.
-        DamagedError: a table is not what was written.
-    """
-    if not folder.has(TABLES):
-        raise InputError("has no tables yet", file=folder.path, remedy="run the same command again: it continues")
-    digests = folder.load_json(TABLES, {str: str})
-    if odd := [name for name, digest in digests.items() if "/" in name or not DIGEST.fullmatch(digest)]:
-        raise DamagedError(folder.path / TABLES, f"{odd[0]} is no table with a digest")
-    return {name: folder.load_table(f"{name}.parquet", digest) for name, digest in digests.items()}
 
 
 def as_rows(tables: Mapping[str, pa.Table]) -> dict[str, Rows]:

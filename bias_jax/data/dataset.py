@@ -61,6 +61,13 @@ class FaceDataset:
         """Group of each image, int32 [N]."""
         return self.groups.encode(self.labels)
 
+    @cached_property
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Images of every category of every attribute, and of every group: name -> class -> images, in order."""
+        targets = dict.fromkeys([*(Target((a,)) for a in (*self.attributes, *self.solo_attributes)), self.groups])
+        numbers = {t: np.bincount(t.encode(self.labels), minlength=t.size).tolist() for t in targets}
+        return {t.name: dict(zip(t.classes, found, strict=True)) for t, found in numbers.items()}
+
     def varying(self) -> "FaceDataset":
         """Without the attributes of which a single category occurs: nothing can be asked about them.
 

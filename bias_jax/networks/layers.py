@@ -52,11 +52,14 @@ def conv_norm(convolution: nnx.Conv, bn: nnx.BatchNorm, x: jax.Array) -> jax.Arr
     """Batch norm after convolution, folded into one convolution for inference.
 
     Running statistics make batch norm an affine map per channel, so ``bn(conv(x, K)) = conv(x, K s) + t`` with
-    ``s = scale / sqrt(var + eps)`` and ``t = bias - mean s``: one pass over the activations instead of two.
+    ``s = scale / sqrt(var + eps)`` and ``t = bias - mean s``: one pass over the activations instead of two. A bias
+    of the convolution comes before that, so t gets s times it.
     """
     if not bn.use_running_average:  # statistics are being calibrated
         return bn(convolution(x))
     scale, shift = _affine(bn)
+    if convolution.bias is not None:
+        shift = shift + convolution.bias[...] * scale
     kernel = convolution.kernel[...] * scale[None, None, None]
     return _convolve(convolution, x, kernel) + shift.astype(x.dtype)[None, None, None]
 

@@ -9,16 +9,14 @@ import jax.numpy as jnp
 from flax import nnx
 
 from bias_jax.errors import InputError
-from bias_jax.networks import igpt, simclr, vit_family
+from bias_jax.networks import igpt, resnet, simclr, vgg, vit_family
 from bias_jax.networks.definition import Network, Params, Variant
 from bias_jax.networks.inception_v3 import INCEPTION_V3
-from bias_jax.networks.resnet50 import RESNET50
-from bias_jax.networks.vgg16 import VGG_16
 
 PRECISIONS = {"float32": "highest", "tf32": "tensorfloat32", "bfloat16": "default"}
 NETWORKS: dict[str, Network] = {
-    "vgg16": VGG_16,
-    "resnet50": RESNET50,
+    **vgg.NETWORKS,
+    **resnet.NETWORKS,
     "inception_v3": INCEPTION_V3,
     **igpt.NETWORKS,
     **simclr.NETWORKS,

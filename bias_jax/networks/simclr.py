@@ -23,7 +23,7 @@ from bias_jax.networks.layers import (
     linear,
     norm,
 )
-from bias_jax.networks.resnet50 import EPSILON, EXPANSION, STAGES, Bottleneck
+from bias_jax.networks.resnet import EPSILON, EXPANSION, STAGES, Bottleneck
 from bias_jax.networks.unit_images import FORMS, UnitImages
 
 BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}  # depth -> blocks of each group
@@ -42,7 +42,7 @@ class Architecture(NamedTuple):
     @property
     def features(self) -> int:
         """Channels behind the last block."""
-        return STAGES[-1][1] * self.width * EXPANSION
+        return STAGES[-1][0] * self.width * EXPANSION
 
 
 ARCHITECTURES = {
@@ -91,7 +91,7 @@ class SimCLR(nnx.Module):
 
     def __init__(self, architecture: Architecture, variant: Variant, rngs: nnx.Rngs):
         depth, wide, selective = architecture
-        inputs = STAGES[0][1] * wide
+        inputs = STAGES[0][0] * wide
         widths = (3, inputs // 2, inputs // 2, inputs) if selective else (3, inputs)
         size = 3 if selective else 7
         self.stem: Any = nnx.List([
@@ -102,7 +102,7 @@ class SimCLR(nnx.Module):
             for i, (before, after) in enumerate(pairwise(widths))
         ])  # fmt: skip
         kind = SelectiveBottleneck if selective else Bottleneck
-        for group, (blocks, (_, width, stride)) in enumerate(zip(BLOCKS[depth], STAGES, strict=True), start=1):
+        for group, (blocks, (width, stride)) in enumerate(zip(BLOCKS[depth], STAGES, strict=True), start=1):
             found = []
             for block in range(blocks):
                 found.append(kind(inputs, width * wide, 1 if block else stride, rngs))

@@ -120,10 +120,12 @@ class Transform:
         return found
 
     def __str__(self) -> str:
-        way = ", bicubic" if self.filter == "bicubic" else ""
+        mean, std = (f"({', '.join(f'{value:.6g}' for value in values)})" for values in (self.mean, self.std))
+        size = f"resize {self.resize}, centre crop {self.crop}"
         if self.squeeze:
-            return f"squeeze to {self.crop} x {self.crop}{way}, mean {self.mean}, std {self.std}"
-        return f"resize {self.resize}{way}, centre crop {self.crop}, mean {self.mean}, std {self.std}"
+            size = f"squeeze to {self.crop} x {self.crop}"
+        way = ", bicubic" if self.filter == "bicubic" else ""
+        return f"{size}{way}, mean {mean}, std {std}"
 
 
 def _numbers(values: Any) -> tuple[float, float, float]:

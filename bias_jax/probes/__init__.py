@@ -1,5 +1,7 @@
 """Linear probes: can the groups be told apart by a linear function of a layer's activations?"""
 
+from bias_jax.probes.between_folds import centred_signs as centred_signs
+from bias_jax.probes.choice import redraw_choice as redraw_choice
 from bias_jax.probes.comparisons import COMPARED as COMPARED
 from bias_jax.probes.comparisons import Difference as Difference
 from bias_jax.probes.comparisons import attribute_pairs as attribute_pairs

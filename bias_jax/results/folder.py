@@ -16,6 +16,7 @@ from PIL import Image
 
 from bias_jax.errors import CONTINUE, InputError, WriteError, writing
 from bias_jax.results.arrays import is_whole, read_arrays, write_arrays
+from bias_jax.results.drawings import check_drawing, write_drawing
 from bias_jax.results.shapes import misfit
 
 if TYPE_CHECKING:
@@ -90,11 +91,9 @@ class Folder:
             raise DamagedError(self.path / name, error) from None
 
     def save_figure(self, name: str, figure: "Figure") -> None:
-        """Write a figure at once; the suffix decides the format."""
+        """Write a figure at once; the suffix decides the format, see `results.drawings`."""
         with self._replacing(self.path / name) as partial:
-            # Packing harder takes as long as drawing, for a third of the size.
-            packing: Any = {"pil_kwargs": {"compress_level": 1}} if name.endswith(".png") else {}
-            figure.savefig(partial, **packing)
+            write_drawing(partial, figure)
 
     def save_picture(self, name: str, pixels: np.ndarray) -> None:
         """Write a picture, uint8 [H, W, 3], at once; the suffix decides the format."""
@@ -104,12 +103,9 @@ class Folder:
     def has_figure(self, name: str) -> bool:
         """Whether a figure is complete; one that is damaged is thrown away."""
         path = self.path / name
-        if path.exists() and path.suffix == ".png":
+        if path.exists():
             try:
-                with Image.open(path) as image:
-                    image.verify()  # the checksums of all parts
-                if not path.read_bytes().endswith(b"IEND\xaeB`\x82"):
-                    raise ValueError("it is cut short")
+                check_drawing(path)
             except Exception as error:  # pillow raises many kinds on damaged files
                 self.discard(name, error)
         return path.exists()
@@ -119,6 +115,11 @@ class Folder:
         log.info("note: %s is damaged (%s): it is thrown away and made again", self.path / name, reason)
         with writing(self.path / name):
             (self.path / name).unlink(missing_ok=True)
+
+    def save_text(self, name: str, text: str) -> None:
+        """Write a text file, UTF-8, at once."""
+        with self._replacing(self.path / name) as partial:
+            partial.write_text(text, encoding="utf-8", newline="")
 
     def save_json(self, name: str, content: Any) -> None:
         """Write a JSON file at once."""

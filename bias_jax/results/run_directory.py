@@ -93,7 +93,8 @@ class RunDirectory(Folder):
         plain = json.loads(json.dumps(dict(identity)))
         if folder.path.exists():
             try:
-                if json.loads((folder.path / "instrument.json").read_text())["identity"] == plain:
+                kept = json.loads((folder.path / "instrument.json").read_text())["identity"]
+                if json.dumps(kept) == json.dumps(plain):  # as text: to Python, true is 1
                     return folder
             except FileNotFoundError:
                 pass  # nothing was finished there

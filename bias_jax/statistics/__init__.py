@@ -20,6 +20,7 @@ from bias_jax.statistics.permanova import permanova as permanova
 from bias_jax.statistics.permanova import relabellings as relabellings
 from bias_jax.statistics.permuted_residuals import group_sums as group_sums
 from bias_jax.statistics.persons import by_person as by_person
+from bias_jax.statistics.persons import collapsed_strata as collapsed_strata
 from bias_jax.statistics.persons import effective_trials as effective_trials
 from bias_jax.statistics.persons import home_groups as home_groups
 from bias_jax.statistics.persons import shuffled_blocks as shuffled_blocks

@@ -45,6 +45,25 @@ def home_groups(groups: np.ndarray, people: np.ndarray) -> np.ndarray:
     return np.asarray(pairs[1][order][first])
 
 
+def collapsed_strata(strata: np.ndarray, people: np.ndarray | None = None) -> np.ndarray:
+    """Strata of at least two units each: those of one image, or of one person, become one stratum together.
+
+    Alone, a unit would seem not to vary at all. Together, they vary by their groups as well, so that intervals are too
+    wide rather than too short (collapsed strata, Cochran 1977). A single one joins the smallest of the others.
+
+    Args:
+        strata: of each image, int [N].
+        people: int [N], or None.
+
+    >>> collapsed_strata(np.array([4, 4, 4, 7, 8, 9, 9])).tolist()
+    [4, 4, 4, 7, 7, 9, 9]
+    """
+    units = np.arange(len(strata)) if people is None else people
+    numbers, counts = np.unique(np.unique(np.stack([strata, units]), axis=1)[0], return_counts=True)
+    joined = numbers[np.argsort(counts, kind="stable")][: max(2, int((counts == 1).sum()))]
+    return np.where(np.isin(strata, joined), joined[0], strata) if (counts == 1).any() else strata
+
+
 def effective_trials(hits: np.ndarray, people: np.ndarray | None, trials: np.ndarray | None = None) -> float:
     """Number of independent trials that know a rate as well as these do.
 

@@ -26,6 +26,9 @@ PEERS = {
     "recipe": TORCH,
     "torchvision": Peer({"torch": "torch", "torchvision": "torchvision"}, VERIFY),
     "transformers": Peer({"torch": "torch", "transformers": "transformers"}, "pip install torch transformers"),
+    "concept-erasure": Peer(
+        {"torch": "torch", "concept_erasure": "concept-erasure"}, "pip install torch concept-erasure"
+    ),
     "minisom": Peer({"minisom": "minisom"}, "pip install 'bias-jax[test]'"),
 }
 

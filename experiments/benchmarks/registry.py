@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from experiments.benchmarks import (
     association,
     completions,
+    erasure,
     extract,
     growth,
     heads,
@@ -36,6 +37,7 @@ BENCHMARKS = {
     "recipe": Benchmark(recipe.RecipeBenchmark, recipe.run_recipe, recipe),
     "topomaps": Benchmark(topomaps.TopomapsBenchmark, topomaps.run_topomaps, topomaps),
     "association": Benchmark(association.AssociationBenchmark, association.run_association, association),
+    "erasure": Benchmark(erasure.ErasureBenchmark, erasure.run_erasure, erasure),
     "completions": Benchmark(completions.CompletionsBenchmark, completions.run_completions, completions),
     "heads": Benchmark(heads.HeadsBenchmark, heads.run_heads, heads),
 }

@@ -8,6 +8,7 @@ from typing import Any
 
 from experiments.benchmarks.association import AssociationBenchmark
 from experiments.benchmarks.completions import CompletionsBenchmark
+from experiments.benchmarks.erasure import ErasureBenchmark
 from experiments.benchmarks.extract import ExtractBenchmark
 from experiments.benchmarks.growth import GrowthBenchmark
 from experiments.benchmarks.heads import HeadsBenchmark
@@ -28,6 +29,7 @@ QUICK: Mapping[str, Any] = {
     "recipe": RecipeBenchmark(epochs=3, repeats=1),
     "topomaps": TopomapsBenchmark(widest=512, numpy_steps=1, repeats=2),
     "association": AssociationBenchmark(numpy_draws=10_000),
+    "erasure": ErasureBenchmark(repeats=2),
     "completions": CompletionsBenchmark(pixels=64),
     "heads": HeadsBenchmark(widths=(64, 256, 512, 1024, 2048), epochs=1, repeats=1),
 }
@@ -45,6 +47,7 @@ TINY: Mapping[str, Any] = {
     ),
     "topomaps": TopomapsBenchmark(widest=64, units=50, force_steps=10, numpy_steps=2, repeats=1, minisom_steps=1),
     "association": AssociationBenchmark(layers=2, draws=2000, numpy_draws=500),
+    "erasure": ErasureBenchmark(images=20, widths=(4,), classes=(2, 3), repeats=1),
     "completions": CompletionsBenchmark(blocks=1, images=2, samples=2, rows=2, pixels=4),
     "heads": HeadsBenchmark(widths=(8, 12), images=40, classes=5, batch_size=8, repeats=1),
 }  # fmt: skip

@@ -122,7 +122,10 @@ def test_figures_fail_one_by_one_and_are_all_named(tmp_path):
     found = run(tmp_path, ManyFigures(broken=("a", "c")))
     notes = " ".join(found.failures["recorder"].__notes__)
     assert "drawing figures/a.png" in notes and "drawing figures/c.png: ValueError: no c" in notes
-    assert [p.name for p in (tmp_path / "recorder/figures").iterdir()] == ["b.png"] and found.findings
+    assert sorted(p.name for p in (tmp_path / "recorder/figures").iterdir()) == ["b.png", "b.svg"] and found.findings
+    kept = json.loads((tmp_path / "failures.json").read_text())  # for the report
+    assert "drawing figures/a.png" in kept["recorder"] and "failed" in found.report().read_text()
+    assert not run(tmp_path, ManyFigures()).failures and not (tmp_path / "failures.json").exists()
 
 
 @dataclass

@@ -10,7 +10,7 @@ from bias_jax.activations import OUTPUT, PIXELS, RULES, Need, pack, pool
 from bias_jax.activations.pooling import grid_shape
 from bias_jax.audit import UNTRAINED, RunConfig, audit, look, torch_network
 from bias_jax.audit.sources import sources_of
-from bias_jax.audit.torch_tensors import pool_in_torch
+from bias_jax.audit.torch_tensors import from_torch, pool_in_torch, to_torch
 from bias_jax.data.decoding import decode
 from bias_jax.devices import device_mesh
 from bias_jax.errors import InputError
@@ -237,7 +237,7 @@ def test_an_audit_with_everything_around_it(module, tmp_path):
     instruments = [Recorder(), Means(), Predictions(permutations=99)]
     network = mine(module, name="net")
     found = audit(network, instruments, faces=given, config=RunConfig(pooling="grid"), out=tmp_path)
-    assert not found.failures and "what net (own weights" in found.findings
+    assert not found.failures and "net (own weights" in found.findings
     again = audit(mine(module, name="net"), instruments, faces=given, config=RunConfig(pooling="grid"), out=tmp_path)
     assert again.findings == found.findings
     torch.manual_seed(1)
@@ -278,3 +278,11 @@ def test_what_cannot_be_audited_is_refused(module):
     ):
         with pytest.raises(InputError, match=problem):
             call()
+
+
+def test_nothing_is_copied_on_the_way_to_jax_and_the_network_gets_a_copy():
+    tensor = torch.arange(640, dtype=torch.float32).reshape(10, 64)
+    assert from_torch(tensor, jax.devices()[0]).unsafe_buffer_pointer() == tensor.data_ptr()
+    array = jax.device_put(np.ones((2, 3, 4, 4), np.float32))
+    given = to_torch(array, torch.device("cpu"), torch.float32)
+    assert given.data_ptr() != array.unsafe_buffer_pointer() and torch.equal(given, torch.ones(2, 3, 4, 4))

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from bias_jax.errors import InputError
-from bias_jax.networks import load_checkpoint
+from bias_jax.networks import load_checkpoint, resnet, vgg
 from converters import checkpoint, convert, download, published, sources
 from converters.__main__ import main
 from converters.contents import NoNumbers, flatten
@@ -28,7 +28,7 @@ def tensors(arrays):
     return {key: torch.from_numpy(np.array(value)) for key, value in arrays.items()}
 
 
-TORCHVISIONS = [entry for entry in PUBLISHED if entry.network in ("vgg16", "resnet50", "inception_v3")]
+TORCHVISIONS = [entry for entry in PUBLISHED if entry.network in (*vgg.NETWORKS, *resnet.NETWORKS, "inception_v3")]
 SMALL = {"fc.weight": np.arange(6, dtype=np.float32).reshape(2, 3), "fc.bias": np.ones(2, np.float32)}
 
 
@@ -206,18 +206,18 @@ def test_timms_files_are_taken_at_their_word_unless_the_hub_states_a_hash(tmp_pa
 
 
 def test_every_published_entry():
-    assert len(TORCHVISIONS) == 9 and len({(e.network, e.name) for e in PUBLISHED}) == len(PUBLISHED)
+    assert len(TORCHVISIONS) == 43 and len({(e.network, e.name) for e in PUBLISHED}) == len(PUBLISHED)
     for entry in TORCHVISIONS:
         assert (len(entry.hash_prefix) == 8) != entry.on_hub
         assert (entry.accuracy is None) == (entry.invalid is not None) == (entry.name == "IMAGENET1K_FEATURES")
 
 
 def test_entries_equal_torchvisions(needs_torchvision):
-    from torchvision.models import Inception_V3_Weights, ResNet50_Weights, VGG16_Weights
+    from torchvision.models import get_model_weights
 
-    enums = {"vgg16": VGG16_Weights, "resnet50": ResNet50_Weights, "inception_v3": Inception_V3_Weights}
+    enums = {name: get_model_weights(name) for name in {entry.network for entry in TORCHVISIONS}}
     ours = [entry for entry in TORCHVISIONS if not entry.on_hub]
-    assert [(e.network, e.name) for e in ours] == [(n, w.name) for n, enum in enums.items() for w in enum]
+    assert {(e.network, e.name) for e in ours} == {(n, w.name) for n, enum in enums.items() for w in enum}
     for entry in ours:
         theirs = enums[entry.network][entry.name]
         transform = theirs.transforms()

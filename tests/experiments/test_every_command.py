@@ -16,6 +16,8 @@ from experiments.topomaps import main as topomaps
 PROBES = ["--probes.l2", "1,10", "--probes.draws", "100", "--probes.folds", "3"]
 RECIPE = ["--recipe.epochs", "2", "--recipe.l1", "1e-3", "--recipe.batch-size", "24"]
 HEADS = ["epochs", "1", "seeds", "1", "folds", "3", "draws", "100", "examples", "2", "attention", "1", "occlusion", "2"]
+ERASURE = ["--erasure.folds", "3", "--erasure.l2", "1,10", "--erasure.draws", "100", "--erasure.neighbours", "3",
+           "--neighbours.at", "1,3", "--neighbours.permutations", "99", "--neighbours.draws", "100"]  # fmt: skip
 RUN = ["--per-group", "2", "--layers", "maxpool"]
 
 
@@ -41,8 +43,8 @@ def test_one_sweep_with_every_instrument(stimuli, tmp_path, capsys):
     out = tmp_path / "run"
     arguments = [*RUN, *PROBES, *RECIPE, *options("heads.", HEADS), "--associations.stimuli", str(stimuli),
                  "--associations.draws", "1000", "--associations.bootstrap", "100", "--maps.permutations", "19",
-                 "--variance.permutations", "99", "--predictions.permutations", "99", "--zeroshot.layer", "maxpool",
-                 "--zeroshot.k", "10", "--zeroshot.shuffles", "99"]  # fmt: skip
+                 "--variance.permutations", "99", "--predictions.permutations", "99", *ERASURE, "--zeroshot.layer",
+                 "maxpool", "--zeroshot.k", "10", "--zeroshot.shuffles", "99"]  # fmt: skip
     (tmp_path / "prompts.toml").write_text("[job]\nprompts = ['doctor', 'nurse']\n")
     np.savez(tmp_path / "texts.npz", **{job: np.random.default_rng(i).standard_normal(64)
                                         for i, job in enumerate(("doctor", "nurse"))})  # fmt: skip

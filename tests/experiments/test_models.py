@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ from experiments.audits import NetworkConfig
 from experiments.models import find_network
 from experiments.sweep import main
 
+EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 HEAD = """import jax.numpy as jnp
 from flax import nnx
 from bias_jax.audit import own_network
@@ -100,6 +102,18 @@ def test_an_error_of_a_users_function_ends_a_command_with_status_2(module, capsy
     assert main(["--models", f"{name}:make", "--out", "run", "--per-group", "1"]) == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith("error: bad fails with AttributeError") and f"{name}.py:10" in error
+
+
+@pytest.mark.parametrize("name", ["jax_function", "flax_module", pytest.param("torch_module", marks=pytest.mark.torch)])
+def test_the_examples_of_the_documents(name, monkeypatch):
+    if name == "torch_module":
+        pytest.importorskip("torch")
+    monkeypatch.chdir(EXAMPLES)
+    monkeypatch.syspath_prepend(EXAMPLES)
+    network = find_network(f"mynetworks:{name}")
+    layers = {"jax_function": ("conv", "pooled"), "flax_module": ("stem", "blocks.0", "blocks.1", "drop", "head"),
+              "torch_module": ("2", "5")}  # fmt: skip
+    assert network.choice(()).layers == layers[name] and network.choice(()).output
 
 
 @pytest.mark.slow

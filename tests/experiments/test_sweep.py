@@ -50,7 +50,9 @@ def test_run_directory_is_complete(finished):
     assert "untrained control" in record["weights"] and "untrained control" in output
     assert "memory plan" in output and "wall time: " in output and "says nothing about people" in output
     assert "programs in" in output and "120 distinct images went through the network" in output
-    figures = {str(p.relative_to(out)) for p in out.glob("*/figures/*")}
+    figures = {str(p.relative_to(out)) for p in out.glob("*/figures/*.png")}
+    assert {name[:-4] for name in figures} == {str(p.relative_to(out))[:-4] for p in out.glob("*/figures/*.svg")}
+    assert output.splitlines()[-1] == f"report: {out}/report.html" and "Planted race: " in output
     assert figures == {"probes/figures/accuracy_by_layer.png", "probes/figures/comparison_by_layer.png",
                        "probes/figures/confusion_groups.png", "probes/figures/confusion_attributes.png",
                        "maps/figures/topomap-maxpool-som.png", "variance/figures/variance_by_layer.png"}  # fmt: skip

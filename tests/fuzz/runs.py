@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from bias_jax.audit import RunConfig, audit, open_stored
 from bias_jax.audit.stored import read_tables
+from bias_jax.report.page import write_report
 from bias_jax.results import Folder, RunDirectory
 from experiments.compare import CompareConfig, compare
 from tests.audit.toys import Other, Recorder, ToySubject, faces, pictures
@@ -82,6 +83,13 @@ def finished(kind: str) -> dict[str, bytes]:
         return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.suffix}
 
 
+@functools.cache
+def read_templates() -> None:
+    """Before anybody watches which files are opened."""
+    with tempfile.TemporaryDirectory() as folder:
+        begin(Path(folder)).report()
+
+
 def begin(out: Path):
     """Start or continue a run of toys."""
     instruments = Recorder(), Other(files=tuple(pictures(2, first=20)))
@@ -130,6 +138,7 @@ def any_run(hows):
         lay(Path(folder) / "secret", finished("toys"), [])
         # A whole array in place of another one is nothing that disks do: only tables and figures would be told apart.
         lay(root, finished("toys"), hows, exchange=(".json", ".parquet", ".png"))
+        read_templates()
         with nothing_outside(root):
             outcome(lambda: RunDirectory.existing(root))
             for name in ("recorder", "other"):
@@ -140,6 +149,7 @@ def any_run(hows):
                     outcome(lambda stored=stored: stored.arrays)
                     for layer in outcome(lambda stored=stored: stored.layers) or ():
                         outcome(lambda stored=stored, layer=layer: stored.load(layer.name))
+            outcome(lambda: write_report([root]))
         found = outcome(lambda: begin(root))
         if found is not None:
             assert not found.failures, found.failures

@@ -77,8 +77,8 @@ def test_table_is_tidy_and_complete(finished):
     assert table["few_images"].all()
     record = json.loads((finished.path / "run.json").read_text())
     assert "untrained control" in record["weights"] and record["identity"]["versions"]["jax"]
-    figures = {p.name for p in (finished.path / "associations/figures").iterdir()}
-    assert figures == {"effect_by_layer-raw.png", "effect_by_layer-centred.png"}
+    figures = {p.stem for p in (finished.path / "associations/figures").iterdir()}
+    assert figures == {"effect_by_layer-raw", "effect_by_layer-centred"}
 
 
 def test_planted_association_is_found_and_nothing_is_not(finished):
@@ -92,7 +92,12 @@ def test_planted_association_is_found_and_nothing_is_not(finished):
 
 
 def test_findings_tell_every_test_and_warn_of_few_images(finished):
-    lines = finished.findings.splitlines()
+    sentences = finished.findings.splitlines()
+    assert [s.split(":")[0] for s in sentences[:2]] == ["palettes", "nothing"] and "fewer than 8" in sentences[2]
+    assert all(
+        "untrained network" in s and "raw pixels" in s and "corrected for all layers" in s for s in sentences[:2]
+    )
+    lines = finished.listing.splitlines()
     assert lines[0].startswith("effect size d of untrained network") and "strongest layer" in lines[1]
     assert [line.split()[:2] for line in lines[2:4]] == [["nothing", "6/6"], ["palettes", "6/6"]]
     assert "fewer than 8 target images" in lines[4]
@@ -124,6 +129,7 @@ def test_interrupted_run_continues_to_the_same_bytes(stimuli, finished, tmp_path
 def toy(monkeypatch):
     """A network that takes no time, whatever the weights."""
     subject = ToySubject()
+    monkeypatch.setitem(sources.NETWORKS, subject.model, sources.NETWORKS["resnet50"])  # so that it has a control
     for module in (road, sources):
         monkeypatch.setattr(module, "load_subject", lambda *_: subject)
     return subject
@@ -182,7 +188,7 @@ def test_numbers_are_those_of_the_formula(toy, noise, beside):
             np.testing.assert_allclose(table.loc[(source, layer, "raw"), "effect_size"], raw, rtol=1e-9)
             np.testing.assert_allclose(table.loc[(source, layer, "centred"), "effect_size"], centred, rtol=1e-9)
     assert (table["images_x"] == 5).all() and (table["images_a"] == 3).all()
-    assert "effect size d of network" in found.findings
+    assert "effect size d of network" in found.listing and "largest effect in layer" in found.findings
 
 
 def test_repeated_pictures_are_told_and_shared_ones_refused(toy, noise, caplog):
@@ -260,7 +266,7 @@ def test_groups_of_the_faces_as_targets(toy, noise):
     assert set(table["test"]) == {"odd / young - old"} and set(table["a"]) == {"a"}
     assert (table["images_x"] == 9).all() and (table["images_y"] == 9).all()
     assert (table["alternative"] == "greater").all()
-    assert "strongest layer" in found.findings
+    assert "strongest layer" in found.listing
     chosen = [np.flatnonzero((kinds == 1) & (ages == 0))[:9], np.flatnonzero(ages == 1)[:9]]
     x, y = (features_of([files[i] for i in rows], "late").astype(float) for rows in chosen)
     a, b = (features_of(sets[name], "late").astype(float) for name in "ab")
@@ -345,4 +351,4 @@ def test_ones_own_network_without_an_untrained_one(stimuli):
     assert not found.failures and set(found.tables["associations"].to_pandas()["source"]) == {
         "network", "raw pixels", "mean colour"
     }  # fmt: skip
-    assert found.findings.splitlines()[2].endswith(" -")
+    assert found.listing.splitlines()[2].endswith(" -")

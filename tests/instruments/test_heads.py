@@ -194,7 +194,8 @@ def test_self_test_needs_no_faces_and_sets_what_was_planted_beside_what_was_foun
     assert {row["loss"]: row["expected_gap"] for row in planted} == expected
     rates = found.tables["rates"].to_pandas().query("label == 'lined' and metric == 'recall' and group == 'cool'")
     gaps = dict(zip(rates["loss"], rates["difference"], strict=True))
-    lines = found.findings.splitlines()
+    assert found.findings.count("cool minus warm") == 2 and "+25.0 planted" in found.findings
+    lines = found.listing.splitlines()
     start = lines.index(next(line for line in lines if line.startswith("recall of lined: cool minus warm")))
     for line, (loss, gap) in zip(lines[start + 1 :], expected.items(), strict=False):
         assert line.split()[:3] == [loss, f"{100 * gap:+.1f}", f"{100 * gaps[loss]:+.1f}"]
@@ -469,5 +470,5 @@ def test_a_network_without_gradients_gets_no_maps_but_everything_else(caplog, tm
     again = open_stored(tmp_path / "run/heads")  # without images or network
     assert dict(instrument.tables(again))["rates"][0]["layer"] == found.tables["rates"].to_pylist()[0]["layer"]
     assert [name for name, _ in instrument.figures(again, {k: t.to_pylist() for k, t in found.tables.items()})]
-    assert "difference between losses" not in found.findings
-    assert found.findings.startswith("recall over all labels, %")
+    assert "difference between losses" not in found.listing
+    assert found.listing.startswith("recall over all labels, %") and found.findings.startswith("Recall over all labels")

@@ -110,7 +110,7 @@ def test_by_default_every_layer_has_a_map_and_its_errors(drawn, faces):
         np.testing.assert_array_equal(arrays["positions"][0, 0], lay_out(arrays["values"].T, "som", seed=0)["none"])
     assert "nearest nodes are not neighbours" in drawn.findings and "of 2 layers" in drawn.findings
     assert sorted(p.name for p in (drawn.path / "maps/figures").iterdir()) == [
-        "topomap-flat-som.png", "topomap-spatial-som.png",
+        "topomap-flat-som.png", "topomap-flat-som.svg", "topomap-spatial-som.png", "topomap-spatial-som.svg",
     ]  # fmt: skip
 
 
@@ -122,8 +122,12 @@ def test_comparison_is_tidy_and_random_is_worst(compared):
     for measure in ("trustworthiness_10", "continuity_10", "distance_correlation", "morans_i"):
         assert plain[measure].idxmin() == "random", measure
     assert plain["disparity_of_seeds"].idxmax() == "random" and plain.loc["random", "disparity_of_seeds"] > 0.8
-    assert {p.name for p in (compared.path / "maps/figures").iterdir()} == {"layouts_by_layer.png"}
-    assert "\nsom long " in compared.findings and "Moran's I" in compared.findings
+    assert {p.name for p in (compared.path / "maps/figures").iterdir()} == {
+        "layouts_by_layer.png",
+        "layouts_by_layer.svg",
+    }
+    assert "\nsom long " in compared.listing and "Moran's I" in compared.listing
+    assert "Of 9 layouts" in compared.findings and "the random layout" in compared.findings
 
 
 def test_interrupted_run_continues_to_the_same_bytes(drawn, faces, tmp_path, monkeypatch):
@@ -151,11 +155,11 @@ def test_maps_are_redrawn_with_other_looks_only(faces, tmp_path):
     found = run(faces, tmp_path, plain)
     before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*.arrow")}
     figures = {p: p.read_bytes() for p in (tmp_path / "maps/figures").iterdir()}
-    assert len(figures) == 4 and {"topomap-flat-som.png", "topomap-flat-som-short.png"} < {p.name for p in figures}
+    assert len(figures) == 8 and {"topomap-flat-som.png", "topomap-flat-som-short.png"} < {p.name for p in figures}
     again = run(faces, tmp_path, replace(plain, order="dendrogram", round=True, align=True))
     assert all(path.read_bytes() != old for path, old in figures.items())
     assert all(path.stat().st_mtime_ns == t for path, t in before.items())
-    assert "som short" in found.findings and found.findings == again.findings
+    assert "som short" in found.listing and found.findings == again.findings
     assert again.tables["layouts"].to_pandas()["disparity_of_seeds"].isna().all()  # one seed tells nothing of likeness
 
 

@@ -122,8 +122,10 @@ def test_figure_and_findings(stored, rows):
     assert held_out.get_ydata()[1] == pytest.approx(100 * np.mean([r["validation_accuracy"] for r in drawn]))
     assert training.get_ydata()[1] == pytest.approx(100 * np.mean([r["training_accuracy"] for r in drawn]))
     text = "\n".join(CONFIG.findings(stored, tables))
-    assert "second          best layer deep: 100.0" in text and "a little too good" in text
-    assert "16 held-out images" in text
+    assert "second: 100.0 % of 16 held-out images are right in layer deep" in text and "a little too good" in text
+    assert "second          best layer deep: 100.0" in "\n".join(CONFIG.listing(stored, tables))
+    (summary,) = CONFIG.excerpts(stored, tables)
+    assert [row[:2] for row in summary.rows][1] == ("second", "deep") and summary.rows[1][2] == 1.0
 
 
 def test_bad_options_and_data(dataset, features, task):

@@ -152,7 +152,10 @@ def test_whom_a_prompt_retrieves(toy):
 def test_words_and_figures(toy):
     instrument, _, stored, tables = toy
     told = "\n".join(instrument.findings(stored, tables))
-    assert "15.7 % [10.1, 22.8] (over templates [15.7, 15.7]) misclassified" in told and "MaxSkew@20" in told
+    assert "is wrong for 15.7 % [10.1, 22.8] (over templates [15.7, 15.7]) of 140 images" in told
+    spreads, skews = instrument.excerpts(stored, tables)
+    assert len(spreads.rows) == spreads.of == len(tables["zeroshot_spread"]) and len(skews.rows[0]) == 8
+    assert "MaxSkew@20" in told
     figures = dict(instrument.figures(stored, tables))
     assert list(figures) == ["rates-1-kind-of-people", "rates-2-job"]
     assert len(figures["rates-2-job"]().axes) == 3
@@ -308,7 +311,7 @@ def test_features_from_anywhere(toy, tmp_path):
     values = [[(r["group"], r["prompt"], r["value"]) for r in rows]
               for rows in (found.tables["zeroshot"].to_pylist(), tables["zeroshot"])]  # fmt: skip
     assert values[0] == values[1]
-    assert sorted(p.name for p in (tmp_path / "run/zeroshot/figures").iterdir()) == [
+    assert sorted(p.name for p in (tmp_path / "run/zeroshot/figures").glob("*.png")) == [
         "rates-1-kind-of-people.png", "rates-2-job.png",
     ]  # fmt: skip
 

@@ -7,7 +7,7 @@ import pytest
 from jax.extend.core import jaxprs_in_params
 
 from bias_jax.errors import InputError
-from bias_jax.networks import NETWORKS, PRECISIONS, forward, inception_v3, resnet50
+from bias_jax.networks import NETWORKS, PRECISIONS, forward, inception_v3, resnet, vgg
 from bias_jax.networks.convolution import KERNEL_TRANSFORM
 from converters import convert
 from converters.original import original_activations, original_network
@@ -81,7 +81,7 @@ def test_too_small_images_are_refused(case):
 
 def test_epsilon_is_torchvisions():
     # an error of 1e-8 here is invisible to any comparison of outputs
-    assert resnet50.EPSILON == 1e-5 and inception_v3.EPSILON == 1e-3
+    assert vgg.EPSILON == resnet.EPSILON == 1e-5 and inception_v3.EPSILON == 1e-3
 
 
 def test_auxiliary_head_is_dropped_by_name(case):

@@ -18,6 +18,8 @@ SIZES = {
     "vgg16": ((224, 224), (160, 192)),
     "resnet50": ((224, 224), (160, 192)),
     "inception_v3": ((299, 299), (139, 171)),
+    "resnet18": ((64, 96),),
+    "vgg11_bn": ((64, 48),),
 }
 SAMPLES = 200  # values kept per layer and image size
 

@@ -18,6 +18,9 @@ SAVE = {
     "a.arrow": lambda folder: folder.save_arrays("a.arrow", {"x": np.random.default_rng(0).normal(size=500)}),
     "a.parquet": lambda folder: folder.save_table("a.parquet", ROWS),
     "a.png": lambda folder: folder.save_figure("a.png", Figure()),
+    "a.svg": lambda folder: folder.save_figure("a.svg", Figure()),
+    "a.pdf": lambda folder: folder.save_figure("a.pdf", Figure()),
+    "a.html": lambda folder: folder.save_text("a.html", "<p>" * 500),
     "a.json": lambda folder: folder.save_json("a.json", ROWS),
 }
 
@@ -76,7 +79,7 @@ def test_a_full_disk_of_real_size(tmp_path):
         os.system(f"umount {tmp_path}")
 
 
-@pytest.mark.parametrize("name", ["a.arrow", "a.parquet", "a.png"])
+@pytest.mark.parametrize("name", ["a.arrow", "a.parquet", "a.png", "a.svg", "a.pdf"])
 def test_every_damaged_byte_is_found(name, tmp_path):
     """Bits turned over, zeros of a lost power, a file cut short, or empty, or longer."""
     folder, rng = Folder(tmp_path), np.random.default_rng(0)

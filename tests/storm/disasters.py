@@ -71,12 +71,21 @@ def stage(out: Path, before: dict) -> str:
         if path.name.startswith(".partial-"):
             return f"writing a file ({path.suffix})"
         if written >= newest:
-            kinds = {".json": "opening", ".arrow": "measuring", ".parquet": "tables", ".png": "figures"}
+            kinds = {
+                ".json": "opening",
+                ".arrow": "measuring",
+                ".parquet": "tables",
+                ".png": "figures",
+                ".svg": "figures",
+                ".html": "report",
+            }
             newest, found = written, kinds[path.suffix]
             if path.parts[1:2] == ("illustrations",):
                 found = "illustrations"
             if path.name == "tables.json":
                 found = "tables"
+            if path.name == "section.json":
+                found = "figures"
     return found
 
 

@@ -23,13 +23,15 @@ from bias_jax.data import (
     stimulus_pictures,
 )
 from bias_jax.errors import InputError
+from bias_jax.instruments.associations.account import ACCOUNT, association_excerpts, association_findings
 from bias_jax.instruments.associations.checks import check_options, check_sizes
 from bias_jax.instruments.associations.figures import association_figures
-from bias_jax.instruments.associations.findings import effect_table
+from bias_jax.instruments.associations.listing import effect_table
 from bias_jax.instruments.associations.measuring import measure_tests
 from bias_jax.instruments.associations.stored import arrays_of, facts_of, tests_of
 from bias_jax.instruments.associations.tables import association_rows
 from bias_jax.instruments.faces import require_faces
+from bias_jax.report.account import Account, Excerpt
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ class Associations:
     bootstrap: int = 4000  # bootstrap draws for intervals of d
 
     name: ClassVar[str] = "associations"
+    account: ClassVar[Account] = ACCOUNT
     sources: ClassVar[tuple[str, ...]] = (NETWORK, UNTRAINED, BASELINE)
     places: ClassVar[tuple[str, ...]] = ("stimuli", "a", "b")
     looks: ClassVar[tuple[str, ...]] = ()
@@ -102,6 +105,12 @@ class Associations:
         return association_figures(stored, tables[self.name])
 
     def findings(self, stored: Stored, tables: Mapping[str, Rows]) -> Iterable[str]:
+        return association_findings(tables[self.name], stored.source)
+
+    def excerpts(self, stored: Stored, tables: Mapping[str, Rows]) -> Iterable[Excerpt]:
+        return association_excerpts(tables[self.name], stored.source)
+
+    def listing(self, stored: Stored, tables: Mapping[str, Rows]) -> Iterable[str]:
         yield effect_table(tables[self.name], stored.source)
 
     def _requests(self, faces: FaceDataset | None) -> list[StimulusRequest]:

@@ -1,4 +1,4 @@
-"""What heads found, in words: recall by group, differences between losses, and what was planted."""
+"""What heads found, in sentences and as text: recall by group, differences between losses, and what was planted."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -6,20 +6,58 @@ from typing import Any
 from bias_jax.audit import Rows, Stored
 from bias_jax.data.planted_labels import PlantedConfig, planted_gap
 from bias_jax.disparity import ALL
+from bias_jax.instruments.heads.account import worst_gaps
 from bias_jax.instruments.heads.config import HeadsConfig
 from bias_jax.instruments.heads.problem import EVERYONE, problem_of
 
 KEYS = ("view", "group", "metric", "label", "loss")
+PLANTED = "planted: 80 % of cool and 20 % of warm faces are lined in training, half of both in evaluation."
 MOST_GROUPS = 12  # of a view that is listed
 
 
 def head_findings(stored: Stored, config: HeadsConfig, tables: Mapping[str, Rows]) -> Iterator[str]:
+    """The worst gap of every loss, and what losses differ by; for drawn faces, what was planted and found."""
+    gaps = worst_gaps(tables["rates"])
+    for loss in config.losses:
+        if own := [gap for gap in gaps if gap["loss"] == loss]:
+            yield _worst(own[0], loss, len(own))
+    for row in tables.get("losses", ()):
+        if (row["view"], row["metric"], row["label"]) == (EVERYONE, "recall", ALL):
+            yield (f"Recall over all labels, {row['loss']} minus {row['minus_loss']}: {_interval(row, 'value')} points "
+                   f"on the same {row['images']} images.")  # fmt: skip
+    if config.planted:
+        yield from planted_findings(tables, config)
+
+
+def _worst(row: Mapping[str, Any], loss: str, number: int) -> str:
+    text = f"Recall over all labels with {loss} in layer {row['layer']}: the surest of {number} gaps is {row['group']} "
+    text += f"({row['view']}), {100 * row['value']:.1f} % [{100 * row['low']:.1f}, {100 * row['high']:.1f}] of "
+    text += f"{row['images']} images, {_interval(row, 'difference')} points from the mean of the others"
+    clear = row["difference_low"] > 0 or row["difference_high"] < 0
+    return f"{text}." if clear else f"{text}; its interval holds no difference."
+
+
+def head_listing(stored: Stored, config: HeadsConfig, tables: Mapping[str, Rows]) -> Iterator[str]:
     """Recall over all labels by group; for drawn faces, what was planted beside what was found."""
     views = problem_of(stored.facts, stored.arrays).views()
     listed = [view for view, (_, names) in views.items() if len(names) <= MOST_GROUPS]
     yield text_table(tables, listed, config)
     if config.planted:
         yield planted_verdict(tables, config)
+
+
+def planted_findings(tables: Mapping[str, Rows], config: HeadsConfig) -> Iterator[str]:
+    """What was planted beside what was found, and a coin as control."""
+    yield (f"{PLANTED} A classifier that knows palette and contrast has a gap of "
+           f"{100 * planted_gap(PlantedConfig()):.1f} points in recall.")  # fmt: skip
+    expected = {row["loss"]: row["expected_gap"] for row in tables["planted"]}
+    rates = {tuple(row[key] for key in KEYS): row for row in tables["rates"]}
+    for loss in config.losses:
+        found, coin = (rates[view, group, "recall", "lined", loss]
+                       for view, group in (("palette", "cool"), ("null", "heads")))  # fmt: skip
+        yield (f"Recall of lined with {loss}, cool minus warm: {100 * expected[loss]:+.1f} planted (large sample), "
+               f"{_interval(found, 'difference')} found; heads minus tails of a coin: "
+               f"{_interval(coin, 'difference')}.")  # fmt: skip
 
 
 def text_table(tables: Mapping[str, Rows], views: Sequence[str], config: HeadsConfig) -> str:
@@ -45,11 +83,9 @@ def text_table(tables: Mapping[str, Rows], views: Sequence[str], config: HeadsCo
 
 
 def planted_verdict(tables: Mapping[str, Rows], config: HeadsConfig) -> str:
-    """What was planted and found: recall of lined cool minus lined warm faces, and how the losses differ in it."""
+    """What was planted and found, as text: recall of lined cool minus warm faces, and how the losses differ in it."""
     expected = {row["loss"]: row["expected_gap"] for row in tables["planted"]}
     lines = [
-        "planted: 80 % of cool and 20 % of warm faces are lined in training, half of both in evaluation. A classifier",
-        f"that knows palette and contrast has a gap of {100 * planted_gap(PlantedConfig()):.1f} points in recall",
         f"{'recall of lined: cool minus warm':<34}{'planted, large sample':>22}  found [95 % interval]",
     ]
 

@@ -11,16 +11,18 @@ from matplotlib.figure import Figure
 from bias_jax.audit import NETWORK, Arrays, Choice, Context, Layer, Rows, Seen, Stored, Subject, Task
 from bias_jax.data import FaceDataset
 from bias_jax.disparity import fit_layer, replicates, train_heads
+from bias_jax.instruments.heads.account import ACCOUNT, head_excerpts
 from bias_jax.instruments.heads.checks import check_problem
 from bias_jax.instruments.heads.config import HeadsConfig
 from bias_jax.instruments.heads.figures import head_figures
-from bias_jax.instruments.heads.findings import head_findings
+from bias_jax.instruments.heads.findings import head_findings, head_listing
 from bias_jax.instruments.heads.illustrations import illustrations
 from bias_jax.instruments.heads.material import pictures_of
 from bias_jax.instruments.heads.preparing import problem_and_notes
 from bias_jax.instruments.heads.problem import problem_of
 from bias_jax.instruments.heads.tables import head_tables
 from bias_jax.progress import bar
+from bias_jax.report.account import Account, Excerpt
 
 PLANTED_LAYERS = 4  # of the self-test by default: the shallow blocks see lines and palette, and are quick to run
 
@@ -34,6 +36,7 @@ class Heads(HeadsConfig):
     """
 
     name: ClassVar[str] = "heads"
+    account: ClassVar[Account] = ACCOUNT
     sources: ClassVar[tuple[str, ...]] = (NETWORK,)
     places: ClassVar[tuple[str, ...]] = (
         "labels", "machine_labels", "descriptions", "images", "label_encoding", "label_skip_lines"
@@ -85,6 +88,12 @@ class Heads(HeadsConfig):
 
     def findings(self, stored: Stored, tables: Mapping[str, Rows]) -> Iterable[str]:
         return head_findings(stored, self, tables)
+
+    def excerpts(self, stored: Stored, tables: Mapping[str, Rows]) -> Iterable[Excerpt]:
+        return head_excerpts(tables)
+
+    def listing(self, stored: Stored, tables: Mapping[str, Rows]) -> Iterable[str]:
+        return head_listing(stored, self, tables)
 
 
 @jax.jit

@@ -12,12 +12,14 @@ from bias_jax.audit import Arrays, Choice, Context, Groups, Layer, Rows, Seen, S
 from bias_jax.data import FaceDataset
 from bias_jax.errors import InputError
 from bias_jax.instruments.faces import OfFaces
+from bias_jax.instruments.maps.account import ACCOUNT, map_excerpts
 from bias_jax.instruments.maps.config import MapsConfig
 from bias_jax.instruments.maps.figures import map_figures
-from bias_jax.instruments.maps.findings import map_findings
+from bias_jax.instruments.maps.findings import layout_table, map_findings
 from bias_jax.instruments.maps.grouping import check_grouping, group_images
 from bias_jax.instruments.maps.layouts import layer_maps
 from bias_jax.instruments.maps.tables import map_tables
+from bias_jax.report.account import Account, Excerpt
 from bias_jax.topomaps import Method
 
 EXTRAS: Mapping[Method, str] = {"tsne": "sklearn", "umap": "umap"}  # what some layouts are computed by
@@ -29,6 +31,7 @@ class Maps(OfFaces, MapsConfig):
     """Topographic activation maps of every layer: units that respond alike lie side by side, coloured by group."""
 
     name: ClassVar[str] = "maps"
+    account: ClassVar[Account] = ACCOUNT
     without_pictures: ClassVar[bool] = True
     places: ClassVar[tuple[str, ...]] = ("predictions",)
     looks: ClassVar[tuple[str, ...]] = ("order", "round", "align")
@@ -77,6 +80,13 @@ class Maps(OfFaces, MapsConfig):
 
     def findings(self, stored: Stored, tables: Mapping[str, Rows]) -> Iterable[str]:
         return map_findings(tables)
+
+    def excerpts(self, stored: Stored, tables: Mapping[str, Rows]) -> Iterable[Excerpt]:
+        return map_excerpts(tables)
+
+    def listing(self, stored: Stored, tables: Mapping[str, Rows]) -> Iterable[str]:
+        if "layouts" in tables:
+            yield layout_table(tables["layouts"])
 
     def _missing(self) -> list[Method]:
         """Layouts whose extra is not installed."""

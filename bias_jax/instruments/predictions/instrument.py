@@ -14,11 +14,13 @@ from bias_jax.audit import OUTPUT, Arrays, Choice, Context, Layer, Rows, Seen, S
 from bias_jax.data import FaceDataset
 from bias_jax.errors import InputError
 from bias_jax.instruments.faces import OfFaces, people_of
+from bias_jax.instruments.predictions.account import ACCOUNT, prediction_excerpts
 from bias_jax.instruments.predictions.classes import check_families, read_families, read_names
 from bias_jax.instruments.predictions.figures import prediction_figures
-from bias_jax.instruments.predictions.findings import prediction_findings
+from bias_jax.instruments.predictions.findings import prediction_findings, prediction_listing
 from bias_jax.instruments.predictions.tables import prediction_tables
 from bias_jax.instruments.predictions.views import DRAWN, drawn_images
+from bias_jax.report.account import Account, Excerpt
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class Predictions(OfFaces):
     shown: int = 30  # differences in a figure, the worst ones
 
     name: ClassVar[str] = "predictions"
+    account: ClassVar[Account] = ACCOUNT
     places: ClassVar[tuple[str, ...]] = ("classes", "families_file")
     looks: ClassVar[tuple[str, ...]] = ("shown",)
 
@@ -91,6 +94,12 @@ class Predictions(OfFaces):
 
     def findings(self, stored: Stored, tables: Mapping[str, Rows]) -> Iterable[str]:
         return prediction_findings(stored, tables, self.min_images)
+
+    def excerpts(self, stored: Stored, tables: Mapping[str, Rows]) -> Iterable[Excerpt]:
+        return prediction_excerpts(tables)
+
+    def listing(self, stored: Stored, tables: Mapping[str, Rows]) -> Iterable[str]:
+        return prediction_listing(stored, tables)
 
 
 def read_output(logits: jax.Array, top: int) -> Arrays:

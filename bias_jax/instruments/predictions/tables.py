@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bias_jax.audit import Rows, Stored
+from bias_jax.disparity.rate_differences import difference_from_others, fisher_exact
 from bias_jax.instruments.predictions.means import group_means, permutation_tests
-from bias_jax.instruments.predictions.rates import difference_from_others, fisher_exact
 from bias_jax.instruments.predictions.views import Event, Said, View, events_of, mean_of_units, said, views_of
 from bias_jax.statistics import benjamini_hochberg, clopper_pearson_interval, holm
 

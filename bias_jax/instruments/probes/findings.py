@@ -1,12 +1,19 @@
-"""What probes found, in words."""
+"""What probes found, in sentences, and their accuracies as text."""
 
 from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
 
 from bias_jax.audit import PIXELS, Rows, Stored
 from bias_jax.data import CalibrationConfig, bayes_accuracy
 from bias_jax.data.calibration import NULL, PLANTED
 from bias_jax.instruments.probes.stored import scores_by_layer
 from bias_jax.probes import HELD_OUT, Score
+
+Scores = Mapping[str, Sequence[Score]]  # layer -> its scores
+ALPHA = 0.05  # p-values below are called significant
+COMPARABLE = "adjusted_balanced_accuracy"  # between attributes
+SHUFFLED = "shuffled labels"
 
 
 def pick(scores: Sequence[Score], target: str, metric: str, control: str = "none") -> Score:
@@ -15,24 +22,92 @@ def pick(scores: Sequence[Score], target: str, metric: str, control: str = "none
     return next(s for s in scores if (s.probe, s.target, s.split, s.metric, s.control) == wanted)
 
 
-def best_layer(scores: Mapping[str, Sequence[Score]], groups: str) -> str:
-    """The layer of the network in which the groups are told apart best."""
+def best_layer(scores: Scores, target: str) -> str:
+    """The layer of the network in which a target's classes are told apart best."""
     layers = [name for name in scores if name != PIXELS]
-    return max(layers, key=lambda name: pick(scores[name], groups, "balanced_accuracy").value)
+    return max(layers, key=lambda name: pick(scores[name], target, "balanced_accuracy").value)
 
 
-def probe_findings(stored: Stored, rows: Rows) -> Iterator[str]:
-    """Accuracy of every layer; for drawn faces, what was planted beside it."""
-    scores, targets = scores_by_layer(rows), list(stored.facts["targets"])
-    yield accuracy_table(scores, targets)
+def most_pronounced(scores: Scores, targets: Mapping[str, Sequence[str]]) -> list[str]:
+    """Single attributes by how well their best layer tells them apart, from chance (0) to perfect (1)."""
+    singles = [target for target, parts in targets.items() if len(parts) == 1]
+    return sorted(singles, key=lambda t: -pick(scores[best_layer(scores, t)], t, COMPARABLE).value)
+
+
+def probe_findings(stored: Stored, tables: Mapping[str, Rows], gaps: Rows) -> Iterator[str]:
+    """The attributes, the most pronounced first, each beside its controls; for drawn faces, what was planted.
+
+    Args:
+        stored: with the names of targets.
+        tables: of the instrument.
+        gaps: see `gaps.recall_gaps`.
+    """
+    scores = scores_by_layer(tables["probes"])
+    order, groups = most_pronounced(scores, stored.facts["targets"]), stored.facts["groups"]
+    for place, target in enumerate(order):
+        first = f"Most pronounced is {target}" if not place else f"Number {place + 1} is {target}"
+        yield f"{first}: {_recovered(scores, target)}"
+    yield from _order(tables["differences"], order, best_layer(scores, order[0]))
+    if groups not in order:
+        yield f"All groups of {groups}: {_recovered(scores, groups, 'them')}"
+    if gaps:
+        yield _worst(gaps)
     if stored.run["data"] == "calibration":
-        yield calibration_verdict(scores)
-    singles = [target for target, parts in stored.facts["targets"].items() if len(parts) == 1]
-    best = best_layer(scores, stored.facts["groups"])
-    yield f"best layer for all groups: {best}; single attributes: {', '.join(singles)}"
+        yield from calibration_verdict(scores)
 
 
-def accuracy_table(scores: Mapping[str, Sequence[Score]], targets: Sequence[str]) -> str:
+def _recovered(scores: Scores, target: str, it: str = "it") -> str:
+    """Where a target is told apart best, and what the controls attain there."""
+    layer = best_layer(scores, target)
+    own, shuffled = (pick(scores[layer], target, "balanced_accuracy", control) for control in ("none", SHUFFLED))
+    text = f"in layer {layer} a linear probe recognises {it} with a balanced accuracy of {_percent(own)}; "
+    text += f"chance is {100 * own.chance:.3g} %, shuffled labels give {_percent(shuffled)}"
+    if PIXELS in scores:
+        text += f", the pixels without a network {_percent(pick(scores[PIXELS], target, 'balanced_accuracy'))}"
+    return f"{text}."
+
+
+def _order(differences: Rows, order: Sequence[str], layer: str) -> Iterator[str]:
+    """How sure it is that the first attribute is above the second."""
+    for row in differences:
+        pair = row["target"], row["versus_target"]
+        if row["compared"] != "attributes" or row["layer"] != layer or {*pair} != {*order[:2]}:
+            continue
+        sign = 1.0 if pair[0] == order[0] else -1.0
+        low, high = sorted((sign * row["low"], sign * row["high"]))
+        sure = "" if row["p_holm"] < ALPHA else "; which of them is ahead is not certain"
+        value = f"{sign * row['value']:+.2f} [{low:+.2f}, {high:+.2f}]"
+        yield (f"From chance (0) to perfect (1), {order[0]} is ahead of {order[1]} by {value} in layer {layer} "
+               f"(paired by image, p {row['p_holm']:.2g} by Holm's correction){sure}.")  # fmt: skip
+
+
+def _worst(gaps: Rows) -> str:
+    """The worst of the gaps, which come worst first."""
+    row, tested = gaps[0], [gap for gap in gaps if gap["p_holm"] is not None]
+    text = f"The surest gap in recall: {row['group']} ({row['target']}, layer {row['layer']}) is recognised in "
+    text += f"{100 * row['recall']:.1f} % of {row['images']} images, {100 * row['difference']:+.1f} points "
+    text += f"[{100 * row['low']:+.1f}, {100 * row['high']:+.1f}] from the mean of the others"
+    if not tested:
+        return f"{text}."
+    sure = sum(gap["p_holm"] < ALPHA for gap in tested)
+    return f"{text}; {sure} of {len(tested)} gaps have p < {ALPHA} by Holm's correction."
+
+
+def calibration_verdict(scores: Scores) -> Iterator[str]:
+    """Planted strengths beside what the best layer recovers, and where the null attribute's interval lies."""
+    for attribute in PLANTED:
+        size = len(attribute.categories)
+        bayes = (bayes_accuracy(CalibrationConfig(), [attribute.name]) - 1 / size) / (1 - 1 / size)
+        found = [pick(s, attribute.name, COMPARABLE) for n, s in scores.items() if n != PIXELS]
+        best = max(found, key=lambda s: s.value)
+        yield (f"Planted {attribute.name}: {bayes:.2f} possible (latent value known; chance = 0, perfect = 1), "
+               f"{best.value:.2f} [{best.low:.2f}, {best.high:.2f}] found.")  # fmt: skip
+    null = [pick(layer, NULL.name, "balanced_accuracy") for name, layer in scores.items() if name != PIXELS]
+    covered = sum(s.low <= s.chance <= s.high for s in null)
+    yield f"Planted {NULL.name}: nothing to find; the interval covers chance at {covered} of {len(null)} layers."
+
+
+def accuracy_table(scores: Scores, targets: Sequence[str]) -> str:
     """Balanced accuracy in percent with its interval, one row per layer."""
     width = max(len(name) for name in scores)
     lines = ["balanced accuracy, % [95 % interval], held out"]
@@ -46,18 +121,6 @@ def accuracy_table(scores: Mapping[str, Sequence[Score]], targets: Sequence[str]
     return "\n".join(lines)
 
 
-def calibration_verdict(scores: Mapping[str, Sequence[Score]]) -> str:
-    """Planted strengths beside what the best layer recovers, and where the null attribute's interval lies."""
-    lines = ["planted attribute: best possible accuracy (latent value known) and best layer's, chance = 0, perfect = 1"]
-    for attribute in PLANTED:
-        size = len(attribute.categories)
-        bayes = (bayes_accuracy(CalibrationConfig(), [attribute.name]) - 1 / size) / (1 - 1 / size)
-        found = [pick(s, attribute.name, "adjusted_balanced_accuracy") for n, s in scores.items() if n != PIXELS]
-        best = max(found, key=lambda s: s.value)
-        lines.append(
-            f"  {attribute.name:<7} {bayes:.2f} possible, {best.value:.2f} [{best.low:.2f}, {best.high:.2f}] found"
-        )
-    null = [pick(layer, NULL.name, "balanced_accuracy") for name, layer in scores.items() if name != PIXELS]
-    covered = sum(s.low <= s.chance <= s.high for s in null)
-    lines.append(f"  {NULL.name:<7} 0.00 possible; interval covers chance at {covered} of {len(null)} layers")
-    return "\n".join(lines)
+def _percent(score: Score) -> str:
+    low, high = (f"{100 * end:.1f}" if np.isfinite(end) else "?" for end in (score.low, score.high))
+    return f"{100 * score.value:.1f} % [{low}, {high}]"

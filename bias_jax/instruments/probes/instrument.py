@@ -12,11 +12,15 @@ from bias_jax.audit import Arrays, Context, Layer, Rows, Seen, Stored, Task
 from bias_jax.data import FaceDataset, stratified_folds
 from bias_jax.errors import InputError
 from bias_jax.instruments.faces import PEOPLE, OfFaces, check_folds, people_of, persons_notes
+from bias_jax.instruments.probes.account import ACCOUNT, probe_excerpts
 from bias_jax.instruments.probes.figures import probe_figures
-from bias_jax.instruments.probes.findings import probe_findings
+from bias_jax.instruments.probes.findings import accuracy_table, probe_findings
+from bias_jax.instruments.probes.gaps import recall_gaps
+from bias_jax.instruments.probes.stored import scores_by_layer
 from bias_jax.instruments.probes.tables import probe_tables
 from bias_jax.probes import ProbeConfig, cross_validate_layers
 from bias_jax.randomness import stable_hash
+from bias_jax.report.account import Account, Excerpt
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,7 @@ class Probes(OfFaces, ProbeConfig):
     """Certified softmax probes of every layer for every combination of attributes, reported out of fold."""
 
     name: ClassVar[str] = "probes"
+    account: ClassVar[Account] = ACCOUNT
     without_pictures: ClassVar[bool] = True
     collective: ClassVar[bool] = True
 
@@ -76,7 +81,16 @@ class Probes(OfFaces, ProbeConfig):
         return probe_figures(stored, tables["probes"])
 
     def findings(self, stored: Stored, tables: Mapping[str, Rows]) -> Iterable[str]:
-        return probe_findings(stored, tables["probes"])
+        return probe_findings(stored, tables, self._gaps(stored, tables))
+
+    def excerpts(self, stored: Stored, tables: Mapping[str, Rows]) -> Iterable[Excerpt]:
+        return probe_excerpts(stored, tables, self._gaps(stored, tables))
+
+    def listing(self, stored: Stored, tables: Mapping[str, Rows]) -> Iterable[str]:
+        yield accuracy_table(scores_by_layer(tables["probes"]), list(stored.facts["targets"]))
+
+    def _gaps(self, stored: Stored, tables: Mapping[str, Rows]) -> Rows:
+        return recall_gaps(tables, list(stored.facts["targets"]), PEOPLE in stored.arrays)
 
 
 def fold_notes(dataset: FaceDataset, folds: int) -> tuple[str, ...]:

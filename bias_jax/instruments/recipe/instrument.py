@@ -13,10 +13,11 @@ from bias_jax.data import FaceDataset
 from bias_jax.errors import InputError
 from bias_jax.instruments.faces import OfFaces, persons_notes
 from bias_jax.instruments.recipe.figures import recipe_by_layer
-from bias_jax.instruments.recipe.findings import recipe_findings
+from bias_jax.instruments.recipe.findings import ACCOUNT, recipe_excerpts, recipe_findings, recipe_table
 from bias_jax.instruments.recipe.tables import recipe_rows
 from bias_jax.probes import RecipeConfig, RecipeNumbers, RecipeProbes, fit_recipe
 from bias_jax.probes.holdout import draw_held_out
+from bias_jax.report.account import Account, Excerpt
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Recipe(OfFaces, RecipeConfig):
     """
 
     name: ClassVar[str] = "recipe"
+    account: ClassVar[Account] = ACCOUNT
     without_pictures: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -82,3 +84,9 @@ class Recipe(OfFaces, RecipeConfig):
 
     def findings(self, stored: Stored, tables: Mapping[str, Rows]) -> Iterable[str]:
         return recipe_findings(tables["recipe"])
+
+    def excerpts(self, stored: Stored, tables: Mapping[str, Rows]) -> Iterable[Excerpt]:
+        return recipe_excerpts(tables["recipe"])
+
+    def listing(self, stored: Stored, tables: Mapping[str, Rows]) -> Iterable[str]:
+        yield recipe_table(tables["recipe"])

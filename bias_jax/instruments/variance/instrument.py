@@ -13,9 +13,11 @@ from bias_jax.audit import Arrays, Context, Layer, Rows, Seen, Stored, Task
 from bias_jax.data import FaceDataset
 from bias_jax.errors import InputError
 from bias_jax.instruments.faces import PEOPLE, OfFaces
-from bias_jax.instruments.variance.tables import variance_rows, variance_verdict
+from bias_jax.instruments.variance.account import ACCOUNT, variance_excerpts, variance_findings, variance_table
+from bias_jax.instruments.variance.tables import variance_rows
 from bias_jax.randomness import stable_hash
 from bias_jax.report import variance_by_layer
+from bias_jax.report.account import Account, Excerpt
 from bias_jax.statistics import factorial_design, group_sums, home_groups, permanova, relabellings
 
 
@@ -26,6 +28,7 @@ class Variance(OfFaces):
     permutations: int = 999  # of images (of persons where they have several), for p-values and intervals
 
     name: ClassVar[str] = "variance"
+    account: ClassVar[Account] = ACCOUNT
     without_pictures: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -66,7 +69,13 @@ class Variance(OfFaces):
         yield "variance_by_layer", lambda: variance_by_layer(tables["variance"], stored.title)
 
     def findings(self, stored: Stored, tables: Mapping[str, Rows]) -> Iterable[str]:
-        yield variance_verdict(tables["variance"])
+        return variance_findings(tables["variance"])
+
+    def excerpts(self, stored: Stored, tables: Mapping[str, Rows]) -> Iterable[Excerpt]:
+        return variance_excerpts(tables["variance"])
+
+    def listing(self, stored: Stored, tables: Mapping[str, Rows]) -> Iterable[str]:
+        yield variance_table(tables["variance"])
 
 
 def labels_and_people(arrays: Arrays) -> tuple[dict[str, np.ndarray], tuple[np.ndarray, np.ndarray] | None]:

@@ -1,13 +1,12 @@
-"""From the variance partitions of the layers to one table and a few lines of text."""
+"""From the variance partitions of the layers to one table."""
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from bias_jax.audit import Stored
 from bias_jax.instruments.faces import PEOPLE
-from bias_jax.statistics import ALL_GROUPS, LEVELS, VariancePartition, max_t
+from bias_jax.statistics import LEVELS, VariancePartition, max_t
 
 
 def variance_rows(stored: Stored) -> list[dict[str, Any]]:
@@ -42,18 +41,3 @@ def variance_rows(stored: Stored) -> list[dict[str, Any]]:
                 "groups": result.degrees_of_freedom[level, -1].item() + 1,
             })  # fmt: skip
     return rows
-
-
-def variance_verdict(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The share of each term in the distance between group means, the median of the layers where there is any."""
-    lines = ["share of the distance between group means, noise removed, % (median of the layers where groups differ)"]
-    means = [row for row in rows if row["level"] == LEVELS[1]]
-    differ = {row["layer"] for row in means if row["term"] == ALL_GROUPS and row["p_value"] <= 0.05}
-    if not differ:
-        return lines[0] + "\n  groups differ in no layer"
-    for term in dict.fromkeys(row["term"] for row in means if row["term"] != ALL_GROUPS):
-        picked = [row for row in means if row["term"] == term and row["layer"] in differ]
-        share = np.median([row["omega_squared"] for row in picked])
-        significant = sum(row["p_max_t"] <= 0.05 for row in picked)
-        lines.append(f"  {term:<24} {100 * share:6.1f}   significant in {significant} of {len(picked)} layers")
-    return "\n".join(lines)

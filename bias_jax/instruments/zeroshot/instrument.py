@@ -13,6 +13,7 @@ from bias_jax.data import FaceDataset
 from bias_jax.errors import InputError
 from bias_jax.instruments.faces import OfFaces, people_of
 from bias_jax.instruments.predictions.views import DRAWN, drawn_images
+from bias_jax.instruments.zeroshot.account import ACCOUNT, zeroshot_excerpts
 from bias_jax.instruments.zeroshot.asking import COSINES, family_facts, texts_key
 from bias_jax.instruments.zeroshot.ensembles import cosines_to_texts
 from bias_jax.instruments.zeroshot.figures import zeroshot_figures
@@ -20,6 +21,7 @@ from bias_jax.instruments.zeroshot.findings import zeroshot_findings
 from bias_jax.instruments.zeroshot.prompts import PromptFamily, read_prompts
 from bias_jax.instruments.zeroshot.tables import Chosen, zeroshot_tables
 from bias_jax.instruments.zeroshot.texts import read_texts
+from bias_jax.report.account import Account, Excerpt
 
 USUAL = ("head", "attn_pool")  # of CLIP and SigLIP: the layer that shares its space with texts
 
@@ -37,6 +39,7 @@ class Zeroshot(OfFaces):
     shown: int = 6  # prompts in a figure, those with the largest spread
 
     name: ClassVar[str] = "zeroshot"
+    account: ClassVar[Account] = ACCOUNT
     places: ClassVar[tuple[str, ...]] = ("prompts", "texts")
     looks: ClassVar[tuple[str, ...]] = ("shown",)
     without_pictures: ClassVar[bool] = True
@@ -108,6 +111,9 @@ class Zeroshot(OfFaces):
 
     def findings(self, stored: Stored, tables: Mapping[str, Rows]) -> Iterable[str]:
         return zeroshot_findings(stored, tables)
+
+    def excerpts(self, stored: Stored, tables: Mapping[str, Rows]) -> Iterable[Excerpt]:
+        return zeroshot_excerpts(tables)
 
 
 def check_categories(family: PromptFamily, dataset: FaceDataset, file: str) -> None:

@@ -1,4 +1,4 @@
-"""What association tests found, in words."""
+"""What association tests found, as aligned text."""
 
 import numpy as np
 
