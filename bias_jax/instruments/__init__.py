@@ -11,6 +11,7 @@ from bias_jax.instruments.recipe import Recipe as Recipe
 from bias_jax.instruments.sensitivity import Sensitivity as Sensitivity
 from bias_jax.instruments.similarity import Similarity as Similarity
 from bias_jax.instruments.variance import Variance as Variance
+from bias_jax.instruments.zeroshot import Zeroshot as Zeroshot
 
 INSTRUMENTS = {
     instrument.name: instrument
@@ -26,5 +27,6 @@ INSTRUMENTS = {
         Neighbours,
         Similarity,
         Sensitivity,
+        Zeroshot,
     )
 }
