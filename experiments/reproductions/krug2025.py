@@ -7,10 +7,10 @@ honest probes beside them, the variance partition, and topographic maps; then th
 pooling are run, each into a directory of its own. Without --weights the network is untrained, and decides nothing. Any
 size will do: --per-group, --layers.
 
-Rules, fixed before any number was seen. Intervals are corrected for seven findings. Supported: the whole interval lies
-on the claimed side of the limit; not supported: on the other; not decidable: it holds the limit, there are fewer than
-20 errors, the probe is not surely better than chance, groups are missing, or the network is untrained. None is below
-5 %, mostly and most above 50 %, almost always above 90 %. See docs/reproduce.md.
+Limits were fixed before any number was seen. Intervals are corrected for seven findings. Supported: the whole interval
+lies on the claimed side of the limit; not supported: on the other; not decidable: it holds the limit, errors are fewer
+than 20, the probe is not surely better than chance, groups are missing, or the network is untrained. None is read as
+below 5 %, mostly and most as above 50 %, almost always as above 90 %. See docs/reproduce.md.
 """
 
 from collections.abc import Iterator
