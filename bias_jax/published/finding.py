@@ -1,7 +1,7 @@
 """A published sentence beside a number with its interval, and the rules by which one is held against the other.
 
-Limits were fixed before any number was looked at (what was changed since, says docs/reproduce.md). A claim says on which
-side of a limit a number lies:
+Limits were fixed before any number was looked at (what was changed since, says docs/reproduce.md). A claim says on
+which side of a limit a number lies:
 
 * *supported*: the whole interval lies on that side;
 * *not supported*: the whole interval lies on the other side;
