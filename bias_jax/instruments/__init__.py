@@ -8,6 +8,7 @@ from bias_jax.instruments.neighbours import Neighbours as Neighbours
 from bias_jax.instruments.predictions import Predictions as Predictions
 from bias_jax.instruments.probes import Probes as Probes
 from bias_jax.instruments.recipe import Recipe as Recipe
+from bias_jax.instruments.sensitivity import Sensitivity as Sensitivity
 from bias_jax.instruments.similarity import Similarity as Similarity
 from bias_jax.instruments.variance import Variance as Variance
 from bias_jax.instruments.zeroshot import Zeroshot as Zeroshot
@@ -25,6 +26,7 @@ INSTRUMENTS = {
         Erasure,
         Neighbours,
         Similarity,
+        Sensitivity,
         Zeroshot,
     )
 }
