@@ -8,7 +8,18 @@ from scipy.stats import fisher_exact
 
 from bias_jax.audit import Accounted, Listing, RunConfig, audit
 from bias_jax.data import Attribute
-from bias_jax.instruments import INSTRUMENTS, Heads, Maps, Predictions, Probes, Recipe, Variance
+from bias_jax.instruments import (
+    INSTRUMENTS,
+    Erasure,
+    Heads,
+    Maps,
+    Neighbours,
+    Predictions,
+    Probes,
+    Recipe,
+    Similarity,
+    Variance,
+)
 from bias_jax.instruments.probes.gaps import recall_gaps
 from bias_jax.report.reading import read_run
 from bias_jax.statistics import holm
@@ -70,7 +81,8 @@ def check(found):
 
 def test_an_audit_with_hostile_labels(tmp_path):
     """From pictures to the page; counts of the groups are in it."""
-    instruments = [Variance(permutations=99), Predictions(permutations=99, min_images=1)]
+    instruments = [Variance(permutations=99), Predictions(permutations=99, min_images=1),
+                   Neighbours(at=(3,), distances=("cosine",), permutations=99, draws=100), Similarity()]  # fmt: skip
     found = audit(ToySubject(title='"</title>'), instruments, faces=hostile_faces(), out=tmp_path / "run",
                   config=RunConfig(layers=("late",)))  # fmt: skip
     check(found)
@@ -79,7 +91,7 @@ def test_an_audit_with_hostile_labels(tmp_path):
     assert list(counts["kind <b> x gender"].values()) == [12] * 8
     shares = {row["term"]: row for row in found.tables["variance"].to_pylist()
               if (row["layer"], row["level"]) == ("late", "group means")}  # fmt: skip
-    excerpt = read_run(found.path).sections[0].told.excerpts[0]
+    excerpt = next(s for s in read_run(found.path).sections if s.name == "variance").told.excerpts[0]
     (late,) = (row for row in excerpt.rows if row[0] == "late")
     place = [column.name for column in excerpt.columns].index("gender")
     assert late[place] == tuple(shares["gender"][key] for key in ("omega_squared", "low", "high"))
@@ -91,7 +103,9 @@ def test_an_audit_by_all_instruments_of_faces(tmp_path):
     heads = Heads(folds=3, draws=100, examples=0, **few)
     instruments = [Probes(l2=(0.1, 10.0), folds=3, shuffles=1, draws=100, signs=1), Maps(), Variance(permutations=99),
                    Recipe(l1=(1e-3,), learning_rates=(1e-3,), batch_size=24, **few),
-                   Predictions(permutations=99, min_images=1), heads]  # fmt: skip
+                   Predictions(permutations=99, min_images=1), heads, Similarity(),
+                   Neighbours(at=(1, 3), permutations=99, draws=100),
+                   Erasure(l2=(0.1, 10.0), folds=3, neighbours=3, draws=100)]  # fmt: skip
     check(audit(ToySubject(), instruments, faces=hostile_faces(), out=tmp_path / "run"))
 
 

@@ -80,7 +80,17 @@ def test_erasers(toy):
 
 def test_words_and_figure(toy):
     instrument, _, tables, stored = toy
-    words, caveat = instrument.findings(stored, tables)
+    left, taken, lost = instrument.findings(stored, tables)
+    assert left.startswith("first erased from pixels, which shows it best: linear probes find ")
+    assert "(random subspace 0.8" in left and left.endswith("covers chance in 1 of 1 layers.")
+    assert "(rank 1)" in taken and "certified to be below" in taken and taken.endswith("bits, of 1 before.")
+    assert lost.startswith("Of the 2 other attributes in layers, 0 lose by it")
+    summary, by_layer, costs, erasers = instrument.excerpts(stored, tables)
+    found = rows_of(tables)["first", "none", "first"]
+    assert summary.rows[0][:2] == ("first", "pixels") and summary.rows[0][3] == by_layer.rows[0][1]
+    assert by_layer.rows == (("pixels", (found["value"], found["low"], found["high"])),)
+    assert {row[1] for row in costs.rows} == {"second", "coin"} and costs.of == 2 and erasers.rows[0][2] == 1
+    words, caveat = instrument.listing(stored, tables)
     assert words.splitlines()[1].startswith("  first: linear 0.9") and "covers chance in 1 of 1 layers" in words
     assert "others: 0 of 2 lose" in words and "certified to be below" in words and "Erasure is linear" in caveat
     ((name, draw),) = instrument.figures(stored, tables)

@@ -58,7 +58,16 @@ def test_precision_by_hand(toy):
 
 def test_words_and_figures(toy):
     *_, instrument, tables, stored = toy
-    (words,) = instrument.findings(stored, tables)
+    found = list(instrument.findings(stored, tables))
+    every = {(r["target"], r["distance"]): r for r in tables["neighbours"]
+             if (r["group"], r["measure"], r["k"]) == ("all images", "precision", 5)}  # fmt: skip
+    assert len(found) == len(every) == 8
+    for sentence, row in zip(found, every.values(), strict=True):
+        assert sentence.startswith(f"{row['target']}: of the 5 nearest images by {row['distance']} distance, ")
+        assert f"{100 * row['value']:.1f} % [{100 * row['low']:.1f}, " in sentence
+        assert f"(chance {100 * row['chance']:.1f} %, pixels " in sentence
+    assert found[0].endswith("Above chance in 1 of 1 layers, corrected.")
+    (words,) = instrument.listing(stored, tables)
     assert "first, cosine, 5:" in words and "above chance in 1 of 1 layers" in words and "coin" in words
     figures = dict(instrument.figures(stored, tables))
     assert list(figures) == ["precision_by_layer-cosine", "precision_by_layer-euclidean"]

@@ -51,7 +51,16 @@ def test_tables(found):
 
 def test_words_and_figures(found):
     instrument, _, stored, tables = found
-    (words,) = instrument.findings(stored, tables)
+    images, first, both = instrument.findings(stored, tables)
+    assert images.startswith("Images: of neighbouring layers, early and late are least alike, CKA 0.")
+    assert "training changed early most, CKA with the same untrained" in images and "pixels" not in images
+    assert first.startswith("Groups of first: ") and both.startswith("Groups of first x second: ")
+    rows = {(r["source"], r["layer"], r["versus_source"], r["versus_layer"]): r for r in tables["cka"]}
+    ends = ("network", "early", "network", "late"), ("network", "early", "untrained network", "early")
+    step, trained = (tuple(rows[place][key] for key in ("value", "low", "high")) for place in ends)
+    excerpt = next(iter(instrument.excerpts(stored, tables)))
+    assert excerpt.rows == (("early", step, None, trained, None), ("late", None, None, None, None))
+    (words,) = instrument.listing(stored, tables)
     assert "largest step: early to late" in words and "most alike in early" in words
     figures = dict(instrument.figures(stored, tables))
     assert list(figures) == ["cka", "rsa-first", "rsa-first-x-second"]

@@ -11,12 +11,14 @@ from matplotlib.figure import Figure
 from bias_jax.audit import Arrays, Context, Layer, Rows, Seen, Stored, Task
 from bias_jax.data import FaceDataset, Target, stratified_folds
 from bias_jax.errors import InputError
+from bias_jax.instruments.erasure.account import ACCOUNT, erasure_excerpts, erasure_findings
 from bias_jax.instruments.erasure.figures import erasure_figures
-from bias_jax.instruments.erasure.findings import erasure_findings
+from bias_jax.instruments.erasure.listing import erasure_listing
 from bias_jax.instruments.erasure.measuring import FIT, HALF, measure_layer
 from bias_jax.instruments.erasure.tables import erasure_tables
 from bias_jax.instruments.faces import OfFaces, people_of, persons_notes
 from bias_jax.probes import ProbeConfig
+from bias_jax.report.account import Account, Excerpt
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class Erasure(OfFaces):
     draws: int = 2000  # bootstrap draws for intervals
 
     name: ClassVar[str] = "erasure"
+    account: ClassVar[Account] = ACCOUNT
     without_pictures: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -115,4 +118,10 @@ class Erasure(OfFaces):
         return erasure_figures(stored, tables)
 
     def findings(self, stored: Stored, tables: Mapping[str, Rows]) -> Iterable[str]:
-        return erasure_findings(stored, tables)
+        return erasure_findings(stored.facts["erased"], tables)
+
+    def excerpts(self, stored: Stored, tables: Mapping[str, Rows]) -> Iterable[Excerpt]:
+        return erasure_excerpts(stored.facts["erased"], tables)
+
+    def listing(self, stored: Stored, tables: Mapping[str, Rows]) -> Iterable[str]:
+        return erasure_listing(stored, tables)

@@ -13,9 +13,11 @@ from bias_jax.audit import Arrays, Context, Layer, Rows, Seen, Stored, Task
 from bias_jax.data import FaceDataset, Target
 from bias_jax.errors import InputError
 from bias_jax.instruments.faces import PEOPLE, OfFaces, people_of, persons_notes
+from bias_jax.instruments.neighbours.account import ACCOUNT, neighbour_excerpts, neighbour_findings
 from bias_jax.instruments.neighbours.figures import precision_by_layer
-from bias_jax.instruments.neighbours.tables import neighbour_findings, neighbour_rows
+from bias_jax.instruments.neighbours.tables import neighbour_listing, neighbour_rows
 from bias_jax.neighbours import METRICS, Metric, nearest_images
+from bias_jax.report.account import Account, Excerpt
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,7 @@ class Neighbours(OfFaces):
     draws: int = 1000  # bootstrap draws for intervals
 
     name: ClassVar[str] = "neighbours"
+    account: ClassVar[Account] = ACCOUNT
     without_pictures: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -75,7 +78,13 @@ class Neighbours(OfFaces):
             yield f"precision_by_layer-{distance}", partial(precision_by_layer, own, title)
 
     def findings(self, stored: Stored, tables: Mapping[str, Rows]) -> Iterable[str]:
-        yield neighbour_findings(tables["neighbours"])
+        return neighbour_findings(tables["neighbours"])
+
+    def excerpts(self, stored: Stored, tables: Mapping[str, Rows]) -> Iterable[Excerpt]:
+        return neighbour_excerpts(tables["neighbours"])
+
+    def listing(self, stored: Stored, tables: Mapping[str, Rows]) -> Iterable[str]:
+        yield neighbour_listing(tables["neighbours"])
 
 
 @jax.jit

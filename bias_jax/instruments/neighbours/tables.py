@@ -105,7 +105,7 @@ def _intervals(
     return {"value": values.value, "low": np.maximum(values.low, 0.0), "high": np.minimum(values.high, 1.0)}
 
 
-def neighbour_findings(rows: Rows) -> str:
+def neighbour_listing(rows: Rows) -> str:
     """For every target the layer with the highest precision, beside chance."""
     lines = ["precision of the nearest neighbours, % [95 % interval], mean over classes, at the layer where it is best"]
     every = [row for row in rows if row["group"] == EVERYONE and row["measure"] == PRECISION]

@@ -13,8 +13,10 @@ from bias_jax.audit import NETWORK, UNTRAINED, Arrays, Context, Layer, Rows, See
 from bias_jax.data import FaceDataset, Target
 from bias_jax.errors import InputError
 from bias_jax.instruments.faces import OfFaces, evenly, people_of
+from bias_jax.instruments.similarity.account import ACCOUNT, similarity_excerpts, similarity_findings
 from bias_jax.instruments.similarity.figures import similarity_map
-from bias_jax.instruments.similarity.tables import similarity_findings, similarity_tables
+from bias_jax.instruments.similarity.tables import similarity_listing, similarity_tables
+from bias_jax.report.account import Account, Excerpt
 from bias_jax.similarity import image_products
 
 LEAST = 3  # images of a group whose distances are measured
@@ -27,6 +29,7 @@ class Similarity(OfFaces):
     images: int = 512  # of all groups, drawn evenly: their products with each other are kept of every layer
 
     name: ClassVar[str] = "similarity"
+    account: ClassVar[Account] = ACCOUNT
     without_pictures: ClassVar[bool] = True
     sources: ClassVar[tuple[str, ...]] = (NETWORK, UNTRAINED)
 
@@ -76,7 +79,13 @@ class Similarity(OfFaces):
             yield f"rsa-{target.replace(' ', '-')}", partial(similarity_map, own, "correlation", title)
 
     def findings(self, stored: Stored, tables: Mapping[str, Rows]) -> Iterable[str]:
-        yield similarity_findings(stored, tables)
+        return similarity_findings(stored.source, tables)
+
+    def excerpts(self, stored: Stored, tables: Mapping[str, Rows]) -> Iterable[Excerpt]:
+        return similarity_excerpts(stored.source, tables)
+
+    def listing(self, stored: Stored, tables: Mapping[str, Rows]) -> Iterable[str]:
+        yield similarity_listing(stored, tables)
 
 
 def _large(labels: np.ndarray) -> np.ndarray:

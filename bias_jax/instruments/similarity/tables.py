@@ -43,7 +43,7 @@ def _row(
     return {**stored.common, **place, **more, **found._asdict(), "images": images}
 
 
-def similarity_findings(stored: Stored, tables: Mapping[str, Rows]) -> str:
+def similarity_listing(stored: Stored, tables: Mapping[str, Rows]) -> str:
     """Neighbouring layers that are least alike, and what training changed most and least."""
     rows, lines = (
         tables["cka"],

@@ -1,4 +1,4 @@
-"""What erasure leaves and costs, in words."""
+"""What erasure leaves and costs, as text."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -10,20 +10,26 @@ from bias_jax.instruments.erasure.conditions import ERASED, NOTHING, RANDOM, SHU
 from bias_jax.instruments.erasure.tables import ACCURACY, LINEAR, NEIGHBOURS
 
 CAVEAT = (
-    "Erasure is linear: what no linear probe finds, neighbours or deeper layers may still use. Where an eraser was "
-    "fitted it is exact. On other images, on which these probes are trained anew, it leaves what it could not know: of "
-    "D features and two classes of n images each, means about sqrt(2 D / n) standard deviations apart."
+    "Erasure is linear: what no linear probe finds, neighbours or deeper layers may still use.",
+    "Where an eraser was fitted it is exact. On other images, on which these probes are trained anew, it leaves what "
+    "it could not know: of D features and two classes of n images each, means about sqrt(2 D / n) standard deviations "
+    "apart.",
 )
 
 
-def erasure_findings(stored: Stored, tables: Mapping[str, Rows]) -> Iterator[str]:
+def erasure_listing(stored: Stored, tables: Mapping[str, Rows]) -> Iterator[str]:
     """For every erased attribute what is left, beside its controls, and what the others lose."""
     rows = [row for row in tables["erasure"] if row["metric"] == ACCURACY]
     lines = ["erasure, held out: adjusted balanced accuracy (0 chance, 1 perfect), medians over layers"]
     for name in stored.facts["erased"]:
         lines += _of_attribute(name, [row for row in rows if row["erased"] in (name, NOTHING)], tables["erasers"])
     yield "\n".join(lines)
-    yield CAVEAT
+    yield " ".join(CAVEAT)
+
+
+def at_most(bound: float) -> str:
+    """An upper bound in two digits, which is one still."""
+    return f"{1.06 * bound:.2g}"
 
 
 def _of_attribute(name: str, rows: Rows, erasers: Rows) -> Iterator[str]:
@@ -44,7 +50,7 @@ def _of_attribute(name: str, rows: Rows, erasers: Rows) -> Iterator[str]:
            f"{_median(r['before'] for r in near):.2f} -> {_median(r['value'] for r in near):.2f}")  # fmt: skip
     yield (f"    taken away: {100 * _median(r['removed_held_out'] for r in about):.1f} % of the variance "
            f"(rank {max(r['rank'] for r in about)}); where it was fitted, what a linear probe knows beyond the "
-           f"frequencies is certified to be below {1.06 * max(r['gain_bits'] for r in about):.2g} bits")  # fmt: skip
+           f"frequencies is certified to be below {at_most(max(r['gain_bits'] for r in about))} bits")  # fmt: skip
     others = [row for row in rows if row["erased"] == name and row["probe"] == LINEAR and row["control"] == ERASED
               and not set(row["target"].split(" x ")) & set(name.split(" x "))]  # fmt: skip
     if others:
