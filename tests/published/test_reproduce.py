@@ -9,9 +9,9 @@ from bias_jax.data.fairface import ATTRIBUTES
 from bias_jax.published.krug2025.confusions import GROUPS
 from experiments.reproduce import main
 
-TINY = ["--models", "tests.published.network:make", "--per-group", "3", "--probes.l2", "1,100", "--probes.folds", "3",
-        "--probes.draws", "100", "--recipe.epochs", "2", "--recipe.l1", "1e-3", "--variance.permutations", "99",
-        "--formats", "svg", "--readings", "grid"]  # fmt: skip
+TINY = ["--models", "tests.published.network:make", "--layers", "late", "--per-group", "3", "--readings", "grid",
+        "--probes.l2", "1,100", "--probes.folds", "3", "--probes.draws", "100", "--recipe.epochs", "2",
+        "--recipe.l1", "1e-3", "--variance.permutations", "99", "--formats", "svg"]  # fmt: skip
 VERDICTS = {"supported", "not supported", "not decidable"}
 
 
@@ -65,6 +65,7 @@ def test_mahadev2021(tmp_path, capsys):
     """The self-test: numbers, and no verdict from drawn faces."""
     out = tmp_path / "run"
     small = ["--layers", "maxpool", "--epochs", "1", "--seeds", "1", "--draws", "100", "--examples", "0"]
+    small += ["--losses", "pairwise_softmax,binary_cross_entropy", "--learning-rates", "0.1", "--weight-decays", "1e-4"]
     command = ["mahadev2021", *small, "--attention", "0", "--formats", "svg", "--out", str(out)]
     assert main(command) == 0
     rows = pq.read_table(out / "published/findings.parquet").to_pylist()

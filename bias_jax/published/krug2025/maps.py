@@ -2,7 +2,9 @@
 
 The paper judges its maps by eye and gives no number; the figure of all groups stands beside these findings. As numbers:
 squared distances between profiles, i.e. unit by unit the mean activation of a group less that of all groups, without
-sampling noise (see `distances`). Two of them, a and b, are compared by (a - b) / (|a| + |b|), from -1 to 1.
+sampling noise (see `distances`), in shares of the mean squared distance between two groups as it is, noise included.
+Two of them are compared by their difference: a ratio of two numbers that noise can make negative has no honest
+interval.
 """
 
 import math
@@ -28,6 +30,7 @@ from bias_jax.statistics import LEVELS
 SOURCE = "arXiv 2506.03664, Figure 1 and text"
 STEP = AGE.categories.index("50-59")  # number of the step to the next age that should be the strongest
 MIDDLE = [AGE.categories.index(name) for name in ("20-29", "30-39", "40-49", "50-59")]
+UNIT = "share of the mean squared distance between groups"
 FEWEST = 4  # cells without which nothing is decided
 STEPS = "Maps of adjacent ages look alike; the step from 50-59 to 60-69 is stronger than the others."
 GENDERS = "Maps show no clear race difference; female and male are distinct, most in the middle ages."
@@ -49,18 +52,16 @@ def age_steps(values: np.ndarray, level: float) -> Finding:
     profiles = by_attributes(values)
     cells = np.moveaxis(profiles, 2, 1).reshape(-1, profiles.shape[1], profiles.shape[3])  # [race x gender, age, U]
     cells = cells[np.isfinite(cells).all(axis=(1, 2))]
-    quantity = (
-        "squared distance from 50-59 to 60-69 less that of its strongest rival among the other steps, over their sum"
-    )
+    quantity = f"squared distance from 50-59 to 60-69 less that of its strongest rival among the other steps, {UNIT}"
     if len(cells) < FEWEST:
         return _nothing("5", STEPS, quantity, f"only {len(cells)} groups of race and gender have images of all ages")
-    others = [k for k in range(profiles.shape[1] - 1) if k != STEP]
+    scale, others = _scale(values), [k for k in range(profiles.shape[1] - 1) if k != STEP]
     far = np.triu_indices(profiles.shape[1], 2)
 
     def statistic(kept: np.ndarray) -> np.ndarray:
         steps = common_square(np.diff(cells[kept], axis=1))
         apart = pair_squares(cells[kept])[far].mean()
-        return np.append(_contrast(steps[STEP], steps[others]), _contrast(apart, steps.mean()))
+        return np.append(steps[STEP] - steps[others], apart - steps.mean()) / scale
 
     # Of seven rivals the least beaten one decides: its interval is corrected for the choice.
     value, low, high = jackknife(statistic, len(cells), 1.0 - (1.0 - level) / len(others))
@@ -80,24 +81,20 @@ def age_steps(values: np.ndarray, level: float) -> Finding:
 def genders_and_races(values: np.ndarray, level: float) -> Finding:
     """Finding 6, read as: two races differ less than female and male, who differ more in the middle ages than else."""
     profiles = by_attributes(values)
-    quantity = "squared distance between two races less that between female and male, over their sum"
+    quantity = f"squared distance between two races less that between female and male, {UNIT}"
     ages = np.flatnonzero(np.isfinite(profiles).all(axis=(0, 2, 3)))
     middle = np.isin(ages, MIDDLE)
     if len(ages) < FEWEST or middle.all() or not middle.any():
         return _nothing("6", GENDERS, quantity, f"only {len(ages)} ages have images of all races and genders")
-    kept_profiles = profiles[:, ages]
+    whole, scale = profiles[:, ages], _scale(values)
 
-    def race_less_gender(kept: np.ndarray) -> np.ndarray:
-        own = kept_profiles[:, kept]
-        return _contrast(_typical(own, 0), _typical(own, 2))
-
-    def middle_less_others(kept: np.ndarray) -> np.ndarray:
-        own = kept_profiles[kept]
+    def differences(kept: np.ndarray) -> np.ndarray:
+        own = whole[kept]
         gender = common_square(own[:, :, 0] - own[:, :, 1])  # of each age
-        return _contrast(gender[middle].mean(), gender[~middle].mean())
+        return np.array([_typical(own, 0) - _typical(own, 2), gender[middle].mean() - gender[~middle].mean()]) / scale
 
-    value, low, high = (float(x) for x in jackknife(race_less_gender, len(ages), level))
-    contrast, contrast_low, contrast_high = (float(x) for x in jackknife(middle_less_others, len(profiles), level))
+    found = np.stack(jackknife(differences, len(whole), level), axis=1).tolist()  # races are left out in turn
+    (value, low, high), (contrast, contrast_low, contrast_high) = found
     less, more = judged(low, high, 0.0, "below"), judged(contrast_low, contrast_high, 0.0, "above")
     why = f"no clear race difference is read as one below that of gender: {less}; female and male are further apart "
     why += f"from 20 to 59 than at other ages by {_in_percent(contrast, contrast_low, contrast_high)}: {more}."
@@ -148,11 +145,6 @@ def map_findings(values: np.ndarray, rows: Rows, layer: str, network: str, level
     yield age_steps(values, level)
     yield genders_and_races(values, level)
     yield pronounced_ages(rows, values, layer, network)
-
-
-def _contrast(a: float | np.ndarray, b: float | np.ndarray) -> np.ndarray:
-    """(a - b) / (|a| + |b|); 0 where both are."""
-    return np.asarray(a - b) / np.maximum(np.abs(a) + np.abs(b), np.finfo(float).tiny)
 
 
 def _typical(profiles: np.ndarray, attribute: int) -> float:
