@@ -156,7 +156,7 @@ class Accounted(Protocol):
 
 @runtime_checkable
 class Listing(Protocol):
-    """An instrument that also shows numbers on a terminal."""
+    """An instrument that shows numbers on a terminal in a way of its own, not as its excerpts."""
 
     def listing(self, stored: "Stored", tables: Mapping[str, Rows]) -> Iterable[str]:
         """Its numbers as aligned text, a paragraph each."""
