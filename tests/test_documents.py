@@ -259,6 +259,13 @@ def test_every_instrument_has_a_page():
     assert len(readme.splitlines()) <= 130
 
 
+def test_pictures_are_light_and_shown():
+    shown = {target for document in DOCUMENTS for target in LINK.findall(document.read_text(encoding="utf-8"))}
+    for path in (ROOT / "docs/figures").glob("*.png"):
+        assert path.stat().st_size < 150_000, path.name
+        assert any(target.endswith(f"figures/{path.name}") for target in shown), path.name
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["README.md", "docs/library.md", "docs/instruments/erasure.md",
                                   "docs/instruments/recipe.md"])  # fmt: skip
