@@ -1,6 +1,6 @@
 """Arrays of files -> parameters of the Flax networks; all or nothing."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bias_jax.errors import InputError
-from bias_jax.networks import abstract_params
+from bias_jax.networks import Variant, abstract_params
 from converters.contents import NoNumbers, is_kind, listed, shape_of
 from converters.recognition import Recognised, recognise
 
@@ -37,8 +37,13 @@ def convert(
     return fit(name, found, invalid=invalid)[0]
 
 
-def fit(name: str, found: Recognised, *, invalid: str | None = None) -> tuple[dict[str, Any], tuple[str, ...]]:
+def fit(
+    name: str, found: Recognised, *, invalid: str | None = None,
+    abstract: Callable[[str, Variant], dict[str, Any]] = abstract_params,
+) -> tuple[dict[str, Any], tuple[str, ...]]:  # fmt: skip
     """Parameters of recognised arrays; and what is odd about their values but not wrong, for the reader.
+
+    `abstract` tells shapes of the parameters from the name and from in what the weights differ.
 
     Raises:
         InputError: all faults.
@@ -72,7 +77,7 @@ def fit(name: str, found: Recognised, *, invalid: str | None = None) -> tuple[di
                 return floats
         return np.zeros(leaf.shape, np.float32)
 
-    params = jax.tree_util.tree_map_with_path(fill, abstract_params(name, variant))
+    params = jax.tree_util.tree_map_with_path(fill, abstract(name, variant))
     if empty and all(empty.values()):
         values.append("every kernel holds zeros only")
     if structure or values or found.extra:

@@ -15,7 +15,7 @@ from typing import Any
 from bias_jax.errors import InputError, printable
 from converters.contents import SAVE, Leaf, flatten, listed, shape_of
 from converters.families import FAMILIES, checked_options, family_of
-from converters.naming import Naming
+from converters.naming import Family, Naming
 
 Leaves = Mapping[str, Leaf]
 
@@ -46,7 +46,7 @@ class Recognised:
 
 def recognise(
     name: str, content: Any, *, take: str | None = None, ignore_extra: bool = False,
-    options: Mapping[str, str] | None = None,
+    options: Mapping[str, str] | None = None, family: Family | None = None,
 ) -> Recognised:  # fmt: skip
     """Find a network in what a file holds.
 
@@ -56,21 +56,23 @@ def recognise(
         take: which network, where there are several: its prefix, or a part of it that no other has; ``.``: no prefix.
         ignore_extra: leave out arrays that are no part of the network.
         options: what files do not say, by the names of `naming.Option`.
+        family: whose conversion it is (default: that of the network of this name).
 
     Raises:
         InputError: there is no such network, or several and `take` does not choose one.
     """
-    family, held = family_of(name), flatten(content)
+    given, held = family, flatten(content)
+    family = given or family_of(name)
     namings = family.namings(name, checked_options(family, options or {}))
     with_prefixes = [(naming, leaves, _prefixes(naming, leaves)) for naming in namings
                      for leaves in [_dotted(naming, held)]]  # fmt: skip
     naming, leaves, prefixes = next((one for one in with_prefixes if one[2]), with_prefixes[0])
     if not prefixes:
-        raise _absent(name, naming, held)
+        raise _absent(name, naming, held, family.source)
     chosen = _chosen(naming, leaves, prefixes, take)
     usual = naming.preferred(chosen) if len(chosen) > 1 else None
     if len(chosen) > 1 and usual is None:
-        first = recognise(name, content, take=chosen[0] or ".", options=options)
+        first = recognise(name, content, take=chosen[0] or ".", options=options, family=given)
         raise _several(name, chosen, first.extra)
     prefix = chosen[0] if usual is None else usual
     passed = [other for other in prefixes if other != prefix] if take is not None or usual is not None else []
@@ -194,7 +196,7 @@ def _home(leaves: Leaves, prefix: str) -> str:
     return max((leaf.mapping for leaf in leaves.values() if prefix.startswith(leaf.mapping)), key=len, default="")
 
 
-def _absent(name: str, naming: Naming, held: Leaves) -> InputError:
+def _absent(name: str, naming: Naming, held: Leaves, source: str) -> InputError:
     problem = f"does not fit {name}: it holds less than half of the {len(naming.body)} arrays up to the classifier"
     others = [one for one, family in FAMILIES.items() if one != name
               for other in family.namings(one, checked_options(family, {}))
@@ -202,7 +204,7 @@ def _absent(name: str, naming: Naming, held: Leaves) -> InputError:
     if fitting := [*_fitting(held), *others]:
         return InputError(f"{problem}, but those of {fitting[0]}", remedy=f"convert it as {fitting[0]}")
     problem += f"; its keys are: {_first(held) or 'none'}"
-    remedy = FAMILIES[name].source if any(leaf.is_array for leaf in held.values()) else SAVE
+    remedy = source if any(leaf.is_array for leaf in held.values()) else SAVE
     return InputError(problem, remedy=remedy)
 
 

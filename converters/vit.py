@@ -18,7 +18,18 @@ from bias_jax.networks.vit_random import Style
 from converters.contents import NoNumbers, is_kind, shape_of
 from converters.naming import Complete, Family, Shape
 from converters.torchvision import to_flax_layout
-from converters.vit_names import CLIP, CLIP_WHOLE, OPENAI, OPENAI_WHOLE, TIMM, TORCHVISION, Dialect, Path, Source
+from converters.vit_names import (
+    CLIP,
+    CLIP_WHOLE,
+    OPENAI,
+    OPENAI_WHOLE,
+    TIMM,
+    TORCHVISION,
+    Dialect,
+    Path,
+    Source,
+    own_part,
+)
 from converters.vit_published import PUBLISHED
 
 SOURCE = "use weights of the network of this name from torchvision, timm, transformers, OpenAI or OpenCLIP"
@@ -141,11 +152,9 @@ class ViTNaming:
         if leaf in ("cls_token", "reg_token", "pos_embed", "latent"):
             whole = array.shape[-1:] if leaf in ("cls_token", "latent") else array.shape[-2:]
             return array.reshape(whole) if array.size == np.prod(whole) else array
-        if source.parts > 1:
-            if array.shape != source.shape:
-                return array
-            rows = len(array) // source.parts
-            array = array[source.part * rows : (source.part + 1) * rows]
+        if source.parts > 1 and array.shape != source.shape:
+            return array
+        array = own_part(source, array)
         return array if leaf != "kernel" or source.as_is else to_flax_layout(array)
 
     def file_shape(self, path: tuple, shape: Shape) -> Shape:

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+import numpy as np
+
 from converters.names import to_torch_shape
 from converters.naming import Shape
 
@@ -24,6 +26,14 @@ class Source(NamedTuple):
     part: int = 0  # which of several layers of equal size in one array, along its first axis
     parts: int = 1
     as_is: bool = False  # whether a matrix is [in, out] there too
+
+
+def own_part(source: Source, array: np.ndarray) -> np.ndarray:
+    """The rows of an array that are this parameter's; all of one that has another shape, which is told by it."""
+    if source.parts == 1 or array.shape != source.shape:
+        return array
+    rows = len(array) // source.parts
+    return array[source.part * rows : (source.part + 1) * rows]
 
 
 @dataclass(frozen=True, eq=False)

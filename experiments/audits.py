@@ -3,7 +3,7 @@
 import logging
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,7 +44,7 @@ class NetworkConfig:
 
 def run_audits(
     networks: NetworkConfig, config: RunConfig, faces: FaceDataset | None, instruments: Sequence[Instrument], name: str,
-    features: Features | None = None,
+    features: Features | None = None, finished: Callable[[Audit, bool], None] | None = None,
 ) -> int:  # fmt: skip
     """Audit every network, print what was found, and give the exit status.
 
@@ -55,6 +55,7 @@ def run_audits(
         instruments: what is measured.
         name: of the run directories, behind that of the network.
         features: in the place of networks.
+        finished: called with every audit, and whether its network is trained, before its report is written.
 
     Raises:
         InputError: features, and networks or weights as well.
@@ -77,6 +78,8 @@ def run_audits(
         out = Path(networks.out or "runs") / folder if several or not networks.out else Path(networks.out)
         found = audit(network, instruments, faces=faces, weights=source, config=config, out=out)
         tell(found, networks.print_tables)
+        if finished is not None:
+            finished(found, source != RANDOM or not isinstance(network, str))  # yours brings its weights
         status = max(status, tell_failures(found.failures), tell_report(found))
     return status
 

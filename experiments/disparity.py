@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from bias_jax.audit import RunConfig
+from bias_jax.data import FaceDataset
 from bias_jax.instruments import Heads
 from experiments.audits import NetworkConfig, run_audits
 from experiments.commands import parse, run
@@ -39,14 +40,19 @@ class DisparityConfig:
     run: flat(RunConfig) = field(default_factory=RunConfig)  # type: ignore[valid-type]
 
 
-def disparity(config: DisparityConfig) -> int:
-    """Train, evaluate, tell."""
+def heads_and_faces(config: DisparityConfig) -> tuple[Heads, FaceDataset | None]:
+    """The instrument with the labels of the data, and the faces of the run, if it has any."""
     heads, data = config.heads, config.data.data
     if not heads.labels and not heads.label_attributes:
         heads = replace(heads, planted=data == "calibration")
         heads = replace(heads, label_attributes=FAIRFACE_LABELS) if data == "fairface" else heads
-    faces = None if heads.planted else read_faces(config.data, config.run)
-    return run_audits(config.networks, config.run, faces, [heads], f"{data}-disparity")
+    return heads, None if heads.planted else read_faces(config.data, config.run)
+
+
+def disparity(config: DisparityConfig) -> int:
+    """Train, evaluate, tell."""
+    heads, faces = heads_and_faces(config)
+    return run_audits(config.networks, config.run, faces, [heads], f"{config.data.data}-disparity")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

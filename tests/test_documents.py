@@ -21,6 +21,7 @@ import pytest
 from bias_jax.data import CalibrationConfig, calibration_faces
 from bias_jax.instruments import INSTRUMENTS
 from experiments.benchmark import EXPLAINED
+from experiments.reproduce import PAPERS
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -105,9 +106,10 @@ def understand(module_name: str, arguments: list[str]) -> None:
 @cache
 def options_there_are() -> frozenset[str]:
     """Of all commands, as their help names them."""
-    modules = ["sweep", "ieat", "topomaps", "disparity", "completions", "compare", "report", "data"]
+    modules = ["sweep", "ieat", "topomaps", "disparity", "completions", "compare", "report", "data", "texts"]
     calls = [(f"experiments.{name}", ["--help"]) for name in modules]
     calls += [("experiments.benchmark", [name, "--help"]) for name in EXPLAINED]
+    calls += [("experiments.reproduce", [name, "--help"]) for name in PAPERS]
     calls += [("converters", [name, "--help"]) for name in ("igpt_l", "simclrv2_r50_1x_sk0", "verify", "evaluate")]
     text = io.StringIO()
     for name, arguments in calls:

@@ -5,9 +5,10 @@ An instrument is a frozen dataclass, its fields are its options. A run walks eve
 1. `pictures`: which images must go through the network;
 2. `prepare`: after all were looked at once, the labels, folds or tests that decide what is measured (a `Task`);
 3. `measure`: features of all layers of one width -> arrays to be stored per layer;
-4. `tables`: from what was stored alone;
-5. `illustrate` (only if it has it): once more to single images, with the network, e.g. for attention maps;
-6. `figures`, `findings`: from what was stored alone; with `excerpts` and `account`, what a report says of it.
+4. `intervene` (only if it has it): the network runs again on its images, changed on the way by what was measured;
+5. `tables`: from what was stored alone;
+6. `illustrate` (only if it has it): once more to single images, with the network, e.g. for attention maps;
+7. `figures`, `findings`: from what was stored alone; with `excerpts` and `account`, what a report says of it.
 
 Tables, figures and findings see a `Stored`, which can be opened again without images or network.
 """
@@ -21,7 +22,7 @@ import numpy as np
 
 from bias_jax.activations import OUTPUT as OUTPUT
 from bias_jax.activations import PIXELS as PIXELS
-from bias_jax.audit.images import Seen
+from bias_jax.audit.images import ImageSet, Seen
 from bias_jax.data import FaceDataset
 from bias_jax.devices import device_mesh
 from bias_jax.report.account import Account, Excerpt
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from bias_jax.audit.stored import Stored
-    from bias_jax.audit.subjects import Subject
+    from bias_jax.audit.subjects import FlaxSubject, Subject
 
 # Sources of activations: the network of the run, the same architecture without training, and no network at all.
 NETWORK, UNTRAINED, BASELINE = "network", "untrained network", "no network"
@@ -155,10 +156,34 @@ class Accounted(Protocol):
 
 @runtime_checkable
 class Listing(Protocol):
-    """An instrument that also shows numbers on a terminal."""
+    """An instrument that shows numbers on a terminal in a way of its own, not as its excerpts."""
 
     def listing(self, stored: "Stored", tables: Mapping[str, Rows]) -> Iterable[str]:
         """Its numbers as aligned text, a paragraph each."""
+
+
+@runtime_checkable
+class Intervening(Protocol):
+    """An instrument that changes layers by what it measured, and sees what the network makes of that.
+
+    It needs a network of the registry, which takes offsets (`networks.forward`); the road refuses any other subject
+    before anything is measured.
+    """
+
+    def intervene(
+        self, task: Task, images: ImageSet, subject: "FlaxSubject", stored: "Stored", wanted: Sequence[str],
+        context: Context,
+    ) -> Iterator[tuple[str, Arrays]]:  # fmt: skip
+        """Arrays to be stored for each layer; `Stored.interventions` gives them back.
+
+        Args:
+            task: of `prepare`.
+            images: its pictures, in the order of the features that `measure` got.
+            subject: the audited network.
+            stored: what was measured of all layers.
+            wanted: the layers of the network, `PIXELS` and `OUTPUT` left out, that are not stored yet.
+            context: of the run.
+        """
 
 
 @runtime_checkable

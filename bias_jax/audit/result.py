@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from bias_jax.audit.finishing import Finished
-from bias_jax.audit.protocol import Instrument, Listing
+from bias_jax.audit.protocol import Accounted, Instrument, Listing
 from bias_jax.audit.stored import Stored, as_rows
 from bias_jax.compilation import Programs
+from bias_jax.report.aligned import aligned
 from bias_jax.report.page import write_report
 
 if TYPE_CHECKING:
@@ -58,13 +59,15 @@ class Audit:
 
     @property
     def listing(self) -> str:
-        """The main numbers as aligned text."""
-        fine = [instrument for instrument in self._fine() if isinstance(instrument, Listing)]
-        return "\n\n".join(
-            text
-            for instrument in fine
-            for text in instrument.listing(self.stored[instrument.name], as_rows(self.finished[instrument.name].tables))
-        )
+        """The main numbers as aligned text: what instruments list, or else their excerpts."""
+        texts: list[str] = []
+        for instrument in self._fine():
+            stored, rows = self.stored[instrument.name], as_rows(self.finished[instrument.name].tables)
+            if isinstance(instrument, Listing):
+                texts += instrument.listing(stored, rows)
+            elif isinstance(instrument, Accounted):
+                texts += map(aligned, instrument.excerpts(stored, rows))
+        return "\n\n".join(texts)
 
     def report(self, *, with_images: bool = False) -> Path:
         """Write ``report.html`` into the run directory: one page with everything, readable offline.

@@ -28,7 +28,7 @@ from bias_jax.audit.opening import open_work
 from bias_jax.audit.protocol import Context, Instrument
 from bias_jax.audit.result import Audit
 from bias_jax.audit.road import Walk, needed_rows, plan_source, walk_source
-from bias_jax.audit.sources import layers_of, sources_of, used_sources
+from bias_jax.audit.sources import check_interventions, layers_of, sources_of, used_sources
 from bias_jax.audit.stored import Stored
 from bias_jax.audit.subjects import RANDOM, Subject, load_subject
 from bias_jax.audit.work import Assignment, Stopwatch, Work
@@ -154,6 +154,7 @@ def _audit(
     if isinstance(audited, str):
         audited = load_subject(audited, weights, calibration, images.image_size, config.seed)
         trained = weights != RANDOM
+    check_interventions(instruments, audited)
     subjects = sources_of(audited, trained, instruments, calibration, images, config.seed)
     watch.add("load weights", start)
 
@@ -214,7 +215,7 @@ def _audit(
         for walk, plan in zip(walks, plans, strict=True):
             walk_source(walk, plan, works, batches, watch)
         finished = {
-            work.assignment.instrument.name: finish(work, audited, context, watch, config.formats)
+            work.assignment.instrument.name: finish(work, audited, images, context, watch, config.formats)
             for work in works
             if work.failure is None and leads()
         }

@@ -7,8 +7,17 @@ from bias_jax.activations.pooling import grid_shape, layer_rule
 from bias_jax.audit.config import RunConfig
 from bias_jax.audit.images import ImageSet
 from bias_jax.audit.own import OwnNetwork
-from bias_jax.audit.protocol import BASELINE, NETWORK, UNTRAINED, Context, Instrument, Layer, pooling_of
-from bias_jax.audit.subjects import RANDOM, Baseline, Subject, load_subject
+from bias_jax.audit.protocol import (
+    BASELINE,
+    NETWORK,
+    UNTRAINED,
+    Context,
+    Instrument,
+    Intervening,
+    Layer,
+    pooling_of,
+)
+from bias_jax.audit.subjects import RANDOM, Baseline, FlaxSubject, Subject, load_subject
 from bias_jax.data import FaceDataset
 from bias_jax.errors import InputError
 from bias_jax.networks import NETWORKS
@@ -36,6 +45,18 @@ def sources_of(
     if BASELINE in wanted:
         subjects[BASELINE] = Baseline()
     return subjects
+
+
+def check_interventions(instruments: Sequence[Instrument], audited: Subject) -> None:
+    """Refuse instruments that change layers on the way where that cannot be done.
+
+    Raises:
+        InputError: the subject is no network of the registry.
+    """
+    changing = [instrument.name for instrument in instruments if isinstance(instrument, Intervening)]
+    if changing and not isinstance(audited, FlaxSubject):
+        problem = f"{changing[0]} changes layers on the way, and {audited.model} is no network of the registry"
+        raise InputError(problem, remedy=f"leave {changing[0]} out, or convert the weights")
 
 
 def used_sources(instrument: Instrument, subjects: Mapping[str, Subject]) -> list[str]:

@@ -16,6 +16,7 @@ from bias_jax.results.tables import TABLES as TABLES
 from bias_jax.results.tables import read_tables as read_tables
 
 IDENTITY, ABOUT, TASK = "instrument.json", "about.json", "task.arrow"
+INTERVENTIONS = "interventions"  # folder of what `intervene` yielded
 ABOUT_SHAPE = {"model": str, "weights": str, "data": str, "images": int, "seed": int}
 
 
@@ -56,6 +57,10 @@ class Stored:
     def load(self, layer: str, source: str | None = None) -> dict[str, np.ndarray]:
         """Arrays of one layer, as `measure` yielded them."""
         return self.folder.load_arrays(layer_file(source or self.source, layer))
+
+    def interventions(self, layer: str) -> dict[str, np.ndarray]:
+        """Arrays of one layer, as `intervene` yielded them."""
+        return self.folder.load_arrays(layer_file(INTERVENTIONS, layer))
 
     def illustrations(self, name: str) -> dict[str, np.ndarray]:
         """Arrays of one illustration, as `illustrate` yielded them."""

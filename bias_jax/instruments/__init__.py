@@ -8,8 +8,10 @@ from bias_jax.instruments.neighbours import Neighbours as Neighbours
 from bias_jax.instruments.predictions import Predictions as Predictions
 from bias_jax.instruments.probes import Probes as Probes
 from bias_jax.instruments.recipe import Recipe as Recipe
+from bias_jax.instruments.sensitivity import Sensitivity as Sensitivity
 from bias_jax.instruments.similarity import Similarity as Similarity
 from bias_jax.instruments.variance import Variance as Variance
+from bias_jax.instruments.zeroshot import Zeroshot as Zeroshot
 
 INSTRUMENTS = {
     instrument.name: instrument
@@ -24,5 +26,7 @@ INSTRUMENTS = {
         Erasure,
         Neighbours,
         Similarity,
+        Sensitivity,
+        Zeroshot,
     )
 }

@@ -5,7 +5,7 @@ from typing import ClassVar
 import numpy as np
 
 from bias_jax.audit import NETWORK, PIXELS, Choice, Context
-from bias_jax.data import FaceDataset
+from bias_jax.data import FaceDataset, balanced_subset
 from bias_jax.errors import InputError
 
 PEOPLE = "person of each image"  # array of a `Task`, where persons have several images
@@ -37,6 +37,17 @@ def persons_notes(dataset: FaceDataset) -> list[str]:
         return []
     persons = dataset.persons.max() + 1
     return [f"{len(dataset)} images show {persons} persons, which are what is split, drawn and permuted"]
+
+
+def evenly(dataset: FaceDataset, images: int, seed: int) -> np.ndarray:
+    """Rows of about so many images, as many of each group as there are, int, ascending."""
+    if len(dataset) <= images:
+        return np.arange(len(dataset))
+    groups = len(np.unique(dataset.group_labels))
+    per_group = max(1, images // groups)
+    subset = balanced_subset(dataset, per_group, seed)
+    place = {name: i for i, name in enumerate(dataset.image_names)}
+    return np.sort(np.array([place[name] for name in subset.image_names]))
 
 
 def check_folds(dataset: FaceDataset, folds: int) -> None:

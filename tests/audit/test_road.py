@@ -1,10 +1,11 @@
 """The road, with a network and instruments that take no time: who gets what, what is stored, what is done again."""
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from bias_jax.audit import BASELINE, RunConfig, Seen, audit
 from bias_jax.audit.subjects import MEAN_COLOUR, Baseline
@@ -239,3 +240,25 @@ def test_run_json_says_what_was_audited(subject, tmp_path):
     record = json.loads((tmp_path / "run.json").read_text())
     assert record["identity"]["activations"]["seed"] == 0 and record["identity"]["versions"]["jax"]
     assert record["data"] == "toy" and record["images"] == 6 and record["weights"] == "no weights"
+
+
+@dataclass(frozen=True)
+class Laid(Recorder):
+    """Its figure has a layout, which moves a little whenever it is computed again."""
+
+    def figures(self, stored, tables):
+        def draw():
+            made = Figure(figsize=(4, 3), layout="compressed")
+            panels = made.subplots(2, 3)
+            drawn = [axes.imshow(np.eye(4)) for axes in panels.ravel()]
+            made.colorbar(drawn[0], ax=panels, shrink=0.6).set_label("share")
+            return made
+
+        yield "laid", draw
+
+
+def test_a_figure_in_one_format_is_the_same_with_and_without_the_others(subject, tmp_path):
+    run(subject, tmp_path / "both", Laid())
+    run(subject, tmp_path / "svg", Laid(), formats=("svg",))
+    name = "recorder/figures/laid.svg"
+    assert (tmp_path / "both" / name).read_bytes() == (tmp_path / "svg" / name).read_bytes()

@@ -43,7 +43,12 @@ def test_one_sweep_with_every_instrument(stimuli, tmp_path, capsys):
     out = tmp_path / "run"
     arguments = [*RUN, *PROBES, *RECIPE, *options("heads.", HEADS), "--associations.stimuli", str(stimuli),
                  "--associations.draws", "1000", "--associations.bootstrap", "100", "--maps.permutations", "19",
-                 "--variance.permutations", "99", "--predictions.permutations", "99", *ERASURE]  # fmt: skip
+                 "--variance.permutations", "99", "--predictions.permutations", "99", *ERASURE, "--zeroshot.layer",
+                 "maxpool", "--zeroshot.k", "10", "--zeroshot.shuffles", "99"]  # fmt: skip
+    (tmp_path / "prompts.toml").write_text("[job]\nprompts = ['doctor', 'nurse']\n")
+    np.savez(tmp_path / "texts.npz", **{job: np.random.default_rng(i).standard_normal(64)
+                                        for i, job in enumerate(("doctor", "nurse"))})  # fmt: skip
+    arguments += ["--zeroshot.prompts", str(tmp_path / "prompts.toml"), "--zeroshot.texts", str(tmp_path / "texts.npz")]
     assert sweep([*arguments, "--instruments", ",".join(INSTRUMENTS), "--out", str(out)]) == 0
     printed = capsys.readouterr().out
     # 48 faces, 24 of them stimuli as well: each distinct picture goes through the network once.

@@ -77,8 +77,8 @@ def test_table_is_tidy_and_complete(finished):
     assert table["few_images"].all()
     record = json.loads((finished.path / "run.json").read_text())
     assert "untrained control" in record["weights"] and record["identity"]["versions"]["jax"]
-    figures = {p.name for p in (finished.path / "associations/figures").iterdir()}
-    assert figures == {"effect_by_layer-raw.png", "effect_by_layer-centred.png"}
+    figures = {p.stem for p in (finished.path / "associations/figures").iterdir()}
+    assert figures == {"effect_by_layer-raw", "effect_by_layer-centred"}
 
 
 def test_planted_association_is_found_and_nothing_is_not(finished):
@@ -129,6 +129,7 @@ def test_interrupted_run_continues_to_the_same_bytes(stimuli, finished, tmp_path
 def toy(monkeypatch):
     """A network that takes no time, whatever the weights."""
     subject = ToySubject()
+    monkeypatch.setitem(sources.NETWORKS, subject.model, sources.NETWORKS["resnet50"])  # so that it has a control
     for module in (road, sources):
         monkeypatch.setattr(module, "load_subject", lambda *_: subject)
     return subject
@@ -350,4 +351,4 @@ def test_ones_own_network_without_an_untrained_one(stimuli):
     assert not found.failures and set(found.tables["associations"].to_pandas()["source"]) == {
         "network", "raw pixels", "mean colour"
     }  # fmt: skip
-    assert found.findings.splitlines()[2].endswith(" -")
+    assert found.listing.splitlines()[2].endswith(" -")

@@ -10,6 +10,7 @@ from bias_jax.audit import PIXELS, Choice, Context, Layer, Seen, open_stored
 from bias_jax.audit.stored import TASK, layer_file
 from bias_jax.errors import InputError
 from bias_jax.instruments import INSTRUMENTS, Recipe
+from bias_jax.instruments.recipe.tables import PREDICTED
 from bias_jax.probes import RecipeNumbers, fit_recipe
 from bias_jax.results import Folder
 from tests.conftest import toy_dataset
@@ -98,6 +99,16 @@ def test_chosen_is_the_lowest_mean_validation_loss(rows):
         }
         best = min(loss, key=loss.__getitem__)
         assert {(r["l1"], r["learning_rate"]) for r in own if r["chosen"]} == {best}
+
+
+def test_predictions_are_those_that_the_numbers_count(dataset, task, measured, rows):
+    """Of the chosen strength and rate, for both seeds; float32 may round a tie of two classes the other way."""
+    held_out = task.arrays["held out"]
+    for row in (row for row in rows if row["chosen"]):
+        truth = task.arrays[f"labels of {row['target']}"]
+        predicted = measured[row["layer"]][PREDICTED][task.facts["targets"].index(row["target"]), row["seed"]]
+        for split, of in ((~held_out, "training"), (held_out, "validation")):
+            assert abs((predicted == truth)[split].mean() - row[f"{of}_accuracy"]) < 1.5 / len(truth)
 
 
 def test_a_resumed_run_gives_the_same_numbers(task, features, measured):

@@ -5,16 +5,18 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
 
+from bias_jax.arithmetic import matmul
 from bias_jax.audit import Arrays, Context, Layer, Rows, Seen, Stored, Task
 from bias_jax.data import FaceDataset
 from bias_jax.errors import InputError
 from bias_jax.instruments.faces import OfFaces, persons_notes
 from bias_jax.instruments.recipe.figures import recipe_by_layer
 from bias_jax.instruments.recipe.findings import ACCOUNT, recipe_excerpts, recipe_findings, recipe_table
-from bias_jax.instruments.recipe.tables import recipe_rows
+from bias_jax.instruments.recipe.tables import PREDICTED, chosen_settings, recipe_rows
 from bias_jax.probes import RecipeConfig, RecipeNumbers, RecipeProbes, fit_recipe
 from bias_jax.probes.holdout import draw_held_out
 from bias_jax.report.account import Account, Excerpt
@@ -63,7 +65,19 @@ class Recipe(OfFaces, RecipeConfig):
             problem = f"layers {', '.join(features)}: {error}"
             raise InputError(problem, remedy="check the weights, or use --precision float32") from None
         for layer in wanted:
-            yield layer, self._numbers(found, layer, list(labels))
+            numbers = self._numbers(found, layer, list(labels))
+            yield layer, {**numbers, PREDICTED: self._predicted(found, layer, features[layer], numbers, list(labels))}
+
+    def _predicted(
+        self, found: RecipeProbes, layer: str, features: jax.Array, numbers: Arrays, targets: Sequence[str]
+    ) -> np.ndarray:
+        """Classes that the probes with the chosen settings say, of training and held-out images, int32 [T, S, N]."""
+        predicted = np.empty((len(targets), self.seeds, len(features)), np.int32)
+        for t, (r, e) in enumerate(chosen_settings(numbers)):
+            for s in range(self.seeds):
+                probe = found.weights(layer, targets[t], self.l1[r], self.learning_rates[e], s)
+                predicted[t, s] = jax.device_get(_classes(features, *probe))
+        return predicted
 
     def _numbers(self, found: RecipeProbes, layer: str, targets: Sequence[str]) -> Arrays:
         """Field of `RecipeNumbers` -> [T, R, learning rates, S]."""
@@ -90,3 +104,9 @@ class Recipe(OfFaces, RecipeConfig):
 
     def listing(self, stored: Stored, tables: Mapping[str, Rows]) -> Iterable[str]:
         yield recipe_table(tables["recipe"])
+
+
+@jax.jit
+def _classes(features: jax.Array, weights: jax.Array, biases: jax.Array) -> jax.Array:
+    """The most likely class of each image, int32 [N]; weights [D, C], biases [C]."""
+    return (matmul(features.astype(jnp.float32), weights) + biases[None]).argmax(axis=1).astype(jnp.int32)

@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 
 from bias_jax.audit import Stored
-from bias_jax.probes import RecipeConfig
+from bias_jax.probes import RecipeConfig, RecipeNumbers
+
+PREDICTED = "predicted"  # beside the numbers of a layer: classes by the chosen settings, int32 [T, S, N]
 
 
 def recipe_rows(stored: Stored, config: RecipeConfig) -> list[dict[str, Any]]:
@@ -33,7 +35,7 @@ def recipe_rows(stored: Stored, config: RecipeConfig) -> list[dict[str, Any]]:
                     "l1": config.l1[r],
                     "learning_rate": config.learning_rates[e],
                     "seed": s,
-                    **{name: values[t, r, e, s].item() for name, values in numbers.items()},
+                    **{name: numbers[name][t, r, e, s].item() for name in RecipeNumbers.__dataclass_fields__},
                     "chance": chance[target],
                     "chosen": chosen[t] == (r, e),
                     **images,

@@ -37,7 +37,7 @@ ACCOUNT = Account(
         "cka": "two layers and their similarity for images, with its interval",
         "rsa": "two layers and the correlation of distances between the groups of a target, with its interval",
     },
-    place=45,
+    place=47,
 )
 
 

@@ -10,9 +10,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from bias_jax.audit import NETWORK, UNTRAINED, Arrays, Context, Layer, Rows, Seen, Stored, Task
-from bias_jax.data import FaceDataset, Target, balanced_subset
+from bias_jax.data import FaceDataset, Target
 from bias_jax.errors import InputError
-from bias_jax.instruments.faces import OfFaces, people_of
+from bias_jax.instruments.faces import OfFaces, evenly, people_of
 from bias_jax.instruments.similarity.account import ACCOUNT, similarity_excerpts, similarity_findings
 from bias_jax.instruments.similarity.figures import similarity_map
 from bias_jax.instruments.similarity.tables import similarity_listing, similarity_tables
@@ -41,7 +41,7 @@ class Similarity(OfFaces):
         self, seen: Seen, faces: FaceDataset | None, layers: Mapping[str, tuple[Layer, ...]], context: Context
     ) -> Task:
         dataset = seen.dataset
-        chosen = _evenly(dataset, self.images, context.seed)
+        chosen = evenly(dataset, self.images, context.seed)
         mine = dataset.take(chosen)
         if len(mine) < 10:
             problem = f"has {len(mine)} images, and similarity needs at least 10"
@@ -86,17 +86,6 @@ class Similarity(OfFaces):
 
     def listing(self, stored: Stored, tables: Mapping[str, Rows]) -> Iterable[str]:
         yield similarity_listing(stored, tables)
-
-
-def _evenly(dataset: FaceDataset, images: int, seed: int) -> np.ndarray:
-    """Rows of about so many images, as many of each group as there are, int, ascending."""
-    if len(dataset) <= images:
-        return np.arange(len(dataset))
-    groups = len(np.unique(dataset.group_labels))
-    per_group = max(1, images // groups)
-    subset = balanced_subset(dataset, per_group, seed)
-    place = {name: i for i, name in enumerate(dataset.image_names)}
-    return np.sort(np.array([place[name] for name in subset.image_names]))
 
 
 def _large(labels: np.ndarray) -> np.ndarray:

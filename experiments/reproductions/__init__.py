@@ -1,0 +1,1 @@
+"""Papers whose findings are tested, a module each; see `experiments.reproduce`."""
