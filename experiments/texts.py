@@ -30,7 +30,7 @@ from experiments.commands import parse, run
 class TextsConfig:
     """What is embedded, and by what."""
 
-    prompts: Path  # TOML file of families of prompts and their templates, see docs/zeroshot.md
+    prompts: Path  # TOML file of families of prompts and their templates, see docs/instruments/zeroshot.md
     weights: Path  # file with both towers, as OpenAI, OpenCLIP or transformers saved it
     tokenizer: Path  # its tokenizer.json, or a folder with it or with vocab.json and merges.txt
     out: Path  # .parquet to be written

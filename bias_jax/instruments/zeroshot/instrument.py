@@ -30,7 +30,7 @@ USUAL = ("head", "attn_pool")  # of CLIP and SigLIP: the layer that shares its s
 class Zeroshot(OfFaces):
     """What a model of pictures and texts says of people: nearest prompts by group, and whom a prompt retrieves."""
 
-    prompts: str = ""  # TOML file of families of prompts and their templates, see docs/zeroshot.md
+    prompts: str = ""  # TOML file of families of prompts and their templates, see docs/instruments/zeroshot.md
     texts: str = ""  # embeddings of their texts, .parquet of python -m experiments.texts, or .npz from anywhere
     layer: str = ""  # that shares its space with texts (default: head of CLIP, attn_pool of SigLIP, or the only one)
     k: int = 50  # nearest pictures of a prompt of which the skew is measured
