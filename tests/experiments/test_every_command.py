@@ -44,7 +44,8 @@ def test_one_sweep_with_every_instrument(stimuli, tmp_path, capsys):
     arguments = [*RUN, *PROBES, *RECIPE, *options("heads.", HEADS), "--associations.stimuli", str(stimuli),
                  "--associations.draws", "1000", "--associations.bootstrap", "100", "--maps.permutations", "19",
                  "--variance.permutations", "99", "--predictions.permutations", "99", *ERASURE, "--zeroshot.layer",
-                 "maxpool", "--zeroshot.k", "10", "--zeroshot.shuffles", "99"]  # fmt: skip
+                 "maxpool", "--zeroshot.k", "10", "--zeroshot.shuffles", "99", "--sensitivity.looked-at", "4",
+                 "--sensitivity.images", "24", "--sensitivity.permutations", "99"]  # fmt: skip
     (tmp_path / "prompts.toml").write_text("[job]\nprompts = ['doctor', 'nurse']\n")
     np.savez(tmp_path / "texts.npz", **{job: np.random.default_rng(i).standard_normal(64)
                                         for i, job in enumerate(("doctor", "nurse"))})  # fmt: skip
