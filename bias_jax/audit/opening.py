@@ -42,13 +42,14 @@ def open_work(
 
 
 def _renew_figures(folder: Folder, looks: Mapping[str, Any]) -> None:
-    """Figures that were drawn with other looks are drawn again."""
-    wanted = json.loads(json.dumps({"looks": dict(looks)}))
+    """Figures that were drawn with other looks are drawn again; what else somebody wrote beside them goes."""
     about = folder.load_json(IDENTITY)
+    wanted = json.loads(json.dumps({"identity": about["identity"], "looks": dict(looks)}))
     if about.get("looks", {}) != wanted["looks"]:
         for figure in (folder.path / "figures").glob("*"):
             figure.unlink()
-        folder.save_json(IDENTITY, {**about, **wanted})
+    if json.dumps(about) != json.dumps(wanted):
+        folder.save_json(IDENTITY, wanted)
 
 
 def _digest(task: Task) -> str:

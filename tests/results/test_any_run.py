@@ -102,3 +102,14 @@ def test_layers_of_a_source_lie_in_its_folder(tmp_path):
     path.write_text(path.read_text().replace("network", "../../run/recorder/network"))
     with pytest.raises(DamagedError):
         open_stored(tmp_path / "run/recorder").load("late")
+
+
+@pytest.mark.parametrize("name", ["recorder", "other"])
+def test_what_was_renamed_in_an_identity_is_mended(name, tmp_path):
+    lay(tmp_path / "run", finished("toys"), [])
+    path = tmp_path / "run" / name / "instrument.json"
+    whole = path.read_bytes()
+    about = json.loads(whole)
+    path.write_text(json.dumps({"identity": about["identity"], "None": about.get("looks", {})}))
+    begin(tmp_path / "run")
+    assert path.read_bytes() == whole
