@@ -29,7 +29,7 @@ def test_what_needs_no_network(tmp_path):
     assert {row["layer"] for row in found.tables["neighbours"].to_pylist()} == {"early", "late"}
     (pair,) = [r for r in found.tables["cka"].to_pylist() if r["layer"] != r["versus_layer"]]
     assert pair["value"] > 0.3 and pair["images"] == 60
-    assert found.figure("erasure_by_layer") and "precision of the nearest neighbours" in found.findings
+    assert found.figure("erasure_by_layer") and "precision of the nearest neighbours" in found.listing
     files = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.parquet")}
     again = audit(features=features, labels=labels, instruments=instruments, out=tmp_path)
     assert not again.failures and all(path.stat().st_mtime_ns == time for path, time in files.items())

@@ -3,7 +3,14 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from bias_jax.audit import PIXELS, Rows, Stored
-from bias_jax.instruments.probes.findings import COMPARABLE, SHUFFLED, Scores, best_layer, most_pronounced, pick
+from bias_jax.instruments.probes.findings import (
+    COMPARABLE,
+    Scores,
+    best_layer,
+    most_pronounced,
+    pick,
+    shuffled_score,
+)
 from bias_jax.instruments.probes.stored import scores_by_layer
 from bias_jax.probes import HELD_OUT, Score
 from bias_jax.report.account import Account, Cell, Column, Estimate, Excerpt
@@ -70,9 +77,10 @@ def _summary(scores: Scores, targets: Sequence[str]) -> Excerpt:
     for target in targets:
         layer = best_layer(scores, target)
         own = pick(scores[layer], target, "balanced_accuracy")
+        shuffled = shuffled_score(scores[layer], target, own.metric)
         pixels = _estimate(pick(scores[PIXELS], target, own.metric)) if PIXELS in scores else None
         rows.append((target, layer, _estimate(own), own.chance,
-                     _estimate(pick(scores[layer], target, own.metric, SHUFFLED)), pixels,
+                     None if shuffled is None else _estimate(shuffled), pixels,
                      *(_estimate(pick(scores[layer], target, m)) for m in (COMPARABLE, BITS))))  # fmt: skip
     note = "Held-out images. Single attributes first, the most pronounced at the top."
     title = "How well each attribute and combination is told apart, in its best layer"

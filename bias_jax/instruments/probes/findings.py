@@ -22,6 +22,12 @@ def pick(scores: Sequence[Score], target: str, metric: str, control: str = "none
     return next(s for s in scores if (s.probe, s.target, s.split, s.metric, s.control) == wanted)
 
 
+def shuffled_score(scores: Sequence[Score], target: str, metric: str) -> Score | None:
+    """The same of a probe of shuffled labels; None where none was trained."""
+    controls = {s.control for s in scores}
+    return pick(scores, target, metric, SHUFFLED) if SHUFFLED in controls else None
+
+
 def best_layer(scores: Scores, target: str) -> str:
     """The layer of the network in which a target's classes are told apart best."""
     layers = [name for name in scores if name != PIXELS]
@@ -59,9 +65,12 @@ def probe_findings(stored: Stored, tables: Mapping[str, Rows], gaps: Rows) -> It
 def _recovered(scores: Scores, target: str, it: str = "it") -> str:
     """Where a target is told apart best, and what the controls attain there."""
     layer = best_layer(scores, target)
-    own, shuffled = (pick(scores[layer], target, "balanced_accuracy", control) for control in ("none", SHUFFLED))
+    own = pick(scores[layer], target, "balanced_accuracy")
+    shuffled = shuffled_score(scores[layer], target, own.metric)
     text = f"in layer {layer} a linear probe recognises {it} with a balanced accuracy of {_percent(own)}; "
-    text += f"chance is {100 * own.chance:.3g} %, shuffled labels give {_percent(shuffled)}"
+    text += f"chance is {100 * own.chance:.3g} %"
+    if shuffled is not None:
+        text += f", shuffled labels give {_percent(shuffled)}"
     if PIXELS in scores:
         text += f", the pixels without a network {_percent(pick(scores[PIXELS], target, 'balanced_accuracy'))}"
     return f"{text}."
