@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from bias_jax.instruments import INSTRUMENTS
 from tests.storm.disasters import SIGNALS, Run, damage, files
 from tests.storm.subject import draw
 
@@ -25,11 +26,11 @@ from tests.storm.subject import draw
 class Storm:
     """Counts what happened."""
 
-    def __init__(self, folder: Path, seed: int):
+    def __init__(self, folder: Path, seed: int, instruments: Sequence[str]):
         self.folder, self.rng = folder, random.Random(seed)
         self.hits: Counter[str] = Counter()
         self.runs, self.victims, self.differences = 0, 0, 0
-        self.arguments = draw(folder)
+        self.arguments = draw(folder, instruments)
         self.start("warm")  # compiles
         _, self.duration = self.start("whole"), time.monotonic() - self.began
         self.whole = self.contents("whole")
@@ -144,9 +145,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     for option in kinds:
         parser.add_argument(f"--{option.replace('_', '-')}", type=int, default=0, help="how many")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--instruments", default=",".join(INSTRUMENTS), help="of the sweeps (default: all)")
     options = parser.parse_args(argv)
     with tempfile.TemporaryDirectory(prefix="storm-") as folder:
-        storm = Storm(Path(folder), options.seed)
+        storm = Storm(Path(folder), options.seed, options.instruments.split(","))
         print(f"an undisturbed run: {storm.duration:.1f} s, {len(storm.whole)} files", flush=True)
         try:
             for option, kind in kinds.items():

@@ -1,5 +1,6 @@
 """What the storm passes over: a short sweep of all instruments, of a small network on small drawn faces."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib as mpl
@@ -32,7 +33,7 @@ def main(arguments: list[str]) -> int:
     return sweep.main(arguments)
 
 
-def draw(folder: Path) -> list[str]:
+def draw(folder: Path, instruments: Sequence[str] = tuple(INSTRUMENTS)) -> list[str]:
     """Draw faces with one attribute and one association test; the arguments of a sweep over them."""
     faces = calibration_faces(CalibrationConfig(per_group=2), 0)
     stimuli, lines = folder / "stimuli/palettes", ["file,race"]
@@ -48,5 +49,5 @@ def draw(folder: Path) -> list[str]:
             small.save(stimuli / f"{name}/{i}.png")
     (folder / "labels.csv").write_text("\n".join(lines) + "\n")
     data = ["--data", "table", "--table", str(folder / "labels.csv"), "--attributes", "race"]
-    return ["--instruments", ",".join(INSTRUMENTS), *data, "--models", "small", *OPTIONS,
+    return ["--instruments", ",".join(instruments), *data, "--models", "small", *OPTIONS,
             "--associations.stimuli", str(folder / "stimuli"), "--cache", str(folder / "cache")]  # fmt: skip
