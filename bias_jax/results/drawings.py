@@ -30,7 +30,7 @@ DATES: dict[str, dict[str, Any]] = {".svg": {"Date": None}, ".pdf": {"CreationDa
 
 
 def write_drawing(path: Path, figure: "Figure") -> None:
-    """Write a figure in the format of the suffix; whichever formats it was written in before, the bytes are the same."""
+    """Write a figure in the format of the suffix; the bytes do not depend on what it was written as before."""
     settle(figure)
     if path.suffix == ".png":
         # Packing harder takes as long as drawing, for a third of the size.
@@ -41,7 +41,7 @@ def write_drawing(path: Path, figure: "Figure") -> None:
 
 
 def settle(figure: "Figure") -> None:
-    """Lay a figure out once and for all: matplotlib would do it anew for each format, from where the last one left it."""
+    """Lay a figure out for good: matplotlib would do it anew for each format, from where the last one left it."""
     if (engine := figure.get_layout_engine()) is not None:
         engine.execute(figure)
         with matplotlib.rc_context(NO_LAYOUT):
