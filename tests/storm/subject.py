@@ -22,8 +22,9 @@ OPTIONS = [
     "--heads.folds", "3", "--heads.draws", "100", "--heads.examples", "2", "--heads.attention", "1",
     "--heads.occlusion", "2", "--associations.draws", "1000", "--associations.bootstrap", "100",
     "--maps.permutations", "19", "--variance.permutations", "99", "--predictions.permutations", "99",
-    "--sensitivity.looked-at", "8", "--sensitivity.permutations", "99",
-    "--zeroshot.layer", "second", "--zeroshot.k", "5", "--zeroshot.shuffles", "99",
+    "--sensitivity.looked-at", "8", "--sensitivity.permutations", "99", "--heads.mends", "balanced,thresholds",
+    "--heads.mended-loss", "target_softmax", "--zeroshot.layer", "second",
+    "--zeroshot.k", "5", "--zeroshot.shuffles", "99",
 ]
 # fmt: on
 PROMPTS = """
