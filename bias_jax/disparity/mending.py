@@ -23,8 +23,8 @@ def group_weights(groups: np.ndarray, rows: np.ndarray) -> np.ndarray:
         groups: of all images, int [N].
         rows: of the training images.
 
-    >>> group_weights(np.array([0, 0, 0, 1, 1]), np.array([0, 1, 2, 3])).round(3).tolist()
-    [0.667, 0.667, 0.667, 2.0, 0.0]
+    >>> group_weights(np.array([0, 0, 1, 1]), np.array([0, 1, 2])).tolist()
+    [0.75, 0.75, 1.5, 0.0]
     """
     present, which, counts = np.unique(groups[rows], return_inverse=True, return_counts=True)
     found = np.zeros(len(groups), np.float32)
