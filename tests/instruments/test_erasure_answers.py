@@ -173,6 +173,7 @@ def test_whose_answers_are_asked_for():
     rows = task.arrays[ANSWERED]
     assert task.intervenes and np.bincount(dataset.group_labels[rows]).tolist() == [2, 2, 2, 2]
     assert (task.arrays[HALF][rows] != FIT).all()
+    assert len(replace(few, answers=3).prepare(seen(dataset), dataset, layers, CONTEXT).arrays[ANSWERED]) == 3
     persons = people(groups=((10, 10), (10, 10)))
     rows = replace(few, answers=128).prepare(seen(persons), persons, layers, CONTEXT).arrays[ANSWERED]
     assert len(rows) == 20 == len(np.unique(persons.people[rows]))

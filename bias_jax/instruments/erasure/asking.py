@@ -20,6 +20,7 @@ from bias_jax.instruments.predictions.classes import (
     read_names,
 )
 from bias_jax.instruments.predictions.views import CLASS, FAMILY, drawn_images, reported_classes
+from bias_jax.randomness import stable_hash
 
 ANSWERED = "images whose answers are asked for"  # array of the task: rows int [m]
 LEAST = 5  # images for which a reported class is the most probable one
@@ -46,7 +47,7 @@ def answers_wanted(
     Args:
         dataset: the images.
         held_out: rows that no eraser is fitted to.
-        images: about how many to ask, as many of each group as there are; 0: none.
+        images: how many to ask at most, as many of each group as there are; 0: none.
         outputs: classes of the network.
         seed: to draw by.
     """
@@ -58,7 +59,11 @@ def answers_wanted(
     if mine.persons is not None:
         drawn = np.sort(drawn_images(mine, seed))
         rows, mine = rows[drawn], mine.take(drawn)
-    return {ANSWERED: rows[evenly(mine, images, seed)]}, []
+    chosen = evenly(mine, images, seed)
+    if len(chosen) > images:  # there are more groups
+        rng = np.random.default_rng(stable_hash(seed, "images whose answers are asked for"))
+        chosen = np.sort(rng.permutation(chosen)[:images])
+    return {ANSWERED: rows[chosen]}, []
 
 
 def names_given(classes: str, families: Sequence[str], families_file: str, outputs: int) -> dict[str, Any]:

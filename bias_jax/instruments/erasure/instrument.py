@@ -47,7 +47,7 @@ class Erasure(OfFaces):
     l2: tuple[float, ...] = tuple(10.0**k for k in range(-3, 3))  # strengths of the probes; the least certifies
     tolerance: float = 1e-4  # certified gap at which a probe stops, relative to its objective
     draws: int = 2000  # bootstrap draws for intervals
-    # held-out images, about, of whose answers it is asked what erasing changes, each passing through the rest of the
+    # held-out images at most of whose answers it is asked what erasing changes, each passing through the rest of the
     # network once as it is and three times for everything that is erased; 0: the network is not asked
     answers: int = 128
     classes: str = ""  # text file of the names of the network's classes, one a line (published weights: ImageNet's)

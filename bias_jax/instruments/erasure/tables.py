@@ -51,7 +51,7 @@ def erasure_tables(stored: Stored, draws: int, seed: int) -> Iterator[tuple[str,
     about: Table = []
     for layer in probed_layers(stored):
         arrays = _load(stored, layer)
-        left += [{**common[layer], **row} for row in _rows(stored, arrays, draws, key)]
+        left += [{**common[layer], **row} for row in change_rows(stored, arrays, draws, key)]
         for condition, numbers in zip(conditions_of(stored.facts), arrays["eraser"], strict=True):
             if condition.erased != NOTHING:
                 own = dict(zip(ERASER, numbers.tolist(), strict=True))
@@ -64,7 +64,7 @@ def erasure_tables(stored: Stored, draws: int, seed: int) -> Iterator[tuple[str,
     yield from answer_tables(stored)
 
 
-def _rows(stored: Stored, arrays: Mapping[str, np.ndarray], draws: int, key: jax.Array) -> Table:
+def change_rows(stored: Stored, arrays: Mapping[str, np.ndarray], draws: int, key: jax.Array) -> Table:
     """Of one layer: `value` with its interval, and `change` from the layer as it is, paired by image."""
     kept = stored.arrays[HALF] != FIT
     groups, people = groups_and_people(stored.facts, stored.arrays, kept)
