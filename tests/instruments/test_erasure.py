@@ -49,8 +49,8 @@ def toy(tmp_path_factory):
 def test_what_is_erased_is_gone_and_the_rest_stays(toy):
     _, task, tables, _ = toy
     assert task.notes == (
-        "erasure: erasers are fitted to 180 images, and everything that is reported as held out is measured on the other "
-        "180",
+        "erasure: erasers are fitted to 180 images, and everything that is reported as held out is measured on the "
+        "other 180",
         "erasure: there is no output of at least two classes, so what erasing does to it is left out",
     )
     found = rows_of(tables)
