@@ -26,3 +26,8 @@ def test_a_layer_against_the_pixels(layer, versus, value, told):
               {**difference("deep", "deep", 9.0), "compared": "attributes", "versus_target": "race"}]  # fmt: skip
     assert against_pixels(others, "age", "deep") == ""
     assert against_pixels([*others, difference(layer, versus, value)], "age", "deep").endswith(told)
+
+
+def test_rounding_is_no_difference():
+    nothing = {**difference("deep", PIXELS, 0.0), "value": -1e-9, "low": -1e-9, "high": -1e-9}
+    assert against_pixels([nothing], "age", "deep").endswith("+0.00 [+0.00, +0.00], so that it is more is not certain)")
