@@ -42,28 +42,18 @@ def head_findings(stored: Stored, config: HeadsConfig, tables: Mapping[str, Rows
 
 def _mended(column: Column, rows: Rows) -> str:
     """What a fix does, and to whom: against the same loss as it is, paired by image."""
-    own = [row for row in rows if (row["loss"], row["minus_loss"]) == (column.loss, column.name)
+    own = [row for row in rows if (row["loss"], row["minus_loss"]) == (column.name, column.loss)
            and (row["metric"], row["label"]) == ("recall", ALL)]  # fmt: skip
     whole = next(row for row in own if row["view"] == EVERYONE)
     groups = [row for row in own if row["view"] != EVERYONE and np.isfinite(row["value"])]
-    better, worse = ([row for row in groups if _mends(row)[end] * sign > 0] for end, sign in ((1, 1), (2, -1)))
-    text = f"{column.loss} with {WORDS[column.mend]} minus without: recall over all labels {_points(_mends(whole))}"
+    better, worse = ([r for r in groups if r["value_low"] > 0], [r for r in groups if r["value_high"] < 0])
+    text = f"{column.loss} with {WORDS[column.mend]} minus without: recall over all labels {_interval(whole, 'value')}"
     text += f" points; surely better in {len(better)} and worse in {len(worse)} of {len(groups)} groups of all views"
     for word, found in (("most gained", better), ("most lost", worse)):
         if found:
             most = max(found, key=lambda row: abs(row["value"]))
-            text += f"; {word}: {most['group']} ({most['view']}, {most['images']} images) {_points(_mends(most))}"
+            text += f"; {word}: {most['group']} ({most['view']}, {most['images']} images) {_interval(most, 'value')}"
     return f"{text}. Intervals are 95 % each, not corrected for the number of groups."
-
-
-def _mends(row: Mapping[str, Any]) -> tuple[float, float, float]:
-    """The table subtracts what is mended from what is not."""
-    return -row["value"], -row["value_high"], -row["value_low"]
-
-
-def _points(estimate: tuple[float, float, float]) -> str:
-    value, low, high = (100 * part + 0.0 for part in estimate)
-    return f"{value:+.1f} [{low:+.1f}, {high:+.1f}]"
 
 
 def _worst(row: Mapping[str, Any], loss: str, number: int) -> str:

@@ -54,11 +54,18 @@ def head_tables(stored: Stored, config: HeadsConfig) -> Iterator[tuple[str, Rows
             tables["rates"] += [{**place, "loss": loss, **row} for row in group_rows(found, names, counts)]
             spreads = spread_rows(found, names, config.draws, seed)
             tables["spreads"] += [{**place, "loss": loss, **row} for row in spreads]
-        tables["losses"] += [{**place, **row} for row in paired_rows(by_loss, names, counts)]
+        for compared in _compared(config):
+            pair = {column: by_loss[column] for column in compared}
+            tables["losses"] += [{**place, **row} for row in paired_rows(pair, names, counts)]
     yield from tables.items()
     if config.planted:
         gaps = large_sample_gaps(config, seed)
         yield "planted", [{**common, "loss": loss, "expected_gap": gap} for loss, gap in gaps.items()]
+
+
+def _compared(config: HeadsConfig) -> list[tuple[str, ...]]:
+    """Columns that are compared: all losses with each other, and what is mended of one with the same as it is."""
+    return [config.losses, *((column.name, column.loss) for column in config.columns if column.mend)]
 
 
 def head_rows(fitted: FittedHeads, problem: Problem, config: HeadsConfig) -> Iterator[dict[str, Any]]:
