@@ -87,9 +87,7 @@ def against_pixels(differences: Rows, target: str, layer: str) -> str:
         if {*pair} != {layer, PIXELS}:
             continue
         sign = 1.0 if pair[0] == layer else -1.0
-        value, *ends = (
-            round(sign * row[name], 2) + 0.0 for name in ("value", "low", "high")
-        )  # 0.0: no minus of nothing
+        value, *ends = (round(sign * row[name], 2) + 0.0 for name in ("value", "low", "high"))  # no -0
         low, high = sorted(ends)
         sure = "" if low > 0 else ", less than the pixels" if high < 0 else ", so that it is more is not certain"
         return f" (layer minus pixels, from chance to perfect: {_signed(value, low, high)}{sure})"
