@@ -9,7 +9,8 @@ V1, V2 = "IMAGENET1K_V1", "IMAGENET1K_V2"
 TIMM = {V1: "tv_in1k", V2: "tv2_in1k"}  # tags of the same weights
 TIMM_MEBIBYTES = {("vgg16", V1): 527.8, ("resnet50", V1): 97.7, ("resnet50", V2): 97.7, ("inception_v3", V1): 91.1}
 
-# Network, entry, file, MiB, top-1 and top-5 in percent; images are resized to 256, for V2 to 232, and cropped to 224.
+# Network, entry, file, MiB, top-1 and top-5 in percent, images: if not given, resized to 256, for V2 to
+# 232, and cropped to 224.
 _ENTRIES = (
     ("vgg11", V1, "vgg11-8a719046.pth", 506.840, 69.020, 88.628),
     ("vgg11_bn", V1, "vgg11_bn-6002323d.pth", 506.881, 70.370, 89.810),
@@ -31,15 +32,16 @@ _ENTRIES = (
     ("wide_resnet50_2", V2, "wide_resnet50_2-9ba9bcbe.pth", 263.124, 81.602, 95.758),
     ("wide_resnet101_2", V1, "wide_resnet101_2-32ee1156.pth", 242.896, 78.848, 94.284),  # half precision
     ("wide_resnet101_2", V2, "wide_resnet101_2-d733dc28.pth", 484.747, 82.510, 96.020),
+    ("resnext50_32x4d", V1, "resnext50_32x4d-7cdf4587.pth", 95.789, 77.618, 93.698),
+    ("resnext50_32x4d", V2, "resnext50_32x4d-1a0047aa.pth", 95.833, 81.198, 95.340),
+    ("resnext101_32x8d", V1, "resnext101_32x8d-8ba56ff5.pth", 339.586, 79.312, 94.526),
+    ("resnext101_32x8d", V2, "resnext101_32x8d-110c445d.pth", 339.673, 82.834, 96.228),
+    ("resnext101_64x4d", V1, "resnext101_64x4d-173b62eb.pth", 319.318, 83.246, 96.454, Transform(232, 224)),
+    ("inception_v3", V1, "inception_v3_google-0cc3c7bd.pth", 103.903, 77.294, 93.450, Transform(342, 299)),
 )
-_TORCHVISION = (
-    *(
-        PublishedWeights(network, name, file, size, (top1, top5), Transform(232 if name == V2 else 256, 224))
-        for network, name, file, size, top1, top5 in _ENTRIES
-    ),
-    PublishedWeights(
-        "inception_v3", V1, "inception_v3_google-0cc3c7bd.pth", 103.903, (77.294, 93.450), Transform(342, 299)
-    ),
+_TORCHVISION = tuple(
+    PublishedWeights(network, name, file, size, (top1, top5), *(images or [Transform(232 if name == V2 else 256, 224)]))
+    for network, name, file, size, top1, top5, *images in _ENTRIES
 )
 # Weights of the detector SSD; its classifier was never trained.
 _VGG16_FEATURES = PublishedWeights(

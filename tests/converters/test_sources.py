@@ -206,7 +206,7 @@ def test_timms_files_are_taken_at_their_word_unless_the_hub_states_a_hash(tmp_pa
 
 
 def test_every_published_entry():
-    assert len(TORCHVISIONS) == 43 and len({(e.network, e.name) for e in PUBLISHED}) == len(PUBLISHED)
+    assert len(TORCHVISIONS) == 53 and len({(e.network, e.name) for e in PUBLISHED}) == len(PUBLISHED)
     for entry in TORCHVISIONS:
         assert (len(entry.hash_prefix) == 8) != entry.on_hub
         assert (entry.accuracy is None) == (entry.invalid is not None) == (entry.name == "IMAGENET1K_FEATURES")
