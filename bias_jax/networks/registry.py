@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from bias_jax.errors import InputError
-from bias_jax.networks import igpt, resnet, simclr, vgg, vit_family
+from bias_jax.networks import convnext, efficientnet, igpt, resnet, simclr, vgg, vit_family
 from bias_jax.networks.definition import Network, Params, Variant
 from bias_jax.networks.inception_v3 import INCEPTION_V3
 
@@ -19,6 +19,8 @@ NETWORKS: dict[str, Network] = {
     **vgg.NETWORKS,
     **resnet.NETWORKS,
     "inception_v3": INCEPTION_V3,
+    **convnext.NETWORKS,
+    **efficientnet.NETWORKS,
     **igpt.NETWORKS,
     **simclr.NETWORKS,
     **vit_family.NETWORKS,
