@@ -10,7 +10,7 @@ import argparse
 import importlib.util
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -75,13 +75,13 @@ def named_classes(folder: Path) -> str:
     return str(folder / "classes.txt")
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--per-group", type=int, default=8, help="photographs of each group")
     parser.add_argument("--answers", type=int, default=128, help="of these, whose answers are asked for")
     parser.add_argument("--layers", default=",".join(EVERY_LAYER), help="names with commas (default: all but branches)")
     parser.add_argument("--out", type=Path, required=True, help="run directory")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     faces = balanced_subset(read_fairface(os.environ["FAIRFACE_DIR"]), options.per_group, 0)
     instrument = Erasure(erased=("race", "age", "gender"), answers=options.answers,
