@@ -60,11 +60,13 @@ def _between_groups(name: str, rows: Rows) -> str:
     best = min(same, key=lambda row: abs(row["gap_after"]))
     inside = [row for row in own if row["view"] != EVERYONE]
     sure = sum(row["p_change_holm"] < ALPHA for row in inside)
-    return (f"Most different is {spoken(widest)} of {widest['group']}: probability {widest['before']:.2g}, "
-            f"{widest['gap_before']:+.2g} from the mean of the others; after erasing {name} from {best['layer']}, which "
-            f"lessens it most, {best['after']:.2g}, {best['gap_after']:+.2g} (change of the difference {best['gap_change']:+.2g} "
-            f"[{best['gap_change_low']:+.2g}, {best['gap_change_high']:+.2g}]). Of {len(inside)} mean probabilities of "
-            f"groups over all layers, {sure} change surely (p, Holm, < {ALPHA:g}).")  # fmt: skip
+    interval = f"{best['gap_change']:+.2g} [{best['gap_change_low']:+.2g}, {best['gap_change_high']:+.2g}]"
+    return (
+        f"Most different is {spoken(widest)} of {widest['group']}: probability {widest['before']:.2g}, "
+        f"{widest['gap_before']:+.2g} from the mean of the others; after erasing {name} from {best['layer']}, which "
+        f"lessens it most, {best['after']:.2g}, {best['gap_after']:+.2g} (change of the difference {interval}). "
+        f"Of {len(inside)} mean probabilities of groups over all layers, {sure} change surely (p, Holm, < {ALPHA:g})."
+    )
 
 
 def spoken(row: Row) -> str:
