@@ -54,11 +54,12 @@ def finish(
         _illustrate(work, subject, rows, context, watch)
         start = time.perf_counter()
         for name, draw in track(list(instrument.figures(stored, rows)), f"figures of {instrument.name}", unit="figure"):
-            for file in [f"figures/{name}.{kind}" for kind in formats]:
-                if not stored.folder.has_figure(file):
-                    with work.guarded(f"drawing {file}"):
-                        # A figure of its own for each: saving one moves its layout a little, and so the next.
-                        stored.folder.save_figure(file, draw())
+            files = [f"figures/{name}.{kind}" for kind in formats]
+            if missing := [file for file in files if not stored.folder.has_figure(file)]:
+                with work.guarded(f"drawing {missing[0]}"):
+                    figure = draw()
+                    for file in missing:
+                        stored.folder.save_figure(file, figure)
         watch.add("figures", start)
     with work.guarded("telling what was found"):
         told = tell(instrument, stored, rows, (*work.assignment.seen.dataset.notes, *work.assignment.task.notes))
