@@ -21,6 +21,7 @@ from bias_jax.networks import (
     resnet,
 )
 from converters import convert
+from converters.names import MARKS, shapes, training_only
 from converters.original import original_activations, original_network
 from converters.published import PUBLISHED
 from converters.verification import TOLERANCE as LIVE_TOLERANCE
@@ -112,11 +113,10 @@ def test_from_a_picture_to_logits(name, entry, needs_torchvision, rng):
 
 @pytest.mark.torch
 def test_names_and_shapes_of_all_are_torchvisions(needs_torchvision):
-    from converters.names import shapes, training_only
-
     for name in ALL:
         theirs = {key: tuple(shape) for key, shape in torch_oracle.published_shapes(name).items()}
         assert shapes(name) == {key: shape for key, shape in theirs.items() if not training_only(name, key)}, name
+        assert MARKS[name] in theirs
 
 
 @pytest.mark.torch
@@ -194,6 +194,19 @@ def test_conversion_names_what_does_not_fit():
     for part in ("features.3.0.layer_scale is missing", "features.3.1.layer_scale has shape (16, 1)",
                  "instead of (16, 1, 1)", "features.3.2.layer_scale is not part of tiny_convnext"):  # fmt: skip
         assert part in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [("convnext_small", "convnext_tiny"),
+     *(pytest.param(*pair, marks=pytest.mark.slow) for pair in
+       [("efficientnet_b0", "efficientnet_b1"), ("efficientnet_v2_s", "efficientnet_b0"),
+        ("resnext101_32x8d", "resnext101_64x4d"), ("resnet50", "convnext_tiny")])],
+)  # fmt: skip
+def test_files_of_another_network_are_told_by_its_name(name, other):
+    arrays = {key: np.broadcast_to(np.float32(0.5), shape) for key, shape in shapes(other).items()}
+    with pytest.raises(InputError, match=f"does not fit {name}: .*Way out: convert it as {other}$"):
+        convert(name, arrays)
 
 
 def test_conversion_of_networks_without_a_classifier():

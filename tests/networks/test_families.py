@@ -11,7 +11,7 @@ from flax import nnx
 from bias_jax.networks import NETWORKS, abstract_params, layer_shapes, resnet, vgg
 from bias_jax.networks.layers import conv, conv_norm, norm
 from converters import convert
-from converters.names import shapes, training_only
+from converters.names import MARKS, shapes, training_only
 from converters.original import original_activations, original_network
 from tests.networks.parity import Case, run
 from tests.reference import torch_oracle as oracle
@@ -75,6 +75,7 @@ def test_names_and_shapes_of_all_are_torchvisions():
     for name in ALL:
         theirs = {key: tuple(shape) for key, shape in oracle.published_shapes(name).items()}
         assert shapes(name) == {key: shape for key, shape in theirs.items() if not training_only(name, key)}, name
+        assert MARKS[name] in theirs
 
 
 def test_default_layers_are_in_depth_order_and_there():
