@@ -29,7 +29,7 @@ class InputError(Exception):
 
 def printable(text: str) -> str:
     """The text with escapes for control characters: labels and names in files come from strangers."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def quoted(text: str, longest: int = 60) -> str:

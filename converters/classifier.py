@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 
 from converters.contents import shape_of
-from converters.names import linear_layers, shapes
+from converters.names import head_layers, shapes
 
 
 def complete(name: str, arrays: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...], list[str]]:
-    """Give the linear layers of a network their names, and a last one without a bias its zeros.
+    """Give the layers behind the pooled features their names, and a last one without a bias its zeros.
 
     Args:
         name: a network.
@@ -21,9 +21,9 @@ def complete(name: str, arrays: Mapping[str, Any]) -> tuple[dict[str, Any], tupl
         last one gets a single output: a network without a classifier has no classes.
     """
     found, said = dict(arrays), []
-    layers = linear_layers(name)
+    layers = head_layers(name)
     for layer in layers:
-        inner = _only_linear(layer, found, shapes(name)[f"{layer}.weight"][1])
+        inner = _only_linear(layer, found, shapes(name)[f"{layer}.weight"][-1])
         if inner is not None:
             found |= {f"{layer}.{leaf}": found.pop(f"{inner}.{leaf}") for leaf in ("weight", "bias")
                       if f"{inner}.{leaf}" in found}  # fmt: skip
@@ -39,9 +39,9 @@ def complete(name: str, arrays: Mapping[str, Any]) -> tuple[dict[str, Any], tupl
         found[f"{last}.bias"] = np.zeros(weight[0], np.float32)
         said.append(f"{last} has no bias: zeros")
     for layer in missing:
-        outputs, inputs = shapes(name)[f"{layer}.weight"]
+        outputs, *inputs = shapes(name)[f"{layer}.weight"]
         outputs = 1 if layer == last else outputs
-        found[f"{layer}.weight"] = np.broadcast_to(np.float32(np.nan), (outputs, inputs))
+        found[f"{layer}.weight"] = np.broadcast_to(np.float32(np.nan), (outputs, *inputs))
         found[f"{layer}.bias"] = np.broadcast_to(np.float32(np.nan), (outputs,))
     if missing:
         said.append(f"the file holds no {', '.join(missing)}: a network without output")

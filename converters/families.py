@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from bias_jax.errors import InputError
-from bias_jax.networks import resnet, vgg
+from bias_jax.networks import convnext, efficientnet, resnet, vgg
 from bias_jax.networks.igpt import SIZES
 from bias_jax.networks.simclr import ARCHITECTURES
 from bias_jax.networks.vit_family import ROWS
@@ -12,6 +12,7 @@ from converters.naming import Family
 
 FAMILIES: dict[str, Family] = {
     **dict.fromkeys((*vgg.NETWORKS, *resnet.NETWORKS, "inception_v3"), torchvision.FAMILY),
+    **dict.fromkeys((*convnext.NETWORKS, *efficientnet.NETWORKS), torchvision.FAMILY),
     **dict.fromkeys(SIZES, igpt.FAMILY),
     **dict.fromkeys(ARCHITECTURES, simclr.FAMILY),
     **dict.fromkeys(ROWS, vit.FAMILY),

@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 
-from bias_jax.networks import abstract_params, vgg
+from bias_jax.networks import abstract_params, convnext, efficientnet, resnet, vgg
 from converters.contents import NoNumbers, shape_of
 
 # Batch-norm counters and InceptionV3's auxiliary head serve training only, and some files lack them: dropped by name.
@@ -17,13 +17,22 @@ DROPPED_PREFIX = {"inception_v3": "AuxLogits."}
 _TIMM_VGG = {"pre_logits.fc1": "classifier.0", "pre_logits.fc2": "classifier.3", "head.fc": "classifier.6"}
 TIMM_NAMES = dict.fromkeys(vgg.NETWORKS, _TIMM_VGG)
 
+# Arrays that every file of a network has, see `naming.Family`.
+MARKS = {
+    **dict.fromkeys(vgg.NETWORKS, "features.0.weight"),
+    **dict.fromkeys(resnet.NETWORKS, "layer1.0.conv1.weight"),
+    "inception_v3": "Conv2d_1a_3x3.conv.weight",
+    **dict.fromkeys(convnext.NETWORKS, "features.1.0.layer_scale"),
+    **dict.fromkeys(efficientnet.NETWORKS, "features.1.0.block.0.0.weight"),
+}
+
 _LEAVES = {"kernel": "weight", "scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
 
 
 def source_key(path: tuple) -> str:
     """torchvision's name of the parameter at a path of our tree, e.g. ``layer1.0.bn2.running_var``."""
     *module, leaf = (str(entry.key) for entry in path)
-    return ".".join((*module, _LEAVES[leaf]))
+    return ".".join((*module, _LEAVES.get(leaf, leaf)))
 
 
 @cache
@@ -39,15 +48,17 @@ def to_torch_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 @cache
-def linear_layers(name: str) -> tuple[str, ...]:
-    """The linear layers behind the pooled features, in depth order; the last one is the classifier."""
-    return tuple(key.removesuffix(".weight") for key, shape in shapes(name).items() if len(shape) == 2)
+def head_layers(name: str) -> tuple[str, ...]:
+    """The layers behind the pooled features, in depth order: linear ones, ConvNeXt's norm; the last one classifies."""
+    weights = {key.removesuffix(".weight"): shape for key, shape in shapes(name).items() if key.endswith(".weight")}
+    linear = next(key for key, shape in weights.items() if len(shape) == 2 and not key.startswith("features."))
+    return tuple(key for key in weights if key.partition(".")[0] == linear.partition(".")[0])
 
 
 @cache
 def body(name: str) -> dict[str, tuple[int, ...]]:
     """The arrays up to the pooled features."""
-    return {key: shape for key, shape in shapes(name).items() if key.rpartition(".")[0] not in linear_layers(name)}
+    return {key: shape for key, shape in shapes(name).items() if key.rpartition(".")[0] not in head_layers(name)}
 
 
 def training_only(name: str, key: str) -> bool:

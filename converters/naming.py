@@ -1,7 +1,7 @@
 """What a family of networks must say so that files of its weights become parameters."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -86,3 +86,6 @@ class Family:
     published: tuple[PublishedWeights, ...] = ()
     options: tuple[Option, ...] = ()
     source: str = "use weights of the network of this very name"  # the way out for files of something else
+    # Network -> an array that is in every file of it. Where another network was asked for, its files are known by that
+    # before it is built; without a mark it is always built.
+    marks: Mapping[str, str] = field(default_factory=dict)

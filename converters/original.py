@@ -13,7 +13,7 @@ import numpy as np
 from bias_jax.errors import InputError
 from bias_jax.networks.vit import CLASS, PATCHES
 from bias_jax.networks.vit_family import ROWS
-from converters.names import DROPPED_SUFFIX, linear_layers, training_only
+from converters.names import DROPPED_SUFFIX, head_layers, training_only
 
 
 @cache
@@ -90,7 +90,7 @@ def original_network(name: str, state_dict: Mapping[str, np.ndarray], side: int 
         options = {"image_size": side or learnt}
         tensors = models.vision_transformer.interpolate_embeddings(side or learnt, patch, tensors)
     else:
-        last = linear_layers(name)[-1]
+        last = head_layers(name)[-1]
     if f"{last}.bias" not in state_dict:
         raise InputError(f"they have no {last}, without which torchvision has no network", remedy="use whole weights")
     if name == "inception_v3":

@@ -8,7 +8,7 @@ and whatever stands before the names of the network's own arrays is their prefix
 
 import shlex
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -165,11 +165,19 @@ def _fits(naming: Naming, leaves: Leaves, prefix: str) -> bool:
     )
 
 
+def _suspected(held: Leaves) -> Iterator[tuple[str, Naming, Leaves]]:
+    """(network, its naming, the arrays by such names) for every network that may be in a file."""
+    for name, family in FAMILIES.items():
+        mark = family.marks.get(name)
+        if mark is None or any(f".{key}".endswith(f".{mark}") for key in held):
+            for naming in family.namings(name, checked_options(family, {})):
+                yield name, naming, _dotted(naming, held)
+
+
 def _fitting(held: Leaves) -> list[str]:
     """Networks that are in a file, and have neither too much nor too little."""
     return [
-        name for name, family in FAMILIES.items() for naming in family.namings(name, checked_options(family, {}))
-        for leaves in [_dotted(naming, held)]
+        name for name, naming, leaves in _suspected(held)
         if any(_fits(naming, leaves, prefix) for prefix in _prefixes(naming, leaves))
     ]  # fmt: skip
 
@@ -198,9 +206,7 @@ def _home(leaves: Leaves, prefix: str) -> str:
 
 def _absent(name: str, naming: Naming, held: Leaves, source: str) -> InputError:
     problem = f"does not fit {name}: it holds less than half of the {len(naming.body)} arrays up to the classifier"
-    others = [one for one, family in FAMILIES.items() if one != name
-              for other in family.namings(one, checked_options(family, {}))
-              if _prefixes(other, _dotted(other, held))]  # fmt: skip
+    others = [one for one, other, leaves in _suspected(held) if one != name and _prefixes(other, leaves)]
     if fitting := [*_fitting(held), *others]:
         return InputError(f"{problem}, but those of {fitting[0]}", remedy=f"convert it as {fitting[0]}")
     problem += f"; its keys are: {_first(held) or 'none'}"

@@ -12,9 +12,10 @@ from bias_jax.networks import Variant, vgg
 from converters.classifier import complete
 from converters.contents import shape_of
 from converters.names import (
+    MARKS,
     TIMM_NAMES,
     body,
-    linear_layers,
+    head_layers,
     shapes,
     source_key,
     to_torch_shape,
@@ -60,7 +61,7 @@ class TorchvisionNaming:
         return Complete(found, missing, said + also)
 
     def variant(self, arrays: Mapping[str, Any]) -> Variant:
-        last = f"{linear_layers(self.network)[-1]}.bias"
+        last = f"{head_layers(self.network)[-1]}.bias"
         shape = shape_of(arrays.get(last))
         if len(shape) != 1 or shape[0] == 0:
             problem = f"no {last!r} with a number per class among {len(arrays)} arrays"
@@ -72,7 +73,7 @@ class TorchvisionNaming:
 
     def to_flax(self, path: tuple, array: np.ndarray) -> np.ndarray:
         key = source_key(path)
-        if path[-1].key == "kernel" and array.ndim == len(self.shapes[key]):
+        if path[-1].key in ("kernel", "layer_scale") and array.ndim == len(self.shapes[key]):
             return to_flax_layout(array, FLATTENED.get((self.network, key)))
         return array
 
@@ -81,7 +82,7 @@ class TorchvisionNaming:
 
 
 def to_flax_layout(kernel: np.ndarray, flattened: tuple[int, int, int] | None = None) -> np.ndarray:
-    """Convolution kernels (O, I, h, w) -> (h, w, I, O); linear ones (out, in) -> (in, out).
+    """Convolution kernels (O, I, h, w) -> (h, w, I, O); of all others the axes are reversed, (out, in) -> (in, out).
 
     Args:
         kernel: torch's array.
@@ -93,4 +94,6 @@ def to_flax_layout(kernel: np.ndarray, flattened: tuple[int, int, int] | None = 
     return kernel.transpose(2, 3, 1, 0) if kernel.ndim == 4 else kernel.T
 
 
-FAMILY = Family(namings=lambda name, options: (TorchvisionNaming(name),), published=PUBLISHED, source=THIS_NETWORK)
+FAMILY = Family(
+    namings=lambda name, options: (TorchvisionNaming(name),), published=PUBLISHED, source=THIS_NETWORK, marks=MARKS
+)

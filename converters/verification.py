@@ -7,15 +7,17 @@ import numpy as np
 from tqdm import tqdm
 
 from bias_jax.data import FaceDataset, image_batches
-from bias_jax.networks import forward, jit_network, resnet, split, vgg
+from bias_jax.networks import convnext, efficientnet, forward, jit_network, resnet, split, vgg
 from converters.checkpoint import Weights
 from converters.original import original_activations, original_network
 
 # Of the largest difference relative to a layer's largest magnitude. Two float32 implementations sum in different
 # orders; InceptionV3's depth without shortcuts, and variances near 1e-14, amplify that more.
+_CONVOLUTIONAL = (*vgg.NETWORKS, *resnet.NETWORKS, *convnext.NETWORKS, *efficientnet.NETWORKS)
 TOLERANCE = {
-    **dict.fromkeys((*vgg.NETWORKS, *resnet.NETWORKS, "vit_b_16", "vit_b_32", "vit_l_16"), 1e-4), "inception_v3": 5e-4,
-}  # fmt: skip
+    **dict.fromkeys((*_CONVOLUTIONAL, "vit_b_16", "vit_b_32", "vit_l_16"), 1e-4),
+    "inception_v3": 5e-4,
+}
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The published weights of vision transformers."""
 
-from bias_jax.networks.transforms import Transform
-from bias_jax.networks.vit_family import HALF, bicubic, clip_images, siglip_images, timm_images
+from bias_jax.networks.transforms import ONE_HALF, Transform, bicubic
+from bias_jax.networks.vit_family import clip_images, siglip_images, timm_images
 from converters.entries import PublishedWeights
 
 _DEIT = "https://dl.fbaipublicfiles.com/deit/"
@@ -41,7 +41,7 @@ _TIMM = (
     ("clip_l_14", "vit_large_patch14_clip_336.openai", None, clip_images(336)),
     ("openclip_b_32", "vit_base_patch32_clip_224.laion2b", None, clip_images()),
     ("openclip_b_16", "vit_base_patch16_clip_224.laion2b", None, clip_images()),
-    ("openclip_l_14", "vit_large_patch14_clip_224.laion2b", None, bicubic(224, 224, HALF, HALF)),
+    ("openclip_l_14", "vit_large_patch14_clip_224.laion2b", None, bicubic(224, 224, ONE_HALF, ONE_HALF)),
     ("siglip_b_16", "vit_base_patch16_siglip_224.webli", None, siglip_images()),
     ("siglip_l_16", "vit_large_patch16_siglip_256.webli", None, siglip_images(256)),
 )  # fmt: skip

@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from bias_jax.audit import RunConfig
+from bias_jax.compilation import use_cache
 from bias_jax.data import FaceDataset
 from bias_jax.instruments import Heads
 from experiments.audits import NetworkConfig, run_audits
@@ -51,6 +52,7 @@ def heads_and_faces(config: DisparityConfig) -> tuple[Heads, FaceDataset | None]
 
 def disparity(config: DisparityConfig) -> int:
     """Train, evaluate, tell."""
+    use_cache(config.networks.cache)  # drawing calibration faces is a program already
     heads, faces = heads_and_faces(config)
     return run_audits(config.networks, config.run, faces, [heads], f"{config.data.data}-disparity")
 

@@ -19,6 +19,7 @@ from typing import Annotated, Any
 import tyro
 
 from bias_jax.audit import RunConfig
+from bias_jax.compilation import use_cache
 from bias_jax.errors import InputError
 from bias_jax.instruments import INSTRUMENTS
 from experiments.audits import NetworkConfig, run_audits
@@ -50,6 +51,7 @@ def sweep(config: Any) -> int:
         if name not in INSTRUMENTS:
             raise InputError(f"unknown instrument {name!r}", remedy=f"choose among {', '.join(INSTRUMENTS)}")
     chosen = [getattr(config, name) for name in INSTRUMENTS if name in config.instruments]
+    use_cache(config.networks.cache)  # drawing calibration faces is a program already
     features = read_features(config.data, config.run)
     faces = read_faces(config.data, config.run, features=features)
     return run_audits(config.networks, config.run, faces, chosen, config.data.data, features)

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from bias_jax.audit import RunConfig
+from bias_jax.compilation import use_cache
 from bias_jax.instruments import Maps
 from experiments.audits import NetworkConfig, run_audits
 from experiments.commands import parse, run
@@ -31,6 +32,7 @@ class TopomapsConfig:
 
 def topomaps(config: TopomapsConfig) -> int:
     """Maps of every model."""
+    use_cache(config.networks.cache)  # drawing calibration faces is a program already
     name = f"{config.data.data}-{'layouts' if config.maps.compare else 'topomaps'}"
     features = read_features(config.data, config.run)
     faces = read_faces(config.data, config.run, features=features)

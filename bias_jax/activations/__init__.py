@@ -22,5 +22,7 @@ from bias_jax.activations.pooling import PIXELS as PIXELS
 from bias_jax.activations.pooling import RULES as RULES
 from bias_jax.activations.pooling import Rule as Rule
 from bias_jax.activations.pooling import pool as pool
+from bias_jax.activations.pooling import spread as spread
+from bias_jax.activations.reinsertion import answers_to_changes as answers_to_changes
 from bias_jax.activations.slopes import Slopes as Slopes
 from bias_jax.activations.slopes import answer_slopes as answer_slopes

@@ -9,6 +9,7 @@ from typing import Literal
 import jax
 import numpy as np
 
+from bias_jax.arithmetic import einsum
 from bias_jax.networks.layers import adaptive_windows, window_average
 
 PIXELS = "pixels"  # the control without a network: the normalised image, in the place of a layer
@@ -69,6 +70,37 @@ def pool(rule: str, x: jax.Array) -> jax.Array:
         cells = grid_shape(rule, x.shape)
         x = window_average(x, *(windows(size, number) for size, number in zip(x.shape[1:3], cells, strict=False)))
     return x.reshape(x.shape[0], -1)
+
+
+def spread(rule: str, added: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    """The least change of activations that adds this to their pooled features, [N, ...] like the activations.
+
+    Pooling is linear, and of all changes d with P d = added, d = P+ added is the least (Moore-Penrose). It works on
+    rows and columns by themselves, and so does its pseudo-inverse. For ``mean`` every position gets the same; for
+    windows without overlap each position what its window gets; for ``subsample`` what is looked at, alone.
+
+    Args:
+        rule: by which they were pooled.
+        added: to the features of every image, [N, h * w * U], channels running fastest.
+        shape: of the activations, [N, H, W, U] or [N, U].
+    """
+    if len(shape) == 2:
+        return added
+    h, w, units = grid_shape(rule, shape)
+    rows, columns = (_inverse_of(rule, size, cells) for size, cells in zip(shape[1:3], (h, w), strict=True))
+    grid = added.reshape(shape[0], h, w, units)
+    return einsum("Hh,nhWu->nHWu", rows, einsum("Ww,nhwu->nhWu", columns, grid))
+
+
+def _inverse_of(rule: str, size: int, cells: int) -> np.ndarray:
+    """Pseudo-inverse of pooling along one axis, float32 [size, cells]."""
+    if rule == "subsample":
+        taken = np.eye(size)[:: math.ceil(size / MAX_SIDE)]
+    elif rule == "none":
+        taken = np.eye(size)
+    else:
+        taken = (_whole_windows if rule == "window" else adaptive_windows)(size, cells).astype(float)
+    return np.linalg.pinv(taken / taken.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
 def _whole_windows(size: int, cells: int) -> np.ndarray:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from bias_jax.activations import MemoryPlan
 from bias_jax.audit.road import Walk
 from bias_jax.audit.subjects import FlaxSubject
-from bias_jax.networks import PRECISIONS, forward
+from bias_jax.networks import PRECISIONS, operations
 
 LONG = 3e13  # operations from which on a run is worth a measurement of a second: minutes on a CPU
 SIDE = 2048  # of the matrices that are multiplied
@@ -20,28 +20,25 @@ def estimate(walks: Sequence[Walk], plans: Sequence[MemoryPlan]) -> str | None:
 
     No pass is faster than a product of large matrices; convolutions reach a half of that or more.
     """
-    operations = 0.0
+    needed = 0.0
     for walk, plan in zip(walks, plans, strict=True):
         if isinstance(walk.subject, FlaxSubject):
-            operations += len(plan.waves) * len(walk.images) * of_an_image(walk.subject)
-    if operations < LONG:
+            needed += len(plan.waves) * len(walk.images) * of_an_image(walk.subject)
+    if needed < LONG:
         return None
     context = walks[0].context
     rate = product_rate(context.precision) * context.mesh.size
     return (
-        f"estimate: {operations:.2g} operations of networks at {rate / 1e9:,.0f} GFLOP/s, the rate of a matrix product "
+        f"estimate: {needed:.2g} operations of networks at {rate / 1e9:,.0f} GFLOP/s, the rate of a matrix product "
         f"on {context.mesh.size} device{'s' if context.mesh.size > 1 else ''}: the passes over the images take "
-        f"{_words(operations / rate)} or more, up to twice that in most networks; instruments come on top"
+        f"{_words(needed / rate)} or more, up to twice that in most networks; instruments come on top"
     )
 
 
 def of_an_image(subject: FlaxSubject) -> float:
     """Floating point operations of a forward pass of one image, as XLA counts them; nothing is compiled."""
     image = subject.transform.input
-    shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), subject.params)
-    one = jax.ShapeDtypeStruct((1, *image.shape), image.dtype)
-    counted = jax.jit(lambda params, x: forward(subject.model, params, x)).lower(shapes, one).cost_analysis()
-    return float((counted or {}).get("flops", 0.0))
+    return operations(subject.model, subject.params, (1, *image.shape), image.dtype)
 
 
 def product_rate(precision: str) -> float:

@@ -7,7 +7,15 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from bias_jax.audit.images import ImageSet
-from bias_jax.audit.protocol import OUTPUT, PIXELS, Context, Illustrating, Intervening, Rows
+from bias_jax.audit.protocol import (
+    OUTPUT,
+    PIXELS,
+    Context,
+    Illustrating,
+    Intervening,
+    Rows,
+    intervenes_if_possible,
+)
 from bias_jax.audit.stored import INTERVENTIONS, TABLES, as_rows, layer_file, read_tables, save_tables
 from bias_jax.audit.subjects import FlaxSubject, Subject
 from bias_jax.audit.telling import tell
@@ -54,11 +62,12 @@ def finish(
         _illustrate(work, subject, rows, context, watch)
         start = time.perf_counter()
         for name, draw in track(list(instrument.figures(stored, rows)), f"figures of {instrument.name}", unit="figure"):
-            for file in [f"figures/{name}.{kind}" for kind in formats]:
-                if not stored.folder.has_figure(file):
-                    with work.guarded(f"drawing {file}"):
-                        # A figure of its own for each: saving one moves its layout a little, and so the next.
-                        stored.folder.save_figure(file, draw())
+            files = [f"figures/{name}.{kind}" for kind in formats]
+            if missing := [file for file in files if not stored.folder.has_figure(file)]:
+                with work.guarded(f"drawing {missing[0]}"):
+                    figure = draw()
+                    for file in missing:
+                        stored.folder.save_figure(file, figure)
         watch.add("figures", start)
     with work.guarded("telling what was found"):
         told = tell(instrument, stored, rows, (*work.assignment.seen.dataset.notes, *work.assignment.task.notes))
@@ -84,9 +93,11 @@ def _tables(work: Work) -> dict[str, pa.Table]:
 
 def _intervene(work: Work, subject: Subject, images: ImageSet, context: Context, watch: Stopwatch) -> None:
     instrument, task, stored, start = work.assignment.instrument, work.assignment.task, work.stored, time.perf_counter()
-    if not isinstance(instrument, Intervening):
+    if not isinstance(instrument, Intervening) or not task.intervenes:
         return
-    assert isinstance(subject, FlaxSubject)  # `sources.check_interventions`
+    if not isinstance(subject, FlaxSubject):
+        assert intervenes_if_possible(instrument)  # `sources.check_interventions`
+        return
     files = {p.name: layer_file(INTERVENTIONS, p.name) for p in stored.layers if p.name not in (PIXELS, OUTPUT)}
     wanted = [name for name, file in files.items() if not stored.folder.has(file)]
     if wanted:

@@ -68,6 +68,7 @@ class Task:
     arrays: Arrays = field(default_factory=dict)  # labels, folds and the like; stored, and part of the identity
     notes: tuple[str, ...] = ()  # for the reader, one sentence each
     groups: Groups | None = None  # `measure` gets `activations.GroupMeans` of these instead of features
+    intervenes: bool = True  # whether `intervene`, if the instrument has it, has anything to do
 
 
 class Choice(NamedTuple):
@@ -167,7 +168,7 @@ class Intervening(Protocol):
     """An instrument that changes layers by what it measured, and sees what the network makes of that.
 
     It needs a network of the registry, which takes offsets (`networks.forward`); the road refuses any other subject
-    before anything is measured.
+    before anything is measured, or leaves `intervene` out with a note (`intervenes_if_possible`).
     """
 
     def intervene(
@@ -203,6 +204,14 @@ def measured_by_all(instrument: Instrument) -> bool:
     It says so by a class variable ``collective``; the others are measured by the leading process alone.
     """
     return getattr(instrument, "collective", False)
+
+
+def intervenes_if_possible(instrument: Instrument) -> bool:
+    """Whether it has something to say where no layer can be changed on the way, too.
+
+    It says so by a class variable ``intervenes_if_possible``.
+    """
+    return getattr(instrument, "intervenes_if_possible", False)
 
 
 def needs_no_pictures(instrument: Instrument) -> bool:

@@ -15,6 +15,7 @@ from bias_jax.audit.protocol import (
     Instrument,
     Intervening,
     Layer,
+    intervenes_if_possible,
     pooling_of,
 )
 from bias_jax.audit.subjects import RANDOM, Baseline, FlaxSubject, Subject, load_subject
@@ -48,15 +49,19 @@ def sources_of(
 
 
 def check_interventions(instruments: Sequence[Instrument], audited: Subject) -> None:
-    """Refuse instruments that change layers on the way where that cannot be done.
+    """Refuse instruments that change layers on the way where that cannot be done; tell of those that do without it.
 
     Raises:
         InputError: the subject is no network of the registry.
     """
-    changing = [instrument.name for instrument in instruments if isinstance(instrument, Intervening)]
-    if changing and not isinstance(audited, FlaxSubject):
-        problem = f"{changing[0]} changes layers on the way, and {audited.model} is no network of the registry"
-        raise InputError(problem, remedy=f"leave {changing[0]} out, or convert the weights")
+    for instrument in instruments:
+        if not isinstance(instrument, Intervening) or isinstance(audited, FlaxSubject):
+            continue
+        name = instrument.name
+        if not intervenes_if_possible(instrument):
+            problem = f"{name} changes layers on the way, and {audited.model} is no network of the registry"
+            raise InputError(problem, remedy=f"leave {name} out, or convert the weights")
+        log.info("note: %s changes no layers on the way, for %s is no network of the registry", name, audited.model)
 
 
 def used_sources(instrument: Instrument, subjects: Mapping[str, Subject]) -> list[str]:

@@ -62,6 +62,10 @@ class Stored:
         """Arrays of one layer, as `intervene` yielded them."""
         return self.folder.load_arrays(layer_file(INTERVENTIONS, layer))
 
+    def intervened(self) -> list[str]:
+        """Layers of which there are interventions, in depth order."""
+        return [one.name for one in self.layers if self.folder.has(layer_file(INTERVENTIONS, one.name))]
+
     def illustrations(self, name: str) -> dict[str, np.ndarray]:
         """Arrays of one illustration, as `illustrate` yielded them."""
         return self.folder.load_arrays(f"illustrations/{name}.arrow")

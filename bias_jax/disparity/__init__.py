@@ -13,6 +13,7 @@ from bias_jax.disparity.fitting import fit_layer as fit_layer
 from bias_jax.disparity.fitting import held_out_slices as held_out_slices
 from bias_jax.disparity.fitting import mean_average_precision as mean_average_precision
 from bias_jax.disparity.fitting import replicates as replicates
+from bias_jax.disparity.fitting import side_by_side as side_by_side
 from bias_jax.disparity.heads import HeadConfig as HeadConfig
 from bias_jax.disparity.heads import Heads as Heads
 from bias_jax.disparity.heads import dense as dense
@@ -20,6 +21,13 @@ from bias_jax.disparity.heads import head_logits as head_logits
 from bias_jax.disparity.heads import head_weights as head_weights
 from bias_jax.disparity.heads import train_heads as train_heads
 from bias_jax.disparity.losses import LOSSES as LOSSES
+from bias_jax.disparity.mending import BALANCED as BALANCED
+from bias_jax.disparity.mending import MENDS as MENDS
+from bias_jax.disparity.mending import REWEIGHTED as REWEIGHTED
+from bias_jax.disparity.mending import THRESHOLDS as THRESHOLDS
+from bias_jax.disparity.mending import balanced_rows as balanced_rows
+from bias_jax.disparity.mending import group_thresholds as group_thresholds
+from bias_jax.disparity.mending import group_weights as group_weights
 from bias_jax.disparity.rates import ALL as ALL
 from bias_jax.disparity.rates import MEAN as MEAN
 from bias_jax.disparity.rates import GroupRates as GroupRates

@@ -35,6 +35,17 @@ class FittedHeads:
     bias: np.ndarray  # float32 [R, J, C]
 
 
+def side_by_side(fitted: Sequence[FittedHeads]) -> FittedHeads:
+    """Losses of several fits as one: axis J of all after another."""
+    ends = np.cumsum([0, *(one.tuning_score.shape[1] for one in fitted)])
+    return FittedHeads(
+        np.concatenate([one.tuning_score for one in fitted], axis=1),
+        np.concatenate([one.chosen + end for one, end in zip(fitted, ends, strict=False)], axis=1),
+        *(np.concatenate([getattr(one, name) for one in fitted], axis=1) for name in
+          ("tuning_logits", "test_logits", "weights", "bias")),
+    )  # fmt: skip
+
+
 def replicates(splits: Sequence[Split], seeds: Sequence[int]) -> list[tuple[Split, int]]:
     """Every split with every seed, in the order of `FittedHeads`."""
     return [(split, seed) for seed in seeds for split in splits]

@@ -69,6 +69,7 @@ def train_heads(
     training: Sequence[tuple[np.ndarray, int]],
     config: HeadConfig,
     progress: Callable[[], object] = lambda: None,
+    weights: Sequence[np.ndarray] | None = None,
 ) -> Heads:
     """Train all heads.
 
@@ -79,23 +80,25 @@ def train_heads(
             as many steps as the smallest training set allows.
         config: see `HeadConfig`.
         progress: called after every epoch.
+        weights: of the N images in the losses of each replicate, float32 [N] each (default: all the same).
     """
     batch = min(config.minibatch, *(len(rows) for rows, _ in training))
     steps = min(len(rows) for rows, _ in training) // batch
     mean, scale = _moments(bank, jax.device_put([rows.astype(np.int32) for rows, _ in training]))
     starts = [initial_weights(seed, bank.shape[2], labels.shape[1]) for _, seed in training]
-    weights, state = _initial(starts, bank.shape[0], config)
+    found, state = _initial(starts, bank.shape[0], config)
     _, rates, decays = zip(*config.heads, strict=True)
     settings = jax.device_put((np.array(rates, np.float32), np.array(decays, np.float32)))
     room = max(1, int(np.sort(np.diff(labels.indptr))[-batch:].sum()))  # triples in the fullest batch that can occur
     draws = zip(*(minibatches(rows, seed, steps, batch) for rows, seed in training), strict=True)
     for factor, drawn in zip(_schedule(config, steps), draws, strict=False):
         chosen = np.stack(drawn, axis=1)  # [steps, R, B]
-        inputs = jax.device_put((chosen, _triples(labels, chosen, room), factor))
-        weights, state = _epoch(weights, state, bank, mean, scale, settings, inputs, config=config)
-        jax.block_until_ready(weights)
+        counts = weights and np.stack([own[rows] for own, rows in zip(weights, drawn, strict=True)], axis=1)
+        inputs = jax.device_put((chosen, _triples(labels, chosen, room), factor, counts))
+        found, state = _epoch(found, state, bank, mean, scale, settings, inputs, config=config)
+        jax.block_until_ready(found)
         progress()
-    return Heads(weights, mean, scale)
+    return Heads(found, mean, scale)
 
 
 def initial_weights(seed: int, width: int, classes: int) -> jax.Array:
@@ -193,22 +196,23 @@ def _initial(starts: list[jax.Array], layers: int, config: HeadConfig) -> tuple[
 
 @partial(jax.jit, static_argnames="config", donate_argnums=(0, 1))
 def _epoch(weights, state, bank, mean, scale, settings, inputs, *, config: HeadConfig):
-    """All steps of one epoch; `inputs` are the images, labels and learning-rate factors of each step."""
+    """All steps of one epoch; `inputs` are the images, labels, learning-rate factor and weights of each step."""
     optimiser, per_loss = _optimiser(config), len(config.heads) // len(config.losses)
     rates, decays = (x[None, :, None] for x in settings)  # [1, H, 1]
 
-    def total(logits: jax.Array, labels: jax.Array) -> jax.Array:
+    def total(logits: jax.Array, labels: jax.Array, counts: jax.Array | None) -> jax.Array:
         """Sum of the losses of all heads; they have no weights in common. Logits [B, H, C]."""
         parts = jnp.split(logits, len(config.losses), axis=1)
         assert parts[0].shape[1] == per_loss
         both = zip(config.losses, parts, strict=True)
-        return sum((jax.vmap(LOSSES[name], in_axes=(1, None))(z, labels).sum() for name, z in both), jnp.zeros(()))
+        losses = (jax.vmap(LOSSES[name], in_axes=(1, None, None))(z, labels, counts).sum() for name, z in both)
+        return sum(losses, jnp.zeros(()))
 
-    def update(w, s, features, m, d, rows, labels, factor):
+    def update(w, s, features, m, d, rows, labels, counts, factor):
         x = _standardise(features[rows], m, d)
         flat = w.reshape(len(w), -1)
         logits = matmul(x, flat).reshape(len(rows), *w.shape[1:])
-        slopes = jax.grad(total)(logits, labels).reshape(len(rows), -1)
+        slopes = jax.grad(total)(logits, labels, counts).reshape(len(rows), -1)
         gradient = matmul(x.T, slopes).reshape(w.shape)
         penalised = jnp.arange(len(w))[:, None, None] < len(w) - 1
         gradient += jnp.where(penalised, decays * w, 0.0)
@@ -216,8 +220,8 @@ def _epoch(weights, state, bank, mean, scale, settings, inputs, *, config: HeadC
             updates, s = optimiser.update(gradient, s, w)
         return w + factor * rates * updates, s
 
-    over_replicates = jax.vmap(update, in_axes=(0, 0, None, 0, 0, 0, 0, None))
-    over_layers = jax.vmap(over_replicates, in_axes=(0, 0, 0, 0, 0, None, None, None))
+    over_replicates = jax.vmap(update, in_axes=(0, 0, None, 0, 0, 0, 0, 0, None))
+    over_layers = jax.vmap(over_replicates, in_axes=(0, 0, 0, 0, 0, None, None, None, None))
     nothing = jnp.nan if config.unverified == "mask" else 0.0
 
     def scatter(triples: jax.Array) -> jax.Array:
@@ -226,8 +230,8 @@ def _epoch(weights, state, bank, mean, scale, settings, inputs, *, config: HeadC
         return labels.at[row, column].set((value > 0).astype(jnp.float32), mode="drop")
 
     def step(carry, this):
-        (w, s), (rows, triples, factor) = carry, this
-        return over_layers(w, s, bank, mean, scale, rows, jax.vmap(scatter)(triples), factor), None
+        (w, s), (rows, triples, factor, counts) = carry, this
+        return over_layers(w, s, bank, mean, scale, rows, jax.vmap(scatter)(triples), counts, factor), None
 
     return jax.lax.scan(step, (weights, state), inputs)[0]
 

@@ -3,7 +3,8 @@
 All take logits [N, C] and labels [N, C] of 0 (absent), 1 (present) or NaN (unknown), and give a scalar. An unknown
 entry counts as though it were not there: it is no positive, no negative and no competitor, and an image without any
 known label is not counted. P_i and N_i are the known positives and negatives of image i. Batches without positives or
-negatives and logits of any finite size have a finite loss with finite gradients.
+negatives and logits of any finite size have a finite loss with finite gradients. With weights [N] an image counts as
+if it were there so often: means become weighted ones.
 """
 
 from collections.abc import Callable
@@ -11,10 +12,10 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-Loss = Callable[[jax.Array, jax.Array], jax.Array]
+Loss = Callable[..., jax.Array]
 
 
-def pairwise_softmax(logits: jax.Array, labels: jax.Array) -> jax.Array:
+def pairwise_softmax(logits: jax.Array, labels: jax.Array, weights: jax.Array | None = None) -> jax.Array:
     """Every positive against the negatives of its image; other positives do not compete.
 
         mean over all positives p of the batch of  -log[ exp s_p / (exp s_p + sum over N_i of exp s_q) ]
@@ -26,10 +27,10 @@ def pairwise_softmax(logits: jax.Array, labels: jax.Array) -> jax.Array:
     margin = _log_sum_exp(s, absent)[:, None] - s  # below -1e30 where there are no negatives
     contributes = present & absent.any(axis=1, keepdims=True)
     terms = jnp.where(contributes, jax.nn.softplus(jnp.where(contributes, margin, 0.0)), 0.0)
-    return terms.sum() / jnp.maximum(present.sum().astype(s.dtype), 1.0)
+    return _mean_over(terms, present, weights)
 
 
-def target_softmax(logits: jax.Array, labels: jax.Array) -> jax.Array:
+def target_softmax(logits: jax.Array, labels: jax.Array, weights: jax.Array | None = None) -> jax.Array:
     """Cross-entropy of one softmax over all classes with the target 1 / |P_i| on each positive (Mahajan et al. 2018).
 
         mean over images of  -1/|P_i| sum over P_i of log softmax(s_i)_p
@@ -40,10 +41,10 @@ def target_softmax(logits: jax.Array, labels: jax.Array) -> jax.Array:
     s, present, _, known = _split(logits, labels)
     log_share = s - _log_sum_exp(s, known)[:, None]
     terms = -jnp.where(present, log_share, 0.0).sum(axis=1) / jnp.maximum(present.sum(axis=1).astype(s.dtype), 1.0)
-    return _mean_over_images(terms, known)
+    return _mean_over_images(terms, known, weights)
 
 
-def binary_cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
+def binary_cross_entropy(logits: jax.Array, labels: jax.Array, weights: jax.Array | None = None) -> jax.Array:
     """One logistic regression per class: mean over all known entries of  log(1 + exp s) - y s.
 
     At logits of 0 every known entry costs log 2; the unknown one does not count:
@@ -54,16 +55,16 @@ def binary_cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
     """
     s, present, _, known = _split(logits, labels)
     terms = jax.nn.softplus(s) - jnp.where(present, s, 0.0)
-    return jnp.where(known, terms, 0.0).sum() / jnp.maximum(known.sum().astype(s.dtype), 1.0)
+    return _mean_over(jnp.where(known, terms, 0.0), known, weights)
 
 
-def zlpr(logits: jax.Array, labels: jax.Array) -> jax.Array:
+def zlpr(logits: jax.Array, labels: jax.Array, weights: jax.Array | None = None) -> jax.Array:
     """Zero-bounded log-sum-exp and pairwise rank-based loss (Su et al. 2022), with a threshold at 0 built in.
 
     mean over images of  log(1 + sum over N_i of exp s_q) + log(1 + sum over P_i of exp -s_p)
     """
     s, present, absent, known = _split(logits, labels)
-    return _mean_over_images(_log_sum_exp(s, absent, one=True) + _log_sum_exp(-s, present, one=True), known)
+    return _mean_over_images(_log_sum_exp(s, absent, one=True) + _log_sum_exp(-s, present, one=True), known, weights)
 
 
 LOSSES: dict[str, Loss] = {f.__name__: f for f in (pairwise_softmax, target_softmax, binary_cross_entropy, zlpr)}
@@ -90,7 +91,16 @@ def _log_sum_exp(s: jax.Array, chosen: jax.Array, *, one: bool = False) -> jax.A
     return top + jnp.log(total)
 
 
-def _mean_over_images(terms: jax.Array, known: jax.Array) -> jax.Array:
+def _mean_over_images(terms: jax.Array, known: jax.Array, weights: jax.Array | None) -> jax.Array:
     """Mean [N] -> scalar over the images with known labels."""
     counted = known.any(axis=1)
-    return jnp.where(counted, terms, 0.0).sum() / jnp.maximum(counted.sum().astype(terms.dtype), 1.0)
+    return _mean_over(jnp.where(counted, terms, 0.0), counted, weights)
+
+
+def _mean_over(terms: jax.Array, counted: jax.Array, weights: jax.Array | None) -> jax.Array:
+    """Mean of terms [N, ...], which are 0 where they are not counted; 0 if none is."""
+    if weights is None:
+        return terms.sum() / jnp.maximum(counted.sum().astype(terms.dtype), 1.0)
+    own = weights.astype(terms.dtype).reshape(-1, *(1,) * (terms.ndim - 1))
+    total = (own * counted.astype(terms.dtype)).sum()
+    return (own * terms).sum() / jnp.where(total > 0, total, 1.0)

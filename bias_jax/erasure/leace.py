@@ -7,7 +7,8 @@ features (see `spectrum`), with variances d: whitened means of the classes span 
     left = V sqrt(d) Q        right = V Q / sqrt(d)        x -> x - left right' (x - mean)
 
 With shrinkage, d are the variances of a covariance that is drawn towards a multiple of the identity by as much as is
-best for its number of images (Bodnar, Gupta & Parolya 2014). What is erased from the fitted images is erased as
+best for its number of images (Bodnar, Gupta & Parolya 2014); where these are at least as many as dimensions, a Cholesky
+factor of it does what the axes would (see `solved`). What is erased from the fitted images is erased as
 completely, with a little more change than necessary; from other images it is erased better, the more so the fewer
 images there are for each dimension.
 """
@@ -20,10 +21,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from bias_jax.erasure.eraser import Eraser
+from bias_jax.erasure.solved import linear_shrinkage, solved_erasers, spanned
 from bias_jax.erasure.spectrum import Spectrum, spectrum
 from bias_jax.errors import InputError
-
-LEAST = 1e-7  # correlation of a direction with the labels, as a share of the largest one, that is rounding
 
 
 def fit_eraser(features: Any, labels: Any, *, shrinkage: bool = True) -> Eraser:
@@ -67,15 +67,20 @@ def fit_erasers(
     values = _checked_features(features)
     indicators = {name: _indicators(name, given, len(values)) for name, given in labels.items()}
     with jax.enable_x64(True):
+        # Directions drawn at random are drawn among the axes that have variance, which a factor does not know.
+        if shrinkage and not random and values.shape[1] <= len(values):
+            solved = solved_erasers(values, indicators)
+            if solved is not None:
+                return solved
         axes = spectrum(values)
         scale = _scale(axes, shrinkage)
         found = {}
         for name, columns in indicators.items():
             products = np.asarray(jax.device_get(axes.against(jax.device_put(columns))))
-            found[name] = _eraser(axes, scale, _range(scale.signal[:, None] * products))
+            found[name] = _eraser(axes, scale, spanned(scale.signal[:, None] * products))
         for name, (like, seed) in (random or {}).items():
             drawn = np.random.default_rng(seed).standard_normal((len(scale.roots), found[like].rank))
-            found[name] = _eraser(axes, scale, _range(np.where(scale.roots[:, None] > 0, drawn, 0.0)))
+            found[name] = _eraser(axes, scale, spanned(np.where(scale.roots[:, None] > 0, drawn, 0.0)))
         return found
 
 
@@ -97,31 +102,9 @@ def _scale(axes: Spectrum, shrinkage: bool) -> _Scale:
     roots = np.asarray(jax.device_get(axes.roots))
     variances = np.square(roots) / (images - 1)
     if shrinkage and roots.any():
-        share, level = linear_shrinkage(variances, width, images)
+        share, level = linear_shrinkage(float(variances.sum()), float(np.square(variances).sum()), width, images)
         variances = np.where(roots > 0, share * variances + level, 0.0)
     return _Scale(roots, np.sqrt(variances))
-
-
-def linear_shrinkage(variances: np.ndarray, width: int, images: int) -> tuple[float, float]:
-    """(a, b) for which a S + b I is nearest to the true covariance, by Bodnar, Gupta & Parolya 2014.
-
-    Args:
-        variances: eigenvalues of the sample covariance S, those that are not 0.
-        width: dimensions D.
-        images: N.
-    """
-    trace, square = float(variances.sum()), float(np.square(variances).sum())
-    spread = square - trace**2 / width  # 0 where all directions vary alike
-    if spread <= 1e-12 * square:
-        return 0.0, trace / width
-    share = min(max(1.0 - trace**2 / images / spread, 0.0), 1.0)
-    return share, (1.0 - share) * trace / width
-
-
-def _range(columns: np.ndarray) -> np.ndarray:
-    """Orthonormal basis [m, r] of what columns [m, C] span."""
-    vectors, values, _ = np.linalg.svd(columns, full_matrices=False)
-    return vectors[:, values > max(LEAST * values.max(initial=0.0), np.finfo(np.float64).tiny)]
 
 
 def _eraser(axes: Spectrum, scale: _Scale, basis: np.ndarray) -> Eraser:

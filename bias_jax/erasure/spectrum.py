@@ -59,7 +59,7 @@ def _decompose(features: jax.Array, tolerance: jax.Array, tall: bool) -> tuple[j
         return total + (matmul(x.T, x) if tall else matmul(x, x.T))
 
     size = features.shape[1] if tall else features.shape[0]
-    squares = _over_blocks(add, jnp.zeros((size, size), jnp.float64), features, mean, rows=tall)
+    squares = over_blocks(add, jnp.zeros((size, size), jnp.float64), features, mean, rows=tall)
     values, vectors = jnp.linalg.eigh(squares)
     kept = values > jnp.maximum(values[-1], 0.0) * tolerance
     return mean, jnp.sqrt(jnp.where(kept, values, 0.0)), vectors
@@ -77,7 +77,7 @@ def _against(
         return total + matmul(x.T, columns[of])
 
     begin = jnp.zeros((features.shape[1], columns.shape[1]), jnp.float64)
-    products = _over_blocks(add, begin, features, mean, rows=True)
+    products = over_blocks(add, begin, features, mean, rows=True)
     return matmul(vectors.T, products) * _inverse(roots)[:, None]
 
 
@@ -94,14 +94,14 @@ def _in_features(
         return found.at[of].add(matmul(x.T, weights))
 
     begin = jnp.zeros((features.shape[1], coordinates.shape[1]), jnp.float64)
-    return _over_blocks(put, begin, features, mean, rows=False)
+    return over_blocks(put, begin, features, mean, rows=False)
 
 
 def _inverse(roots: jax.Array) -> jax.Array:
     return jnp.where(roots > 0, 1.0 / jnp.where(roots > 0, roots, 1.0), 0.0)
 
 
-def _over_blocks(add, begin: jax.Array, features: jax.Array, mean: jax.Array, rows: bool) -> jax.Array:
+def over_blocks(add, begin: jax.Array, features: jax.Array, mean: jax.Array, rows: bool) -> jax.Array:
     """Fold blocks of centred rows, or columns, with their numbers; what a block repeats of another is 0 in it."""
     axis = 0 if rows else 1
     length = features.shape[axis]

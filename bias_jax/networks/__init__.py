@@ -20,4 +20,5 @@ from bias_jax.networks.registry import forward as forward
 from bias_jax.networks.registry import jit_network as jit_network
 from bias_jax.networks.registry import layer_shapes as layer_shapes
 from bias_jax.networks.registry import network as network
+from bias_jax.networks.registry import operations as operations
 from bias_jax.networks.transforms import Transform as Transform

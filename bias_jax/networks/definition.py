@@ -51,13 +51,14 @@ class Network:
 def image_classifier(
     build: Callable[[int, nnx.Rngs], nnx.Module], *, last: tuple[str, ...], preparation: Preparation,
     layers: tuple[str, ...], smallest: int = 1,
+    draw: Callable[[tuple[str, ...], tuple[int, ...], np.random.Generator], np.ndarray] = he_normal,
 ) -> Network:  # fmt: skip
     """A network that ends in one linear layer with bias, and differs in nothing but its number of classes.
 
     Args:
         build: (classes, rngs) -> module.
         last: path of that layer.
-        preparation, layers, smallest: of the network.
+        preparation, layers, smallest, draw: of the network.
     """
 
     def variant(params: Params) -> Variant:
@@ -73,4 +74,5 @@ def image_classifier(
         preparations={"torchvision": preparation},
         layers=layers,
         smallest=smallest,
+        draw=draw,
     )

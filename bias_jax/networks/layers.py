@@ -31,13 +31,17 @@ class Activations(dict[str, jax.Array]):
 
 def conv(
     inputs: int, outputs: int, size: int | tuple[int, int], *, stride: int = 1, padding: int | tuple[int, int] = 0,
-    bias: bool = False, rngs: nnx.Rngs,
+    groups: int = 1, bias: bool = False, rngs: nnx.Rngs,
 ) -> nnx.Conv:  # fmt: skip
-    """Convolution with torch's symmetric padding; Flax's default ``SAME`` pads asymmetrically at stride 2."""
+    """Convolution with torch's symmetric padding; Flax's default ``SAME`` pads asymmetrically at stride 2.
+
+    Of several groups, the i-th part of the outputs sees the i-th part of the inputs only.
+    """
     kernel = (size, size) if isinstance(size, int) else size
     pad = (padding, padding) if isinstance(padding, int) else padding
     return nnx.Conv(
-        inputs, outputs, kernel, strides=stride, padding=[(p, p) for p in pad], use_bias=bias, rngs=rngs
+        inputs, outputs, kernel, strides=stride, padding=[(p, p) for p in pad], feature_group_count=groups,
+        use_bias=bias, rngs=rngs,
     )  # fmt: skip
 
 
@@ -88,10 +92,11 @@ def convolve(convolution: nnx.Conv, x: jax.Array) -> jax.Array:
 
 
 def _convolve(convolution: nnx.Conv, x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """With the strides and padding of `conv`."""
+    """With the strides, padding and groups of `conv`."""
     stride, padding = convolution.strides, np.asarray(convolution.padding, int)
     assert isinstance(stride, int)
-    return conv2d(x, kernel.astype(x.dtype), stride, (int(padding[0, 0]), int(padding[1, 0])))
+    sides = (int(padding[0, 0]), int(padding[1, 0]))
+    return conv2d(x, kernel.astype(x.dtype), stride, sides, convolution.feature_group_count)
 
 
 def linear(layer: nnx.Linear, x: jax.Array) -> jax.Array:

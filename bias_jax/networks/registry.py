@@ -1,7 +1,8 @@
 """Every network by name, and one function that runs it."""
 
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from functools import cache, wraps
+from functools import cache, partial, wraps
 from typing import Any
 
 import jax
@@ -9,7 +10,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from bias_jax.errors import InputError
-from bias_jax.networks import igpt, resnet, simclr, vgg, vit_family
+from bias_jax.networks import convnext, efficientnet, igpt, resnet, simclr, vgg, vit_family
 from bias_jax.networks.definition import Network, Params, Variant
 from bias_jax.networks.inception_v3 import INCEPTION_V3
 
@@ -18,6 +19,8 @@ NETWORKS: dict[str, Network] = {
     **vgg.NETWORKS,
     **resnet.NETWORKS,
     "inception_v3": INCEPTION_V3,
+    **convnext.NETWORKS,
+    **efficientnet.NETWORKS,
     **igpt.NETWORKS,
     **simclr.NETWORKS,
     **vit_family.NETWORKS,
@@ -126,16 +129,24 @@ def jit_network(function: Callable[..., Any], **options: Any) -> Callable[..., A
     return run
 
 
+@partial(jax.jit, static_argnums=0)
+def _run(name: str, params: Params, images: jax.Array) -> OrderedDict[str, jax.Array]:
+    return OrderedDict(forward(name, params, images)[1])  # a plain dict would come back sorted by key
+
+
+def _traced(name: str, params: Params, shape: tuple[int, ...], dtype: Any) -> Any:
+    """`_run` for prepared images of this shape; JAX keeps it, so that who asks again waits no second time."""
+    shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), params)
+    return _run.trace(name, shapes, jax.ShapeDtypeStruct(shape, dtype))
+
+
 def layer_shapes(
     name: str, params: Params, shape: tuple[int, ...], dtype: Any = jnp.float32
 ) -> dict[str, tuple[int, ...]]:
     """Shape of every activation, in depth order, for prepared images of this shape [N, ...]; nothing is run."""
-    order: list[str] = []  # a traced dict comes back sorted by key
+    return {layer: found.shape for layer, found in _traced(name, params, shape, dtype).out_info.items()}
 
-    def trace(params: Params, images: jax.Array) -> dict[str, jax.Array]:
-        _, activations = forward(name, params, images)
-        order.extend(activations)
-        return activations
 
-    found = jax.eval_shape(trace, params, jax.ShapeDtypeStruct(shape, dtype))
-    return {layer: found[layer].shape for layer in order}
+def operations(name: str, params: Params, shape: tuple[int, ...], dtype: Any = jnp.float32) -> float:
+    """Floating point operations of a pass of prepared images of this shape, as XLA counts them; nothing is compiled."""
+    return float((_traced(name, params, shape, dtype).lower().cost_analysis() or {}).get("flops", 0.0))

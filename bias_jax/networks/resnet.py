@@ -1,5 +1,6 @@
-"""ResNets as torchvision builds them (He et al. 2016, "v1.5": the stride sits on the 3x3 convolution), and wide ones
-(Zagoruyko & Komodakis 2016), whose 3x3 convolutions have twice the channels.
+"""ResNets as torchvision builds them (He et al. 2016, "v1.5": the stride sits on the 3x3 convolution), wide ones
+(Zagoruyko & Komodakis 2016), whose 3x3 convolutions have twice the channels, and ResNeXts (Xie et al. 2017), where they
+are in groups.
 """
 
 from collections.abc import Mapping
@@ -26,6 +27,7 @@ class Size:
     blocks: tuple[int, ...]  # of each stage
     bottleneck: bool  # whether they are bottlenecks, or pairs of 3x3 convolutions
     wide: int = 1  # factor of the channels of a bottleneck's 3x3 convolution
+    groups: int = 1  # of these channels; ResNeXt's names say how many, and the channels of one in the first stage
 
 
 SIZES = {
@@ -36,6 +38,9 @@ SIZES = {
     "resnet152": Size((3, 8, 36, 3), bottleneck=True),
     "wide_resnet50_2": Size((3, 4, 6, 3), bottleneck=True, wide=2),
     "wide_resnet101_2": Size((3, 4, 23, 3), bottleneck=True, wide=2),
+    "resnext50_32x4d": Size((3, 4, 6, 3), bottleneck=True, wide=2, groups=32),
+    "resnext101_32x8d": Size((3, 4, 23, 3), bottleneck=True, wide=4, groups=32),
+    "resnext101_64x4d": Size((3, 4, 23, 3), bottleneck=True, wide=4, groups=64),
 }
 
 
@@ -58,11 +63,13 @@ class Block(nnx.Module):
 class Bottleneck(nnx.Module):
     """1x1 reduce, 3x3 (stride), 1x1 expand; ReLU after the addition."""
 
-    def __init__(self, inputs: int, width: int, stride: int, rngs: nnx.Rngs, outputs: int | None = None):
+    def __init__(
+        self, inputs: int, width: int, stride: int, rngs: nnx.Rngs, outputs: int | None = None, groups: int = 1
+    ):
         outputs = outputs or width * EXPANSION
         self.conv1 = conv(inputs, width, 1, rngs=rngs)
         self.bn1 = norm(width, EPSILON, rngs)
-        self.conv2 = conv(width, width, 3, stride=stride, padding=1, rngs=rngs)
+        self.conv2 = conv(width, width, 3, stride=stride, padding=1, groups=groups, rngs=rngs)
         self.bn2 = norm(width, EPSILON, rngs)
         self.conv3 = conv(width, outputs, 1, rngs=rngs)
         self.bn3 = norm(outputs, EPSILON, rngs)
@@ -105,7 +112,7 @@ class ResNet(nnx.Module):
                 first = stride if block == 0 else 1
                 if size.bottleneck:
                     outputs = width * EXPANSION
-                    stage.append(Bottleneck(inputs, width * size.wide, first, rngs, outputs))
+                    stage.append(Bottleneck(inputs, width * size.wide, first, rngs, outputs, size.groups))
                 else:
                     outputs = width
                     stage.append(Block(inputs, width, first, rngs))

@@ -19,6 +19,7 @@ from bias_jax.networks.resampling import Filter, widened
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+ONE_HALF = (0.5, 0.5, 0.5)  # mean and deviation of networks that take [-1, 1]
 FRACTION = 22  # bits behind the point in PIL's resize of 8-bit images
 HALF = 1 << (FRACTION // 2)
 
@@ -126,6 +127,16 @@ class Transform:
             size = f"squeeze to {self.crop} x {self.crop}"
         way = ", bicubic" if self.filter == "bicubic" else ""
         return f"{size}{way}, mean {mean}, std {std}"
+
+
+def bicubic(
+    resize: int,
+    crop: int,
+    mean: tuple[float, float, float] = IMAGENET_MEAN,
+    std: tuple[float, float, float] = IMAGENET_STD,
+) -> Transform:
+    """Resize with PIL's bicubic filter, crop and normalise."""
+    return Transform(resize, crop, mean, std, "bicubic")
 
 
 def _numbers(values: Any) -> tuple[float, float, float]:

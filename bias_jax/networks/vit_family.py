@@ -7,24 +7,12 @@ from typing import NamedTuple
 
 from bias_jax.networks.definition import IMAGENET_CLASSES, Network
 from bias_jax.networks.transformer import Blocks
-from bias_jax.networks.transforms import Transform
+from bias_jax.networks.transforms import ONE_HALF, Transform, bicubic
 from bias_jax.networks.vit import TORCHVISION, Architecture, ViT, layer_names, variant_of
 from bias_jax.networks.vit_random import Style, draw
 
 S, B, L = Blocks(12, 384, 6), Blocks(12, 768, 12), Blocks(24, 1024, 16)
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
-HALF = (0.5, 0.5, 0.5)
-
-
-def bicubic(
-    resize: int,
-    crop: int,
-    mean: tuple[float, float, float] | None = None,
-    std: tuple[float, float, float] | None = None,
-) -> Transform:
-    """Resize, crop, and ImageNet's mean and deviation unless others are given."""
-    usual = Transform(resize, crop, filter="bicubic")
-    return usual if mean is None or std is None else replace(usual, mean=mean, std=std)
 
 
 def clip_images(side: int = 224) -> Transform:
@@ -34,7 +22,7 @@ def clip_images(side: int = 224) -> Transform:
 
 def siglip_images(side: int = 224) -> Transform:
     """As SigLIP was trained: the whole picture, whatever its shape."""
-    return Transform(side, side, HALF, HALF, "bicubic", squeeze=True)
+    return Transform(side, side, ONE_HALF, ONE_HALF, "bicubic", squeeze=True)
 
 
 def timm_images(side: int = 224) -> Transform:
@@ -90,7 +78,7 @@ def _siglip(blocks: Blocks, side: int) -> Row:
     """GELU by tanh, as in the published code and in transformers; timm computes the exact one with these weights."""
     blocks = replace(blocks, activation="gelu_tanh")
     architecture = Architecture(blocks, 16, side // 16, class_token=False, attention_pool=True)
-    timm = bicubic(int(side / 0.9), side, HALF, HALF)
+    timm = bicubic(int(side / 0.9), side, ONE_HALF, ONE_HALF)
     return Row(architecture, "siglip", {"siglip": siglip_images(side), "timm": timm})
 
 

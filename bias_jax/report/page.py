@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from bias_jax.errors import InputError
 from bias_jax.report.account import Column, Excerpt
@@ -198,12 +199,22 @@ def _environment(kind: str) -> Environment:
                                     "comment_end_string": "#>"}  # fmt: skip
         made = Environment(autoescape=False, finalize=lambda value: latex(str(value)), **marks, **common)
     made.filters["slug"] = slug
+    made.filters["unbroken"] = unbroken
     return made
 
 
 def _shown(value: Any) -> Any:
     """What is filled into a page; what is markup already stays as it is."""
     return visible(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
+
+
+def unbroken(text: str) -> Markup:
+    """A number as HTML whose line may break before its interval only, so that wide tables grow higher instead.
+
+    >>> print(unbroken("0.1 [< 0.0001, 0.2]"))
+    0.1 [&lt;&nbsp;0.0001,&nbsp;0.2]
+    """
+    return Markup(re.sub(r" (?!\[)", "&nbsp;", str(escape(visible(text)))))
 
 
 def slug(text: str) -> str:

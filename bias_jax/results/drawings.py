@@ -25,11 +25,13 @@ EMBEDDED = re.compile(rb"data:image/png;base64,([A-Za-z0-9+/=\s]+)")
 SEALS = {".svg": (b"<!-- sha256:", b" -->\n"), ".pdf": (b"%sha256:", b"\n")}
 # Text stays text: it can be searched, other alphabets are drawn with the reader's fonts, and files are smaller.
 STYLE: Any = {"svg.fonttype": "none", "svg.hashsalt": "bias_jax", "pdf.fonttype": 42}
+NO_LAYOUT: Any = {"figure.autolayout": False, "figure.constrained_layout.use": False}
 DATES: dict[str, dict[str, Any]] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
 
 
 def write_drawing(path: Path, figure: "Figure") -> None:
-    """Write a figure in the format of the suffix."""
+    """Write a figure in the format of the suffix; the bytes do not depend on what it was written as before."""
+    settle(figure)
     if path.suffix == ".png":
         # Packing harder takes as long as drawing, for a third of the size.
         packing: Any = {"pil_kwargs": {"compress_level": 1}}
@@ -38,8 +40,17 @@ def write_drawing(path: Path, figure: "Figure") -> None:
     path.write_bytes(vector(figure, path.suffix))
 
 
+def settle(figure: "Figure") -> None:
+    """Lay a figure out for good: matplotlib would do it anew for each format, from where the last one left it."""
+    if (engine := figure.get_layout_engine()) is not None:
+        engine.execute(figure)
+        with matplotlib.rc_context(NO_LAYOUT):
+            figure.set_layout_engine(None)
+
+
 def vector(figure: "Figure", kind: str) -> bytes:
     """A figure as SVG (``.svg``) or PDF (``.pdf``)."""
+    settle(figure)
     buffer = BytesIO()
     with matplotlib.rc_context(STYLE):
         figure.savefig(buffer, format=kind[1:], dpi=IMAGE_DPI, metadata=DATES[kind])

@@ -15,6 +15,10 @@ from bias_jax.statistics.factorial_design import factorial_design as factorial_d
 from bias_jax.statistics.multiple_testing import benjamini_hochberg as benjamini_hochberg
 from bias_jax.statistics.multiple_testing import holm as holm
 from bias_jax.statistics.multiple_testing import max_t as max_t
+from bias_jax.statistics.paired_proportions import combined_interval as combined_interval
+from bias_jax.statistics.paired_proportions import mcnemar_exact as mcnemar_exact
+from bias_jax.statistics.paired_proportions import mean_change as mean_change
+from bias_jax.statistics.paired_proportions import paired_change as paired_change
 from bias_jax.statistics.permanova import VariancePartition as VariancePartition
 from bias_jax.statistics.permanova import permanova as permanova
 from bias_jax.statistics.permanova import relabellings as relabellings

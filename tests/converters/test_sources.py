@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from bias_jax.errors import InputError
-from bias_jax.networks import load_checkpoint, resnet, vgg
+from bias_jax.networks import convnext, efficientnet, load_checkpoint, resnet, vgg
 from converters import checkpoint, convert, download, published, sources
 from converters.__main__ import main
 from converters.contents import NoNumbers, flatten
@@ -28,7 +28,8 @@ def tensors(arrays):
     return {key: torch.from_numpy(np.array(value)) for key, value in arrays.items()}
 
 
-TORCHVISIONS = [entry for entry in PUBLISHED if entry.network in (*vgg.NETWORKS, *resnet.NETWORKS, "inception_v3")]
+OF_TORCHVISION = (*vgg.NETWORKS, *resnet.NETWORKS, *convnext.NETWORKS, *efficientnet.NETWORKS, "inception_v3")
+TORCHVISIONS = [entry for entry in PUBLISHED if entry.network in OF_TORCHVISION]
 SMALL = {"fc.weight": np.arange(6, dtype=np.float32).reshape(2, 3), "fc.bias": np.ones(2, np.float32)}
 
 
@@ -206,7 +207,7 @@ def test_timms_files_are_taken_at_their_word_unless_the_hub_states_a_hash(tmp_pa
 
 
 def test_every_published_entry():
-    assert len(TORCHVISIONS) == 43 and len({(e.network, e.name) for e in PUBLISHED}) == len(PUBLISHED)
+    assert len(TORCHVISIONS) == 69 and len({(e.network, e.name) for e in PUBLISHED}) == len(PUBLISHED)
     for entry in TORCHVISIONS:
         assert (len(entry.hash_prefix) == 8) != entry.on_hub
         assert (entry.accuracy is None) == (entry.invalid is not None) == (entry.name == "IMAGENET1K_FEATURES")
@@ -224,6 +225,7 @@ def test_entries_equal_torchvisions(needs_torchvision):
         assert entry.address == theirs.url and entry.mebibytes == theirs.meta["_file_size"]
         assert [entry.transform.resize] == transform.resize_size and [entry.transform.crop] == transform.crop_size
         assert list(entry.transform.mean) == transform.mean and list(entry.transform.std) == transform.std
+        assert entry.transform.filter == transform.interpolation.value and transform.antialias
         if entry.accuracy:
             assert list(entry.accuracy) == list(theirs.meta["_metrics"]["ImageNet-1K"].values())
 

@@ -7,6 +7,7 @@ from sklearn.linear_model import LogisticRegression
 
 from bias_jax.erasure import fit_eraser, fit_erasers, load_eraser, prior_gain
 from bias_jax.erasure.eraser import BLOCK
+from bias_jax.erasure.solved import solved_erasers
 from bias_jax.errors import InputError
 from bias_jax.probes import fit_convex
 from tests.reference.erasure_oracle import CASES, FILE, draw, erased
@@ -195,6 +196,35 @@ def test_several_at_once_and_random_ones():
     np.testing.assert_array_equal(found["r"].left, found["again"].left)
     assert np.abs(found["r"].left - found["s"].left).max() > 0.01
     np.testing.assert_allclose(found["r"].right.T @ found["r"].left, np.eye(3), atol=1e-9)
+
+
+@pytest.mark.parametrize(("rank", "classes"), [(12, 4), (5, 4), (12, 20)])
+def test_a_factor_does_what_the_axes_do(monkeypatch, rank, classes):
+    """Also of linearly dependent features, and of more classes than dimensions; several targets at once."""
+    features, labels = case(200, 12, classes, rank=rank)
+    targets = {"a": labels, "b": np.arange(200) // 100}
+    solved = fit_erasers(features, targets)
+    asked = []
+    monkeypatch.setattr("bias_jax.erasure.leace.solved_erasers", lambda *given: asked.append(given))
+    by_axes = fit_erasers(features, targets)
+    assert len(asked) == 1
+    for name, own in targets.items():
+        scale = np.abs(features - features.mean(axis=0)).max()
+        np.testing.assert_allclose(solved[name].apply(features), by_axes[name].apply(features), atol=1e-9 * scale)
+        assert solved[name].rank == by_axes[name].rank == min(len(np.unique(own)) - 1, rank)
+        assert solved[name].removed == pytest.approx(by_axes[name].removed, rel=1e-8)
+        np.testing.assert_allclose(solved[name].right.T @ solved[name].left, np.eye(solved[name].rank), atol=1e-9)
+
+
+def test_where_a_factor_would_lose_digits_the_axes_are_taken(rng, monkeypatch):
+    """Features of one direction have the worst condition that shrinkage leaves, about images x dimensions."""
+    features = jax.device_put(rng.standard_normal((400, 1)).astype(np.float32) * np.ones((1, 4), np.float32))
+    indicators = {"a": centred_hot(np.arange(400) % 2)}
+    with jax.enable_x64(True):
+        assert solved_erasers(features, indicators) is not None
+        monkeypatch.setattr("bias_jax.erasure.solved.CONDITION", 1000.0)
+        assert solved_erasers(features, indicators) is None
+        assert solved_erasers(jax.device_put(np.ones((400, 4))), indicators) is None
 
 
 def test_constant_and_equal_features():

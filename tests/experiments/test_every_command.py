@@ -17,7 +17,8 @@ PROBES = ["--probes.l2", "1,10", "--probes.draws", "100", "--probes.folds", "3"]
 RECIPE = ["--recipe.epochs", "2", "--recipe.l1", "1e-3", "--recipe.batch-size", "24"]
 HEADS = ["epochs", "1", "seeds", "1", "folds", "3", "draws", "100", "examples", "2", "attention", "1", "occlusion", "2"]
 ERASURE = ["--erasure.folds", "3", "--erasure.l2", "1,10", "--erasure.draws", "100", "--erasure.neighbours", "3",
-           "--neighbours.at", "1,3", "--neighbours.permutations", "99", "--neighbours.draws", "100"]  # fmt: skip
+           "--erasure.answers", "4", "--neighbours.at", "1,3", "--neighbours.permutations", "99",
+           "--neighbours.draws", "100"]  # fmt: skip
 RUN = ["--per-group", "2", "--layers", "maxpool"]
 
 

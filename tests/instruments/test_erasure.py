@@ -11,6 +11,7 @@ from bias_jax.audit import open_stored
 from bias_jax.data import CalibrationConfig, calibration_faces
 from bias_jax.errors import InputError
 from bias_jax.instruments.erasure import Erasure
+from bias_jax.instruments.erasure.answer_account import NOT_ASKED
 from bias_jax.instruments.erasure.conditions import conditions_of
 from bias_jax.instruments.erasure.measuring import FIT, HALF
 from bias_jax.instruments.faces import PEOPLE
@@ -47,8 +48,11 @@ def toy(tmp_path_factory):
 
 def test_what_is_erased_is_gone_and_the_rest_stays(toy):
     _, task, tables, _ = toy
-    assert task.notes == ("erasure: erasers are fitted to 180 images, and everything that is reported as held out is "
-                          "measured on the other 180",)  # fmt: skip
+    assert task.notes == (
+        "erasure: erasers are fitted to 180 images, and everything that is reported as held out is measured on the "
+        "other 180",
+        "erasure: there is no output of at least two classes, so what erasing does to it is left out",
+    )
     found = rows_of(tables)
     before, after = found["nothing", "none", "first"], found["first", "none", "first"]
     assert before["low"] > 0.6 and after["low"] <= 0.0 <= after["high"] and after["value"] < 0.25
@@ -80,7 +84,8 @@ def test_erasers(toy):
 
 def test_words_and_figure(toy):
     instrument, _, tables, stored = toy
-    left, taken, lost = instrument.findings(stored, tables)
+    left, taken, lost, left_out = instrument.findings(stored, tables)
+    assert left_out == NOT_ASKED
     assert left.startswith("first erased from pixels, which shows it best: linear probes find ")
     assert "(random subspace 0.8" in left and left.endswith("covers chance in 1 of 1 layers.")
     assert "(rank 1)" in taken and "certified to be below" in taken and taken.endswith("bits, of 1 before.")

@@ -374,6 +374,42 @@ def test_programs_do_not_depend_on_how_results_are_looked_at():
     assert Heads(epochs=3).training == HeadConfig(epochs=3, unverified="negative")
 
 
+MENDS = ("reweighted", "balanced", "thresholds")
+
+
+@pytest.fixture(scope="module")
+def mended(weights, tmp_path_factory):
+    """Groups of unequal sizes: every second image of the first race is gone."""
+    faces = small_faces()
+    keep = np.flatnonzero((faces.labels["race"] > 0) | (np.arange(len(faces)) % 3 == 0))
+    instrument = replace(SMALL, examples=0, attention=0, losses=("target_softmax", "binary_cross_entropy"),
+                         mends=MENDS, mended_groups="race")  # fmt: skip
+    return run(instrument, weights, tmp_path_factory.mktemp("mended") / "run", faces.take(keep))
+
+
+@pytest.mark.slow
+def test_mended_heads_stand_beside_the_losses(mended):
+    assert not mended.failures
+    rates = mended.tables["rates"].to_pylist()
+    names = [f"binary_cross_entropy, {mend}" for mend in MENDS]
+    assert list(dict.fromkeys(r["loss"] for r in rates)) == ["target_softmax", "binary_cross_entropy", *names]
+    pairs = {(r["loss"], r["minus_loss"]) for r in mended.tables["losses"].to_pylist()}
+    assert pairs == {("target_softmax", "binary_cross_entropy"), *((name, "binary_cross_entropy") for name in names)}
+    heads = mended.tables["heads"].to_pylist()
+    assert {r["learning_rate"] for r in heads if r["loss"] in names} <= set(SMALL.learning_rates)
+    own = {r["loss"]: r["test_average_precision"] for r in heads if (r["seed"], r["split"]) == (0, 0)}
+    assert own[names[2]] == own["binary_cross_entropy"] != own[names[0]]  # thresholds are for the same heads
+    words = [line for line in mended.findings.splitlines() if "minus without" in line]
+    assert len(words) == 3 and "with thresholds of each group minus without: recall over all labels" in words[2]
+
+
+def test_groups_that_are_not_there_cannot_be_mended():
+    faces = small_faces()
+    instrument = replace(SMALL, mends=("balanced",), mended_groups="race x height")
+    with pytest.raises(InputError, match="mended_groups names 'race x height', which is no attribute"):
+        instrument.prepare(seen(faces), faces, {"network": (Layer("maxpool", (1, 1, 64)),)}, CONTEXT)
+
+
 def test_category_truth_knows_only_what_it_is_told(own_files):
     """Two categories of one attribute exclude each other's labels; an untold category has no known label."""
     instrument, faces = own(own_files), own_faces(own_files)
@@ -410,6 +446,10 @@ BAD_OPTIONS = {
     "decision must be of matched": {"decision": "best"},
     "optimiser must be of nesterov, adam": {"optimiser": "sgd"},
     "unverified must be of": {"unverified": "guess"},
+    "mends must be of reweighted": {"mends": ("pruned",)},
+    "mended_loss must be one of": {"mends": ("balanced",), "mended_loss": "hinge"},
+    "do not have": {"mends": ("balanced",), "images": "x", "labels": "y", "always": ("Person",)},
+    "is for decision matched and tuned": {"mends": ("thresholds",), "decision": "fixed"},
     "not both": {"labels": "x", "label_attributes": ("age",)},
     "images needs labels": {"images": "x"},
     "images needs truth or always": {"images": "x", "labels": "y"},

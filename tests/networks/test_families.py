@@ -18,7 +18,7 @@ from tests.reference import torch_oracle as oracle
 
 ALL = (*vgg.NETWORKS, *resnet.NETWORKS)
 FROZEN = ["resnet18", pytest.param("vgg11_bn", marks=pytest.mark.slow)]
-LIVE = ("resnet34", "wide_resnet50_2", "vgg19_bn")
+LIVE = ("resnet34", "wide_resnet50_2", "resnext50_32x4d", "vgg19_bn")
 TOLERANCE = 1e-4
 
 

@@ -84,7 +84,9 @@ def test_cropped_images_are_only_normalised(rng):
     np.testing.assert_allclose(transform.cropped().on_device(jax.numpy.asarray(image)), expected, atol=2e-6)
 
 
-@pytest.mark.parametrize("transform", OF_PUBLISHED)
+@pytest.mark.parametrize(
+    "transform", [pytest.param(one, marks=pytest.mark.slow if one.crop > 299 else ()) for one in OF_PUBLISHED]
+)
 def test_real_photographs(fairface_dir, transform):
     on_device = jax.jit(transform.on_device)
     for path in sorted((fairface_dir / "val").iterdir())[:20]:

@@ -5,9 +5,12 @@ import shutil
 
 import pytest
 
+from bias_jax.report.account import Column, Excerpt, told_as_json
 from bias_jax.report.page import write_report
+from bias_jax.report.reading import SECTION
 from bias_jax.report.words import visible
-from tests.report.runs import HOSTILE, write_run
+from bias_jax.results import Folder
+from tests.report.runs import HOSTILE, told, write_run
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 # The least contrast of any text with what lies behind it, by the formula of WCAG 2, and where it is.
@@ -70,4 +73,23 @@ def test_the_page_in_a_browser(browser, report, width, tmp_path):
     page.evaluate("document.activeElement.blur()")
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.tagName") in ("A", "DIV", "SUMMARY")
+    page.close()
+
+
+@pytest.mark.slow
+def test_a_wide_table_grows_higher_instead(browser, tmp_path):
+    """Ten estimates a row fit a screen: a line breaks before an interval, never inside one."""
+    names = [f"race x age x attribute {i}" for i in range(10)]
+    columns = (Column("layer"), *(Column(name, "percent") for name in names))
+    rows = tuple((layer, *((0.345, 0.123, 0.567) for _ in names)) for layer in ("layer1.0", "layer1.1"))
+    run = write_run(tmp_path / "run")
+    wide = told()._replace(excerpts=(Excerpt("wide", "Wide", columns, rows),))
+    Folder(run / "scores").save_json(SECTION, told_as_json(wide))
+    page = browser.new_page(viewport={"width": 1400, "height": 900})
+    page.goto(write_report([run]).as_uri())
+    region = "[...document.querySelectorAll('.scroll')].find(e => e.textContent.includes('layer1.1'))"
+    assert page.evaluate(f"{region}.scrollWidth <= {region}.clientWidth")
+    heights = page.evaluate(f"[...{region}.querySelectorAll('tbody tr')].map(e => e.getBoundingClientRect().height)")
+    line = page.evaluate(f"parseFloat(getComputedStyle({region}.querySelector('td')).lineHeight)")
+    assert all(2 * line < height < 3 * line for height in heights)
     page.close()

@@ -207,7 +207,7 @@ def test_several_runs_side_by_side(several):
     text = "".join(page.text)
     assert "2 runs side by side" in text and "1: toy & co, random weights" in text and "2: toy & co, trained" in text
     assert len(page.all("img")) == 3  # a curve for each target
-    assert len([t for t in page.text if t == "40.0 [20.0, 50.0]"]) == 6  # 0.3 + 0.1 in both, for three targets
+    assert len([t for t in page.text if t == "40.0 [20.0,\N{NO-BREAK SPACE}50.0]"]) == 6  # three targets, both
     root = ET.fromstring(content(page.all("img")[0]["src"]))
     drawn = "".join(root.itertext())
     assert "1: toy & co, random weights" in drawn and "2: toy & co, trained" in drawn and "guessing" in drawn

@@ -35,6 +35,25 @@ def test_equal_figures_give_equal_bytes(kind, tmp_path):
     assert b"dc:date" not in content
 
 
+@pytest.mark.parametrize("layout", [None, "constrained", "compressed"])
+def test_formats_do_not_depend_on_each_other(layout, tmp_path):
+    def drawn():
+        made = Figure(figsize=(4, 3), dpi=150, layout=layout)
+        made.suptitle("a title of two\nlines")
+        axes = made.subplots(1, 2)
+        made.colorbar(axes[0].imshow(np.arange(12).reshape(3, 4)), ax=axes, label="what it is")
+        axes[1].plot([0, 1e4], [1e-4, 1], label="a curve")
+        if layout is not None:
+            made.legend(loc="outside lower center")
+        return made
+
+    both = drawn()
+    for kind in FORMATS:
+        write_drawing(tmp_path / f"alone.{kind}", drawn())
+        write_drawing(tmp_path / f"after.{kind}", both)
+        assert (tmp_path / f"alone.{kind}").read_bytes() == (tmp_path / f"after.{kind}").read_bytes()
+
+
 def test_maps_get_a_palette_and_keep_their_colours():
     values = np.random.default_rng(0).normal(size=(40, 60))
     drawn = raster(vector(figure(values), ".svg"))

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib as mpl
+import numpy as np
 from PIL import Image
 
 from bias_jax.data import CalibrationConfig, calibration_faces
@@ -21,9 +22,17 @@ OPTIONS = [
     "--heads.folds", "3", "--heads.draws", "100", "--heads.examples", "2", "--heads.attention", "1",
     "--heads.occlusion", "2", "--associations.draws", "1000", "--associations.bootstrap", "100",
     "--maps.permutations", "19", "--variance.permutations", "99", "--predictions.permutations", "99",
-    "--sensitivity.looked-at", "8", "--sensitivity.permutations", "99",
+    "--sensitivity.looked-at", "8", "--sensitivity.permutations", "99", "--heads.mends", "balanced,thresholds",
+    "--heads.mended-loss", "target_softmax", "--zeroshot.layer", "second",
+    "--zeroshot.k", "5", "--zeroshot.shuffles", "99",
 ]
 # fmt: on
+PROMPTS = """
+[colour]
+attribute = "race"
+templates = ["a {} face", "{}"]
+prompts = {"palette 0" = "pale", "palette 1" = "tan", "palette 2" = "brown", "palette 3" = "dark"}
+"""
 
 
 def main(arguments: list[str]) -> int:
@@ -48,6 +57,11 @@ def draw(folder: Path, instruments: Sequence[str] = tuple(INSTRUMENTS)) -> list[
             name = ("xa" if race == 0 else "yb")[i % 2]
             small.save(stimuli / f"{name}/{i}.png")
     (folder / "labels.csv").write_text("\n".join(lines) + "\n")
+    (folder / "prompts.toml").write_text(PROMPTS)
+    rng, words = np.random.default_rng(0), ("pale", "tan", "brown", "dark")
+    texts = [text.format(word) for word in words for text in ("a {} face", "{}")]
+    np.savez(folder / "texts.npz", **{text: rng.standard_normal(16).astype(np.float32) for text in texts})
     data = ["--data", "table", "--table", str(folder / "labels.csv"), "--attributes", "race"]
     return ["--instruments", ",".join(instruments), *data, "--models", "small", *OPTIONS,
-            "--associations.stimuli", str(folder / "stimuli"), "--cache", str(folder / "cache")]  # fmt: skip
+            "--associations.stimuli", str(folder / "stimuli"), "--zeroshot.prompts", str(folder / "prompts.toml"),
+            "--zeroshot.texts", str(folder / "texts.npz"), "--cache", str(folder / "cache")]  # fmt: skip

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from bias_jax.audit import PIXELS, Rows
+from bias_jax.instruments.erasure.answer_account import answer_excerpts, answer_findings
 from bias_jax.instruments.erasure.conditions import ERASED, NOTHING, RANDOM, SHUFFLED
 from bias_jax.instruments.erasure.listing import CAVEAT, at_most
 from bias_jax.instruments.erasure.tables import ACCURACY, LINEAR, NEIGHBOURS
@@ -22,18 +23,29 @@ ACCOUNT = Account(
         "Compare with the controls: a random subspace as large, and an eraser of shuffled labels. What they take away, "
         "any change of that size takes away.",
         "Losses of other attributes are paired by image, and their p-values are corrected (Holm) for all of them.",
+        "An erased layer is also sent on through the rest of the network: the network's answers to images that the "
+        "eraser was not fitted to are compared with those to the layer as it is.",
     ),
     limits=(
         *CAVEAT,
         "Intervals take erasers as given: they are about other images to be measured, not to fit erasers to.",
-        "What erasing does to the network's own output is not measured.",
+        "A layer may hold more than its pooled activations, and so what an eraser of these leaves in it may reach the "
+        "answers.",
     ),
-    figures={"erasure_by_layer": "What probes find of every erased attribute over the layers, before and after, beside "
-             "a random subspace and shuffled labels, with 95 % intervals."},
+    figures={
+        "erasure_by_layer": "What probes find of every erased attribute over the layers, before and after, beside "
+        "a random subspace and shuffled labels, with 95 % intervals.",
+        "erasure_answers_by_layer": "How much probability goes to other classes when a layer is erased and sent on, "
+        "and how many images keep their class, beside both controls, with 95 % intervals.",
+        "erasure_answers_by_group": "Mean probability of the answer that differs most between the groups of what is "
+        "erased, after erasing each layer; dashed: before.",
+    },
     tables={
         "erasure": "what a probe finds of a target in a layer after something was erased, and the change from before",
         "erasers": "an eraser: rank, share of the variance it takes, and what a probe can still know where it was "
         "fitted",
+        "erasure_answers": "how far the network's answers move when a layer is erased, and how many stay",
+        "erasure_answers_by_group": "what the network says of a group before and after a layer is erased",
     },
     place=25,
 )  # fmt: skip
@@ -95,6 +107,7 @@ def erasure_findings(erased: Sequence[str], tables: Mapping[str, Rows]) -> Itera
             change = (worst["change"], worst["change_low"], worst["change_high"])
             yield (f"Of the {len(losses)} other attributes in layers, {sure} lose by it (p, Holm, at most {ALPHA:g}); "
                    f"most {worst['target']} in {worst['layer']}, {_text(change, '+.2f')}.")  # fmt: skip
+    yield from answer_findings(erased, tables)
 
 
 def erasure_excerpts(erased: Sequence[str], tables: Mapping[str, Rows]) -> Iterator[Excerpt]:
@@ -122,6 +135,7 @@ def erasure_excerpts(erased: Sequence[str], tables: Mapping[str, Rows]) -> Itera
                   compared=tuple(names), curves=True, reference=dict.fromkeys(names, 0.0))  # fmt: skip
     yield _costs(tables)
     yield _erasers(found)
+    yield from answer_excerpts(tables)
 
 
 def _costs(tables: Mapping[str, Rows]) -> Excerpt:

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from bias_jax.audit import Rows, Stored
+from bias_jax.instruments.erasure.answer_figures import answer_figures
 from bias_jax.instruments.erasure.conditions import ERASED, NOTHING, RANDOM, SHUFFLED
 from bias_jax.instruments.erasure.tables import ACCURACY, LINEAR, NEIGHBOURS
 from bias_jax.report.elements import Row, common_legend, fitted, layer_axis, layer_width, plain_text, room
@@ -27,6 +28,7 @@ def erasure_figures(stored: Stored, tables: Mapping[str, Rows]) -> Iterator[tupl
     """Figures by name."""
     rows = [row for row in tables["erasure"] if row["metric"] == ACCURACY]
     yield "erasure_by_layer", partial(erasure_by_layer, rows, stored.facts["erased"], stored.title)
+    yield from answer_figures(stored, tables)
 
 
 @plain_text

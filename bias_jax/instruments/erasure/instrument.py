@@ -8,10 +8,25 @@ import jax
 import numpy as np
 from matplotlib.figure import Figure
 
-from bias_jax.audit import Arrays, Context, Layer, Rows, Seen, Stored, Task
+from bias_jax.audit import (
+    OUTPUT,
+    PIXELS,
+    Arrays,
+    Choice,
+    Context,
+    FlaxSubject,
+    ImageSet,
+    Layer,
+    Rows,
+    Seen,
+    Stored,
+    Task,
+)
 from bias_jax.data import FaceDataset, Target, stratified_folds
 from bias_jax.errors import InputError
 from bias_jax.instruments.erasure.account import ACCOUNT, erasure_excerpts, erasure_findings
+from bias_jax.instruments.erasure.answering import ANSWERED, change_answers, plain_answers
+from bias_jax.instruments.erasure.asking import answers_wanted, names_given, output_classes
 from bias_jax.instruments.erasure.figures import erasure_figures
 from bias_jax.instruments.erasure.listing import erasure_listing
 from bias_jax.instruments.erasure.measuring import FIT, HALF, measure_layer
@@ -32,10 +47,19 @@ class Erasure(OfFaces):
     l2: tuple[float, ...] = tuple(10.0**k for k in range(-3, 3))  # strengths of the probes; the least certifies
     tolerance: float = 1e-4  # certified gap at which a probe stops, relative to its objective
     draws: int = 2000  # bootstrap draws for intervals
+    # held-out images at most of whose answers it is asked what erasing changes, each passing through the rest of the
+    # network once as it is and three times for everything that is erased; 0: the network is not asked
+    answers: int = 128
+    classes: str = ""  # text file of the names of the network's classes, one a line (published weights: ImageNet's)
+    families: tuple[str, ...] = ()  # families of classes whose probabilities are summed: "weapon=rifle|revolver"
+    families_file: str = ""  # text file of further families, one a line
+    max_classes: int = 5  # reported classes at most, those that the network gives most often as it is
 
     name: ClassVar[str] = "erasure"
     account: ClassVar[Account] = ACCOUNT
+    places: ClassVar[tuple[str, ...]] = ("classes", "families_file")
     without_pictures: ClassVar[bool] = True
+    intervenes_if_possible: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         try:
@@ -44,12 +68,17 @@ class Erasure(OfFaces):
             raise InputError(f"erasure: {error}", remedy="see --help") from None
         if self.neighbours < 1 or self.draws < 100:
             raise InputError("erasure: neighbours must be positive, and draws at least 100", remedy="see --help")
+        if self.answers < 0 or self.max_classes < 0:
+            raise InputError("erasure: answers and max_classes must not be negative", remedy="see --help")
 
     def probes(self) -> ProbeConfig:
         """How what is left is probed."""
         return ProbeConfig(
             l2=self.l2, folds=self.folds, shuffles=0, tolerance=self.tolerance, draws=self.draws
         )  # fmt: skip
+
+    def choose(self, available: Choice) -> tuple[str, ...]:
+        return (*super().choose(available), *([OUTPUT] if available.output and self.answers else []))
 
     def prepare(
         self, seen: Seen, faces: FaceDataset | None, layers: Mapping[str, tuple[Layer, ...]], context: Context
@@ -76,19 +105,24 @@ class Erasure(OfFaces):
             if len(np.unique(labels[name][half == FIT])) < 2:
                 problem = f"erasure: the images erasers are fitted to have one class of {name} only"
                 raise InputError(problem, file=dataset.source, remedy="add images, or name others by --erasure.erased")
+        outputs = output_classes(layers)
+        asked, left_out = answers_wanted(dataset, measured, self.answers, outputs, context.seed)
         facts = {
             "targets": {name: list(target.classes) for name, target in targets.items()},
             "erased": list(dict.fromkeys(erased)),
             "groups": dataset.groups.name,
+            **names_given(self.classes, self.families, self.families_file, outputs),
+            "max_classes": self.max_classes,
         }
         arrays = {f"labels of {name}": y for name, y in labels.items()}
         arrays |= {f"labels of {dataset.groups.name}": dataset.group_labels, HALF: half, "folds": folds}
         note = (f"erasure: erasers are fitted to {(half == FIT).sum()} images, and everything that is reported as "
                 f"held out is measured on the other {len(measured)}")  # fmt: skip
-        notes = [*persons_notes(dataset), note]
+        notes = [*persons_notes(dataset), note, *left_out]
         if alone := int((np.bincount(dataset.group_labels[measured]) == 1).sum()):
             notes.append(f"erasure: {alone} groups have one measured image: for intervals they are one group")
-        return Task(seen.rows, seen.sha256, facts, {**arrays, **people_of(dataset)}, tuple(notes))
+        arrays |= {**people_of(dataset), **asked}
+        return Task(seen.rows, seen.sha256, facts, arrays, tuple(notes), intervenes=bool(asked))
 
     def _targets(self, dataset: FaceDataset) -> dict[str, Target]:
         """Every attribute, and the intersections that are to be erased."""
@@ -104,12 +138,23 @@ class Erasure(OfFaces):
         self, task: Task, layers: Sequence[Layer], features: Mapping[str, jax.Array], wanted: Sequence[str],
         context: Context,
     ) -> Iterator[tuple[str, Arrays]]:  # fmt: skip
+        asked = task.arrays.get(ANSWERED)
         for layer in wanted:
+            if layer == OUTPUT:
+                yield layer, plain_answers(features[layer], np.zeros(0, int) if asked is None else asked)
+                continue
             try:
-                yield layer, measure_layer(features[layer], task, self, context.seed)
+                answered = None if layer == PIXELS else asked
+                yield layer, measure_layer(features[layer], task, self, context.seed, answered)
             except ValueError as error:  # features that no probe can be trained on
                 remedy = "check the weights, or use --precision float32"
                 raise InputError(str(error), remedy=remedy) from None
+
+    def intervene(
+        self, task: Task, images: ImageSet, subject: FlaxSubject, stored: Stored, wanted: Sequence[str],
+        context: Context,
+    ) -> Iterator[tuple[str, Arrays]]:  # fmt: skip
+        return change_answers(task, images, subject, stored, wanted, context)
 
     def tables(self, stored: Stored) -> Iterator[tuple[str, Rows]]:
         return erasure_tables(stored, self.draws, stored.run["seed"])

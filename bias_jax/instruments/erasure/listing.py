@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from bias_jax.audit import Rows, Stored
+from bias_jax.instruments.erasure.answer_tables import AGREEMENT, ANSWERS, DISTANCE
 from bias_jax.instruments.erasure.conditions import ERASED, NOTHING, RANDOM, SHUFFLED
 from bias_jax.instruments.erasure.tables import ACCURACY, LINEAR, NEIGHBOURS
 
@@ -23,6 +24,7 @@ def erasure_listing(stored: Stored, tables: Mapping[str, Rows]) -> Iterator[str]
     lines = ["erasure, held out: adjusted balanced accuracy (0 chance, 1 perfect), medians over layers"]
     for name in stored.facts["erased"]:
         lines += _of_attribute(name, [row for row in rows if row["erased"] in (name, NOTHING)], tables["erasers"])
+        lines += _answers(name, tables.get(ANSWERS, ()))
     yield "\n".join(lines)
     yield " ".join(CAVEAT)
 
@@ -57,6 +59,19 @@ def _of_attribute(name: str, rows: Rows, erasers: Rows) -> Iterator[str]:
         worst = min(others, key=lambda row: row["change"])
         lost = [row for row in others if row["change"] < 0 and row["p_change_holm"] < 0.05]
         yield f"    others: {len(lost)} of {len(others)} lose (p, Holm, < 0.05); most {_loss(worst)}"
+
+
+def _answers(name: str, rows: Rows) -> Iterator[str]:
+    """What becomes of the network's answers, if it was asked."""
+    own = [row for row in rows if row["erased"] == name]
+    if not own:
+        return
+    moved = {control: _median(row["value"] for row in own if (row["control"], row["metric"]) == (control, DISTANCE))
+             for control in (ERASED, RANDOM, SHUFFLED)}  # fmt: skip
+    kept = [row["value"] for row in own if (row["control"], row["metric"]) == (ERASED, AGREEMENT)]
+    yield (f"    the network's answers: {moved[ERASED]:.2g} of the probability moves ({RANDOM} {moved[RANDOM]:.2g}, "
+           f"{SHUFFLED} {moved[SHUFFLED]:.2g}); {100 * _median(kept):.0f} % of {own[0]['images']} images keep their "
+           f"class (least {100 * min(kept):.0f} %)")  # fmt: skip
 
 
 def _loss(row: Mapping[str, Any]) -> str:

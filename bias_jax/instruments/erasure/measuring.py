@@ -9,6 +9,7 @@ import numpy as np
 
 from bias_jax.audit import Task
 from bias_jax.erasure import Eraser, fit_erasers, prior_gain
+from bias_jax.instruments.erasure.answering import changes_of
 from bias_jax.instruments.erasure.conditions import ERASED, NOTHING, RANDOM, SHUFFLED, Condition, conditions_of
 from bias_jax.instruments.faces import PEOPLE
 from bias_jax.neighbours import nearest_images, neighbour_values, vote_scores
@@ -35,15 +36,18 @@ class Options(Protocol):
     def probes(self) -> ProbeConfig: ...
 
 
-def measure_layer(features: jax.Array, task: Task, options: Options, seed: int) -> dict[str, np.ndarray]:
+def measure_layer(
+    features: jax.Array, task: Task, options: Options, seed: int, answered: np.ndarray | None
+) -> dict[str, np.ndarray]:
     """Arrays of one layer [n, D]: of every condition those of `OutOfFold`, neighbours' votes, and of its eraser.
 
-    Axis T of the arrays of a condition are its targets. ``eraser`` is [K, 5], the columns of `ERASER`.
+    Axis T of the arrays of a condition are its targets. ``eraser`` is [K, 5], the columns of `ERASER`. Of the rows
+    `answered`, if there are any, what the erasers change (`changes_of`).
     """
     arrays, every = task.arrays, list(task.facts["targets"])
     fit, kept = (np.flatnonzero(chosen) for chosen in (arrays[HALF] == FIT, arrays[HALF] != FIT))
     fitted, held_out = (_take(features, jax.device_put(rows)) for rows in (fit, kept))
-    erasers = _erasers(fitted, task, fit, options, seed)
+    erasers = fitted_erasers(fitted, task, fit, options, seed)
     found: dict[str, np.ndarray] = {}
     weakest = min(options.probes().l2)
     before = {name: prior_gain(fitted, arrays[f"labels of {name}"][fit], weakest) for name in task.facts["erased"]}
@@ -62,10 +66,15 @@ def measure_layer(features: jax.Array, task: Task, options: Options, seed: int) 
             removed = float(jax.device_get(_removed(held_out, changed)))
             gain = before[condition.erased], prior_gain(eraser.apply(fitted), own, weakest, fitted)
             about[number] = eraser.rank, eraser.removed, removed, *gain
+    if answered is not None:
+        found |= changes_of(features, answered, erasers)
     return {**found, "eraser": about}
 
 
-def _erasers(fitted: jax.Array, task: Task, fit: np.ndarray, options: Options, seed: int) -> dict[Condition, Eraser]:
+def fitted_erasers(
+    fitted: jax.Array, task: Task, fit: np.ndarray, options: Options, seed: int
+) -> dict[Condition, Eraser]:
+    """Erasers of all conditions but the first, fitted to features [n, D] of the rows `fit`."""
     people = task.arrays.get(PEOPLE)
     rng = np.random.default_rng(stable_hash(seed, "shuffled labels of erasers"))
     order = shuffled_blocks(None if people is None else people[fit], rng, len(fit))

@@ -10,9 +10,11 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from bias_jax.audit import Rows, Stored
+from bias_jax.audit import PIXELS, Rows, Stored
 from bias_jax.audit.stored import layer_file
 from bias_jax.errors import InputError
+from bias_jax.instruments.erasure.answer_tables import answer_tables, probed_layers
+from bias_jax.instruments.erasure.asking import ANSWERED
 from bias_jax.instruments.erasure.conditions import ERASED, NOTHING, Condition, conditions_of
 from bias_jax.instruments.erasure.measuring import ERASER, FIT, HALF, VOTES, groups_and_people
 from bias_jax.probes import COMPARED, OutOfFold, probe_values, redraw_choice
@@ -47,9 +49,9 @@ def erasure_tables(stored: Stored, draws: int, seed: int) -> Iterator[tuple[str,
     key, common = key_for(seed, "bootstrap"), stored.layer_columns()
     left: Table = []
     about: Table = []
-    for layer in common:
+    for layer in probed_layers(stored):
         arrays = _load(stored, layer)
-        left += [{**common[layer], **row} for row in _rows(stored, arrays, draws, key)]
+        left += [{**common[layer], **row} for row in change_rows(stored, arrays, draws, key)]
         for condition, numbers in zip(conditions_of(stored.facts), arrays["eraser"], strict=True):
             if condition.erased != NOTHING:
                 own = dict(zip(ERASER, numbers.tolist(), strict=True))
@@ -59,9 +61,10 @@ def erasure_tables(stored: Stored, draws: int, seed: int) -> Iterator[tuple[str,
         row["p_change_holm"] = float(p)
     yield "erasure", left
     yield "erasers", about
+    yield from answer_tables(stored)
 
 
-def _rows(stored: Stored, arrays: Mapping[str, np.ndarray], draws: int, key: jax.Array) -> Table:
+def change_rows(stored: Stored, arrays: Mapping[str, np.ndarray], draws: int, key: jax.Array) -> Table:
     """Of one layer: `value` with its interval, and `change` from the layer as it is, paired by image."""
     kept = stored.arrays[HALF] != FIT
     groups, people = groups_and_people(stored.facts, stored.arrays, kept)
@@ -124,7 +127,8 @@ def _load(stored: Stored, layer: str) -> dict[str, np.ndarray]:
     """
     arrays, number = stored.load(layer), len(conditions_of(stored.facts))
     fields = (*OutOfFold.__dataclass_fields__, *VOTES)
-    if arrays.keys() != {"eraser", *(f"{i} {name}" for i in range(number) for name in fields)}:
+    changes = {"amounts", "directions"} if ANSWERED in stored.arrays and layer != PIXELS else set()
+    if arrays.keys() != {"eraser", *changes, *(f"{i} {name}" for i in range(number) for name in fields)}:
         remedy, file = "run that sweep with another --out", layer_file(stored.source, layer)
         raise InputError("written by another version of bias-jax", file=stored.folder.path / file, remedy=remedy)
     return arrays

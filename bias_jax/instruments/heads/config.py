@@ -1,14 +1,26 @@
 """Everything that can be chosen about multi-label heads and who they recognise."""
 
 from dataclasses import dataclass, fields
-from typing import Literal, get_args, get_type_hints
+from typing import Literal, NamedTuple, get_args, get_type_hints
 
-from bias_jax.disparity import LOSSES, HeadConfig
+from bias_jax.disparity import LOSSES, MENDS, THRESHOLDS, HeadConfig
 from bias_jax.disparity.heads import Unverified
 from bias_jax.errors import InputError
 
 Decision = Literal["matched", "tuned", "fixed", "top"]
 BIGGEST_VOCABULARY = 7178  # labels of the Inclusive Images challenge
+
+
+class Column(NamedTuple):
+    """What stands side by side in every table: a loss, or one of them with a fix for groups."""
+
+    loss: str
+    mend: str = ""  # of `disparity.MENDS`, or none
+
+    @property
+    def name(self) -> str:
+        """As tables call it."""
+        return f"{self.loss}, {self.mend}" if self.mend else self.loss
 
 
 @dataclass(frozen=True)
@@ -39,6 +51,10 @@ class HeadsConfig(HeadConfig):
     decision: Decision = "matched"
     threshold: float = 0.5  # probability above which a label is given, for decision fixed and top
     top_pool: int = 150  # classes that are scored against all others, for decision top
+    # Fixes as further columns: reweighted groups, balanced sampling of groups, thresholds of each group
+    mends: tuple[str, ...] = ()
+    mended_loss: str = "binary_cross_entropy"  # the loss that is mended
+    mended_groups: str = ""  # whose groups: an attribute, or "race x gender" (default: all attributes together)
     report_layer: str = ""  # layer of tables by group and of figures (default: the best on tuning images)
     report_labels: tuple[str, ...] = ()  # labels with numbers of their own (default: the 30 most frequent)
     draws: int = 1000  # bootstrap draws, and permutations of group labels
@@ -67,6 +83,13 @@ class HeadsConfig(HeadConfig):
             "min_images, max_labels and family_top must be positive": min(
                 self.min_images, self.max_labels, self.family_top
             ) > 0,
+            f"mends must be of {', '.join(MENDS)}, each once": len(self.mends) == len(set(self.mends) & set(MENDS)),
+            "mended_loss must be one of losses": not self.mends or self.mended_loss in self.losses,
+            "mends needs groups of the training images, which those of --images do not have": not (
+                self.mends and self.images
+            ),
+            f"mends {THRESHOLDS} is for decision matched and tuned": THRESHOLDS not in self.mends
+            or self.decision in ("matched", "tuned"),
             "images needs labels": not self.images or bool(self.labels),
             "images needs truth or always": not self.images or bool(self.truth or self.always),
             "truth and always are for images": bool(self.images) or not (self.truth or self.always),
@@ -80,6 +103,11 @@ class HeadsConfig(HeadConfig):
         for problem, fine in problems.items():
             if not fine:
                 raise InputError(f"heads: {problem}", remedy="see --help")
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """Losses, and behind them what is mended."""
+        return (*map(Column, self.losses), *(Column(self.mended_loss, mend) for mend in MENDS if mend in self.mends))
 
     @property
     def training(self) -> HeadConfig:

@@ -3,13 +3,20 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from bias_jax.audit import Rows, Stored
 from bias_jax.data.planted_labels import PlantedConfig, planted_gap
-from bias_jax.disparity import ALL
+from bias_jax.disparity import ALL, BALANCED, REWEIGHTED, THRESHOLDS
 from bias_jax.instruments.heads.account import worst_gaps
-from bias_jax.instruments.heads.config import HeadsConfig
+from bias_jax.instruments.heads.config import Column, HeadsConfig
 from bias_jax.instruments.heads.problem import EVERYONE, problem_of
 
+WORDS = {
+    REWEIGHTED: "reweighted groups",
+    BALANCED: "balanced sampling of groups",
+    THRESHOLDS: "thresholds of each group",
+}
 KEYS = ("view", "group", "metric", "label", "loss")
 PLANTED = "planted: 80 % of cool and 20 % of warm faces are lined in training, half of both in evaluation."
 MOST_GROUPS = 12  # of a view that is listed
@@ -18,15 +25,35 @@ MOST_GROUPS = 12  # of a view that is listed
 def head_findings(stored: Stored, config: HeadsConfig, tables: Mapping[str, Rows]) -> Iterator[str]:
     """The worst gap of every loss, and what losses differ by; for drawn faces, what was planted and found."""
     gaps = worst_gaps(tables["rates"])
-    for loss in config.losses:
-        if own := [gap for gap in gaps if gap["loss"] == loss]:
-            yield _worst(own[0], loss, len(own))
+    for column in config.columns:
+        if own := [gap for gap in gaps if gap["loss"] == column.name]:
+            yield _worst(own[0], column.name, len(own))
     for row in tables.get("losses", ()):
-        if (row["view"], row["metric"], row["label"]) == (EVERYONE, "recall", ALL):
+        plain = {row["loss"], row["minus_loss"]} <= set(config.losses)
+        if plain and (row["view"], row["metric"], row["label"]) == (EVERYONE, "recall", ALL):
             yield (f"Recall over all labels, {row['loss']} minus {row['minus_loss']}: {_interval(row, 'value')} points "
                    f"on the same {row['images']} images.")  # fmt: skip
+    for column in config.columns:
+        if column.mend:
+            yield _mended(column, tables["losses"])
     if config.planted:
         yield from planted_findings(tables, config)
+
+
+def _mended(column: Column, rows: Rows) -> str:
+    """What a fix does, and to whom: against the same loss as it is, paired by image."""
+    own = [row for row in rows if (row["loss"], row["minus_loss"]) == (column.name, column.loss)
+           and (row["metric"], row["label"]) == ("recall", ALL)]  # fmt: skip
+    whole = next(row for row in own if row["view"] == EVERYONE)
+    groups = [row for row in own if row["view"] != EVERYONE and np.isfinite(row["value"])]
+    better, worse = ([r for r in groups if r["value_low"] > 0], [r for r in groups if r["value_high"] < 0])
+    text = f"{column.loss} with {WORDS[column.mend]} minus without: recall over all labels {_interval(whole, 'value')}"
+    text += f" points; surely better in {len(better)} and worse in {len(worse)} of {len(groups)} groups of all views"
+    for word, found in (("most gained", better), ("most lost", worse)):
+        if found:
+            most = max(found, key=lambda row: abs(row["value"]))
+            text += f"; {word}: {most['group']} ({most['view']}, {most['images']} images) {_interval(most, 'value')}"
+    return f"{text}. Intervals are 95 % each, not corrected for the number of groups."
 
 
 def _worst(row: Mapping[str, Any], loss: str, number: int) -> str:
@@ -67,9 +94,10 @@ def text_table(tables: Mapping[str, Rows], views: Sequence[str], config: HeadsCo
     }
     lines = [f"recall over all labels, % [95 % interval]; decision: {config.decision}"]
     groups = [(r["view"], r["group"], r["images"]) for r in rates.values() if r["view"] in views]
-    lines.append(f"{'group':<34}{'images':>7}  " + "".join(f"{loss[:20]:>22}" for loss in config.losses))
+    names = [column.name for column in config.columns]
+    lines.append(f"{'group':<34}{'images':>7}  " + "".join(f"{name[-20:]:>22}" for name in names))
     for view, group, images in dict.fromkeys(groups):
-        cells = [rates[view, group, loss] for loss in config.losses]
+        cells = [rates[view, group, name] for name in names]
         shown = "".join(f"{100 * c['value']:>8.1f} [{100 * c['low']:4.0f},{100 * c['high']:4.0f}]  " for c in cells)
         lines.append(f"{(group if view == EVERYONE else f'{view}: {group}')[:33]:<34}{images:>7}  {shown}")
     if tables.get("losses"):

@@ -10,7 +10,6 @@ from matplotlib.figure import Figure
 
 from bias_jax.audit import NETWORK, Arrays, Choice, Context, Layer, Rows, Seen, Stored, Subject, Task
 from bias_jax.data import FaceDataset
-from bias_jax.disparity import fit_layer, replicates, train_heads
 from bias_jax.instruments.heads.account import ACCOUNT, head_excerpts
 from bias_jax.instruments.heads.checks import check_problem
 from bias_jax.instruments.heads.config import HeadsConfig
@@ -21,6 +20,7 @@ from bias_jax.instruments.heads.material import pictures_of
 from bias_jax.instruments.heads.preparing import problem_and_notes
 from bias_jax.instruments.heads.problem import problem_of
 from bias_jax.instruments.heads.tables import head_tables
+from bias_jax.instruments.heads.training import fit, train, trainings
 from bias_jax.progress import bar
 from bias_jax.report.account import Account, Excerpt
 
@@ -63,17 +63,16 @@ class Heads(HeadsConfig):
         self, task: Task, layers: Sequence[Layer], features: Mapping[str, jax.Array], wanted: Sequence[str],
         context: Context,
     ) -> Iterator[tuple[str, Arrays]]:  # fmt: skip
-        problem, config = problem_of(task.facts, task.arrays), self.training
+        problem = problem_of(task.facts, task.arrays)
         seeds = [context.seed * self.seeds + seed for seed in range(self.seeds)]
-        training = [(split.training, seed) for split, seed in replicates(problem.splits, seeds)]
         # All layers of the width, also those that are stored: layers that are trained together share their programs,
         # and a resumed run must give the same numbers.
         bank = _stack([features[layer.name] for layer in layers])
-        with bar("train heads", self.epochs, "epoch") as progress:
-            heads = train_heads(bank, problem.labels, training, config, progress.update)
+        with bar("train heads", self.epochs * trainings(self), "epoch") as progress:
+            heads = train(bank, problem, self, seeds, progress.update)
         for number, layer in enumerate(layers):
             if layer.name in wanted:
-                yield layer.name, vars(fit_layer(bank, heads, number, problem.labels, problem.splits, config))
+                yield layer.name, vars(fit(bank, heads, number, problem, self))
 
     def tables(self, stored: Stored) -> Iterator[tuple[str, Rows]]:
         return head_tables(stored, self)

@@ -9,6 +9,7 @@ from bias_jax.audit import Context, Seen
 from bias_jax.data import (
     FaceDataset,
     LabelSet,
+    Target,
     align_labels,
     attribute_labels,
     distinct_images,
@@ -46,7 +47,8 @@ def problem_and_notes(
         assert isinstance(dataset, LabelledImages)
         rows, first = np.arange(len(dataset)), PlantedConfig().training
         split = tuning_split(rows[:first], rows[first:], seed)
-        return _problem(dataset.take(split.test), dataset.known.values, dataset.known.classes, (split,)), ()
+        known, groups = dataset.known, _mended(config, dataset)
+        return _problem(dataset.take(split.test), known.values, known.classes, (split,), groups), ()
     if config.images:
         return _separate(config, seen, require_faces("heads", faces), context)
     if config.labels:
@@ -59,12 +61,32 @@ def problem_and_notes(
         values, notes = found.values, ()
     splits, notes = fold_splits(dataset, config.folds, seed), (*notes, *persons_notes(dataset))
     order = np.concatenate([split.test for split in splits])
-    return _problem(dataset.take(order), values, found.classes, splits), notes
+    return _problem(dataset.take(order), values, found.classes, splits, _mended(config, dataset)), notes
 
 
-def _problem(evaluated: FaceDataset, values: csr_array, classes: tuple[str, ...], splits: tuple[Split, ...]) -> Problem:
+def _mended(config: HeadsConfig, dataset: FaceDataset) -> np.ndarray | None:
+    """Group of each image by which heads are mended, int [N]; None if none are.
+
+    Raises:
+        InputError: there is no such attribute.
+    """
+    if not config.mends:
+        return None
+    attributes = {a.name: a for a in (*dataset.attributes, *dataset.solo_attributes)}
+    own = config.mended_groups or dataset.groups.name
+    parts = (own,) if own in attributes else tuple(own.split(" x "))
+    if not all(part in attributes for part in parts):
+        remedy = f"choose among {', '.join(attributes)}, or several joined by ' x '"
+        raise InputError(f"heads: mended_groups names {own!r}, which is no attribute", remedy=remedy)
+    return Target(tuple(attributes[part] for part in parts)).encode(dataset.labels)
+
+
+def _problem(
+    evaluated: FaceDataset, values: csr_array, classes: tuple[str, ...], splits: tuple[Split, ...],
+    groups: np.ndarray | None = None,
+) -> Problem:  # fmt: skip
     categories = {attribute.name: evaluated.labels[attribute.name] for attribute in evaluated.attributes}
-    return Problem(evaluated.name, values, classes, splits, evaluated.attributes, categories, evaluated.persons)
+    return Problem(evaluated.name, values, classes, splits, evaluated.attributes, categories, evaluated.persons, groups)
 
 
 def _separate(config: HeadsConfig, seen: Seen, faces: FaceDataset, context: Context) -> tuple[Problem, tuple[str, ...]]:

@@ -17,6 +17,7 @@ from bias_jax.instruments.faces import PEOPLE
 
 EVERYONE = "all images"
 COMMON_LABELS = 30  # that are reported on their own by default
+MENDED = "group that is mended of each image"  # array of a `Task`
 UNUSED, TRAINING, TUNING, TEST = range(4)  # roles of an image in a split
 
 
@@ -31,6 +32,7 @@ class Problem:
     attributes: tuple[Attribute, ...]  # of the evaluated images
     categories: Mapping[str, np.ndarray]  # attribute -> category of each evaluated image, int [E]
     people: np.ndarray | None = None  # person of each evaluated image, 0 to K - 1, int [E]; None: all differ
+    groups: np.ndarray | None = None  # for `HeadsConfig.mends`, group of each image, int [N]
 
     @cached_property
     def rows(self) -> np.ndarray:
@@ -103,6 +105,7 @@ class Problem:
             "label indptr": self.labels.indptr.astype(np.int64),
             **{f"categories of {name}": labels for name, labels in self.categories.items()},
             **({} if self.people is None else {PEOPLE: self.people}),
+            **({} if self.groups is None else {MENDED: self.groups}),
         }
 
 
@@ -120,6 +123,7 @@ def problem_of(facts: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Pr
         attributes,
         {attribute.name: arrays[f"categories of {attribute.name}"] for attribute in attributes},
         arrays.get(PEOPLE),
+        arrays.get(MENDED),
     )
 
 

@@ -54,11 +54,18 @@ def head_tables(stored: Stored, config: HeadsConfig) -> Iterator[tuple[str, Rows
             tables["rates"] += [{**place, "loss": loss, **row} for row in group_rows(found, names, counts)]
             spreads = spread_rows(found, names, config.draws, seed)
             tables["spreads"] += [{**place, "loss": loss, **row} for row in spreads]
-        tables["losses"] += [{**place, **row} for row in paired_rows(by_loss, names, counts)]
+        for compared in _compared(config):
+            pair = {column: by_loss[column] for column in compared}
+            tables["losses"] += [{**place, **row} for row in paired_rows(pair, names, counts)]
     yield from tables.items()
     if config.planted:
         gaps = large_sample_gaps(config, seed)
         yield "planted", [{**common, "loss": loss, "expected_gap": gap} for loss, gap in gaps.items()]
+
+
+def _compared(config: HeadsConfig) -> list[tuple[str, ...]]:
+    """Columns that are compared: all losses with each other, and what is mended of one with the same as it is."""
+    return [config.losses, *((column.name, column.loss) for column in config.columns if column.mend)]
 
 
 def head_rows(fitted: FittedHeads, problem: Problem, config: HeadsConfig) -> Iterator[dict[str, Any]]:
@@ -69,11 +76,12 @@ def head_rows(fitted: FittedHeads, problem: Problem, config: HeadsConfig) -> Ite
     for r, (split, seed) in enumerate(replicates(splits, range(config.seeds))):
         number = r % len(splits)
         truth = dense(csr_array(problem.labels[split.test]), config.judged)
-        for j, loss in enumerate(config.losses):
-            _, rate, decay = heads[fitted.chosen[r, j]]
+        for j, column in enumerate(config.columns):
+            loss = column.loss
+            _, rate, decay = heads[fitted.chosen[r, j] % (len(heads) // len(config.losses))]
             logits = fitted.test_logits[seed, j, places[number]]
             yield {
-                "loss": loss,
+                "loss": column.name,
                 "seed": seed,
                 "split": number,
                 "learning_rate": rate,
@@ -94,10 +102,10 @@ def rates_by_view(
     """For every view: its name, group of each image, group names, and the rates of every loss on the same draws."""
     truth, reported = problem.truth(config.judged), problem.reported(config.report_labels)
     families, judged = problem.members(config.families), {}
-    for j, loss in enumerate(config.losses):
-        decided, scores = decide(fitted, problem.labels, problem.splits, config, j)
+    for j, column in enumerate(config.columns):
+        decided, scores = decide(fitted, problem.labels, problem.splits, config, j, problem.groups)
         found = {name: top_associations(scores, members, config.family_top) for name, members in families.items()}
-        judged[loss] = image_events(decided, truth, problem.classes, reported, found), scores
+        judged[column.name] = image_events(decided, truth, problem.classes, reported, found), scores
     for name, (groups, names) in track(problem.views().items(), "rates by group", unit="view"):
         weights = resampling(groups, config.draws, key_for(seed, "bootstrap", name), problem.people)
         yield (

@@ -32,6 +32,7 @@ ACCOUNT = Account(
     ),
     limits=(
         "A probe shows what can be read off a layer, not what the network uses.",
+        "What is told apart best need not be what lies furthest apart: that is asked by the variance partition.",
         "The best layer is the best on these images; its value is a little too good; its neighbours may be as good.",
         "A low recall says that a group is confused with others here, not that a product treats it worse.",
     ),
@@ -82,7 +83,7 @@ def _summary(scores: Scores, targets: Sequence[str]) -> Excerpt:
         rows.append((target, layer, _estimate(own), own.chance,
                      None if shuffled is None else _estimate(shuffled), pixels,
                      *(_estimate(pick(scores[layer], target, m)) for m in (COMPARABLE, BITS))))  # fmt: skip
-    note = "Held-out images. Single attributes first, the most pronounced at the top."
+    note = "Held-out images. Single attributes first, the one told apart best at the top."
     title = "How well each attribute and combination is told apart, in its best layer"
     return Excerpt("probes-summary", title, columns, tuple(rows), note, table="probes",
                    compared=("balanced accuracy, %", "chance 0 to perfect 1"))  # fmt: skip
@@ -107,8 +108,8 @@ def _attributes(differences: Rows, layer: str) -> Excerpt:
     columns = (Column("attributes"), Column("difference", "number"), Column("p, Holm", "p"),
                Column("p, Benjamini-Hochberg", "p"))  # fmt: skip
     note = f"On the scale from chance (0) to perfect (1), in layer {layer}, paired by image. Corrected for all layers."
-    return Excerpt("probes-attributes", "Which attribute is more pronounced", columns, rows, note, table="differences",
-                   compared=("difference",))  # fmt: skip
+    title = "Which attribute is told apart better"
+    return Excerpt("probes-attributes", title, columns, rows, note, table="differences", compared=("difference",))
 
 
 def _gaps(gaps: Rows) -> Excerpt:

@@ -41,39 +41,57 @@ def most_pronounced(scores: Scores, targets: Mapping[str, Sequence[str]]) -> lis
 
 
 def probe_findings(stored: Stored, tables: Mapping[str, Rows], gaps: Rows) -> Iterator[str]:
-    """The attributes, the most pronounced first, each beside its controls; for drawn faces, what was planted.
+    """The attributes, the one told apart best first, each beside its controls; for drawn faces, what was planted.
 
     Args:
         stored: with the names of targets.
         tables: of the instrument.
         gaps: see `gaps.recall_gaps`.
     """
-    scores = scores_by_layer(tables["probes"])
+    scores, differences = scores_by_layer(tables["probes"]), tables["differences"]
     order, groups = most_pronounced(scores, stored.facts["targets"]), stored.facts["groups"]
     for place, target in enumerate(order):
-        first = f"Most pronounced is {target}" if not place else f"Number {place + 1} is {target}"
-        yield f"{first}: {_recovered(scores, target)}"
-    yield from _order(tables["differences"], order, best_layer(scores, order[0]))
+        first = f"Told apart best is {target}" if not place else f"Number {place + 1} is {target}"
+        yield f"{first}: {_recovered(scores, differences, target)}"
+    yield from _order(differences, order, best_layer(scores, order[0]))
     if groups not in order:
-        yield f"All groups of {groups}: {_recovered(scores, groups, 'them')}"
+        yield f"All groups of {groups}: {_recovered(scores, differences, groups, 'them')}"
     if gaps:
         yield _worst(gaps)
     if stored.run["data"] == "calibration":
         yield from calibration_verdict(scores)
 
 
-def _recovered(scores: Scores, target: str, it: str = "it") -> str:
-    """Where a target is told apart best, and what the controls attain there."""
+def _recovered(scores: Scores, differences: Rows, target: str, it: str = "it") -> str:
+    """Where a target is told apart best, on the scale by which targets are ordered, and what the controls attain."""
     layer = best_layer(scores, target)
+    comparable = pick(scores[layer], target, COMPARABLE)
     own = pick(scores[layer], target, "balanced_accuracy")
     shuffled = shuffled_score(scores[layer], target, own.metric)
-    text = f"in layer {layer} a linear probe recognises {it} with a balanced accuracy of {_percent(own)}; "
-    text += f"chance is {100 * own.chance:.3g} %"
+    text = f"{_scaled(comparable)} from chance (0) to perfect (1). In layer {layer} a linear probe recognises {it} "
+    text += f"with a balanced accuracy of {_percent(own)}; chance is {100 * own.chance:.3g} %"
     if shuffled is not None:
         text += f", shuffled labels give {_percent(shuffled)}"
     if PIXELS in scores:
         text += f", the pixels without a network {_percent(pick(scores[PIXELS], target, 'balanced_accuracy'))}"
+        text += against_pixels(differences, target, layer)
     return f"{text}."
+
+
+def against_pixels(differences: Rows, target: str, layer: str) -> str:
+    """Whether a layer tells more of a target than the pixels do, on the same images."""
+    for row in differences:
+        pair = row["layer"], row["versus_layer"]
+        if row["metric"] != COMPARABLE or row["target"] != row["versus_target"] or row["target"] != target:
+            continue
+        if {*pair} != {layer, PIXELS}:
+            continue
+        sign = 1.0 if pair[0] == layer else -1.0
+        value, *ends = (round(sign * row[name], 2) + 0.0 for name in ("value", "low", "high"))  # no -0
+        low, high = sorted(ends)
+        sure = "" if low > 0 else ", less than the pixels" if high < 0 else ", so that it is more is not certain"
+        return f" (layer minus pixels, from chance to perfect: {_signed(value, low, high)}{sure})"
+    return ""
 
 
 def _order(differences: Rows, order: Sequence[str], layer: str) -> Iterator[str]:
@@ -85,7 +103,7 @@ def _order(differences: Rows, order: Sequence[str], layer: str) -> Iterator[str]
         sign = 1.0 if pair[0] == order[0] else -1.0
         low, high = sorted((sign * row["low"], sign * row["high"]))
         sure = "" if row["p_holm"] < ALPHA else "; which of them is ahead is not certain"
-        value = f"{sign * row['value']:+.2f} [{low:+.2f}, {high:+.2f}]"
+        value = _signed(sign * row["value"], low, high)
         yield (f"From chance (0) to perfect (1), {order[0]} is ahead of {order[1]} by {value} in layer {layer} "
                f"(paired by image, p {row['p_holm']:.2g} by Holm's correction){sure}.")  # fmt: skip
 
@@ -128,6 +146,15 @@ def accuracy_table(scores: Scores, targets: Sequence[str]) -> str:
     chance = [pick(next(iter(scores.values())), t, "balanced_accuracy").chance for t in targets]
     lines.append(f"{'chance':<{width}}  " + "  ".join(f"{100 * c:>20.1f}" for c in chance))
     return "\n".join(lines)
+
+
+def _signed(value: float, low: float, high: float) -> str:
+    return f"{value:+.2f} [{low:+.2f}, {high:+.2f}]"
+
+
+def _scaled(score: Score) -> str:
+    low, high = (f"{end:.2f}" if np.isfinite(end) else "?" for end in (score.low, score.high))
+    return f"{score.value:.2f} [{low}, {high}]"
 
 
 def _percent(score: Score) -> str:

@@ -15,7 +15,8 @@ ACCOUNT = Account(
     question="How much of the distance between groups in a layer is each attribute, or an interaction of attributes?",
     reads=(
         "A share is omega squared: of the squared distance between images, or between group means, with sampling noise "
-        "removed, so it can be slightly negative where there is nothing.",
+        "removed, so it can be slightly negative where there is nothing, or above 100 % where little is certain; "
+        "intervals are cut to what is possible, 0 to 100 %.",
         "Most of the distance between images lies within groups; shares between group means add up to one.",
         "Attributes with more categories have more room: shares per degree of freedom are in the whole table.",
     ),
