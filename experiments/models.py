@@ -11,6 +11,7 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from difflib import get_close_matches
 from typing import Any
 
 from flax import nnx
@@ -19,6 +20,7 @@ from bias_jax.audit import OwnNetwork, own_network, torch_network
 from bias_jax.errors import InputError, out_of_memory, told
 
 WAY = "name a network, or a function without arguments that returns one: own_network(...), torch_network(...), a module"
+SHOWN = 12  # names in a message
 PATTERN = re.compile(r"[\w.]+:[\w.]+")
 
 
@@ -43,11 +45,14 @@ def find_network(model: str) -> OwnNetwork:
     with _failing(f"importing {module_name}"):
         found: Any = _module(module_name)
     for part in path.split("."):
-        if not hasattr(found, part):
-            names = [n for n, value in vars(found).items() if callable(value) and not n.startswith("_")]
-            remedy = f"it has {', '.join(names)}" if names else WAY
+        with _failing(f"looking for {path} in {module_name}"):
+            there, owner = hasattr(found, part), found
+            found = getattr(found, part, None)
+        if not there:
+            names = [n for n, value in getattr(owner, "__dict__", {}).items() if callable(value) and n[0] != "_"]
+            shown = get_close_matches(part, names) or names[:SHOWN]
+            remedy = f"it has {', '.join(shown)}" if shown else WAY
             raise InputError(f"{module_name} has no {path!r}", file=_file(module_name), remedy=remedy)
-        found = getattr(found, part)
     network = _as_network(found)
     if network is None and callable(found):
         if needed := _needed(found):

@@ -5,9 +5,11 @@ tables; both are kept in the run directory as JSON, so that a report needs neith
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
+
+from bias_jax.errors import quoted
 
 Form = Literal["text", "count", "percent", "points", "number", "p"]
 Estimate = tuple[float, float, float]  # value, and the ends of its 95 % interval
@@ -112,16 +114,32 @@ def told_of(content: Mapping[str, Any]) -> Told:
 def _excerpt(content: Mapping[str, Any]) -> Excerpt:
     columns = tuple(Column(*column) for column in content["columns"])
     rows = tuple(tuple(_cell(cell) for cell in row) for row in content["rows"])
-    if not columns or any(len(row) != len(columns) for row in rows):
+    names, keys = [column.name for column in columns], content["keys"]
+    if not columns or any(len(row) != len(columns) for row in rows) or not 0 <= keys <= len(columns):
         raise ValueError("rows and columns do not fit")
-    return Excerpt(**{**content, "columns": columns, "rows": rows, "compared": tuple(content["compared"])})
+    if odd := [column.form for column in columns if column.form not in get_args(Form)]:
+        raise ValueError(f"{quoted(odd[0])} is no form of a number")
+    if odd := [name for name in content["compared"] if name not in names]:
+        raise ValueError(f"there is no column {quoted(odd[0])}")
+    reference = {name: _number(value) for name, value in content["reference"].items()}
+    changed = {"columns": columns, "rows": rows, "compared": tuple(content["compared"]), "reference": reference}
+    return Excerpt(**{**content, **changed})
 
 
 def _cell(cell: Any) -> Cell:
-    if isinstance(cell, Sequence) and not isinstance(cell, str):
-        value, low, high = (math.nan if part is None else float(part) for part in cell)
+    if isinstance(cell, list):
+        value, low, high = (math.nan if part is None else float(_number(part)) for part in cell)
         return value, low, high
-    return cell
+    return cell if cell is None or isinstance(cell, str) else _number(cell)
+
+
+def _number(value: Any) -> int | float:
+    """A number that can be shown."""
+    if not isinstance(value, int | float):
+        raise TypeError(f"{quoted(repr(value))} is no number")
+    if isinstance(value, int) and abs(value) >= 2**63:
+        raise ValueError("a number is too large")
+    return value
 
 
 def _plain(cell: Cell) -> Any:

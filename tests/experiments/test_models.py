@@ -71,6 +71,10 @@ class Zoo:
         ("make", "1 / 0", r"importing own_.* fails with ZeroDivisionError: division by zero at .*own_.*\.py:10\."),
         ("make", "def make(:", r"importing own_.* fails with SyntaxError: .*line 10\)\. Way"),
         ("make", "raise SystemExit(0)", r"importing own_.* fails with SystemExit: 0"),
+        ("three.make", "three = 3", r"own_.* has no 'three.make'. Way out: name a network"),
+        ("make", "def __getattr__(name): raise KeyError(name)", r"looking for make in own_.* fails with KeyError"),
+        ("made", "def make(): pass", r"it has make$"),
+        ("x", "".join(f"def m{i}(): pass\n" for i in range(99)), r"it has own_network(, \w+){11}$"),
     ],
 )
 def test_what_is_wrong_with_a_users_module_is_told_in_one_line(module, path, text, problem):

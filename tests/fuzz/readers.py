@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from hypothesis.strategies import SearchStrategy
 
-from tests.fuzz import features, parquet, pictures, places, runs, tables, weights
+from tests.fuzz import features, modules, names, parquet, pictures, places, prompts, reports, runs, tables, weights
 
 
 class Reading(NamedTuple):
@@ -23,6 +23,9 @@ READERS = {
     "parquet": [Reading(parquet.COLUMNS, parquet.any_columns), Reading(parquet.DAMAGED, parquet.damaged_parquet)],
     "folders": [Reading(places.FOLDERS, places.any_folder)],
     "features": [Reading(features.DAMAGED, features.damaged_features)],
+    "prompts": [Reading(prompts.PROMPTS, prompts.any_prompts), Reading(prompts.EMBEDDED, prompts.any_texts)],
+    "names": [Reading(names.NAMES, names.any_names)],
+    "modules": [Reading(modules.MODULES, modules.any_module)],
     "pictures": [Reading(pictures.PICTURES, pictures.any_picture)],
     "state_dicts": [
         Reading(weights.STATE_DICTS, weights.any_state_dict),
@@ -31,5 +34,6 @@ READERS = {
         *([Reading(weights.TORCH, weights.damaged_torch)] if find_spec("torch") else []),
     ],
     "checkpoints": [Reading(weights.CHECKPOINTS, weights.any_checkpoint)],
+    "reports": [Reading(reports.REPORTS, reports.any_report)],
     "run_directories": [Reading(runs.RUNS, runs.any_run), Reading(runs.RUNS, runs.any_run_of_probes)],
 }

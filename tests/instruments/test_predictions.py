@@ -310,6 +310,12 @@ def test_families(tmp_path):
             read_families((wrong,), "")
     with pytest.raises(InputError, match="twice"):
         read_families(("ape=gorilla", "ape=gibbon"), "")
+    file.write_text("bird=cock\n\nbird=hen\n")
+    with pytest.raises(InputError, match=r"families\.txt: row 3: the family 'bird' is there twice"):
+        read_families((), file)
+    file.write_text("x" * 5000)
+    with pytest.raises(InputError, match=r"families\.txt: row 1: 'x{57}\.\.\.' is no family"):
+        read_families((), file)
     dataset, logits = toy_dataset(COUNTS), toy_logits(toy_dataset(COUNTS))
     with pytest.raises(InputError, match="'gun'"):  # before anything is measured
         planted(dataset, tmp_path / "a", logits, Predictions(families=("weapon=rifle|gun",)))

@@ -256,10 +256,11 @@ BAD_PROMPTS = {
     "[x]\nprompts = ['a', 'b']\nlabels = 3": "has 'labels'",
     "[x]\nprompts = ['a', 'b']\nattribute = 3": "is no text",
     "[x": "cannot be read",
+    "x = " + "[" * 3000: "nested too deeply",
 }
 
 
-@pytest.mark.parametrize("content", BAD_PROMPTS)
+@pytest.mark.parametrize("content", BAD_PROMPTS, ids=lambda content: content[:40])
 def test_bad_prompts(content, tmp_path):
     (tmp_path / "prompts.toml").write_text(content)
     with pytest.raises(InputError, match=BAD_PROMPTS[content]):

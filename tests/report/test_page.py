@@ -234,6 +234,30 @@ def test_what_is_told_goes_through_a_file_unchanged(tmp_path):
     assert empty.as_json()["rows"] == [[None], [None]]
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "problem"),
+    [
+        ("rows", [["late", {}, 1, 1]], "{}' is no number"),
+        ("rows", [["late", 10**400, 1, 1]], "too large"),
+        ("rows", [["late", [1, 2, "x"], 1, 1]], "is no number"),
+        ("rows", [["late"]], "do not fit"),
+        ("keys", -1, "do not fit"),
+        ("columns", [["layer", "text"], ["a", "percent"], ["b", "percent"], ["c", "weight"]], "'weight' is no form"),
+        ("compared", ["other"], "no column 'other'"),
+        ("reference", {"late": None}, "is no number"),
+    ],
+)
+def test_what_was_not_told_so_is_damage(field, value, problem, run, tmp_path):
+    """Beside another run, too, where columns are looked up by their names."""
+    copy = shutil.copytree(run, tmp_path / "run")
+    found = Folder(copy / "scores").load_json(SECTION)
+    found["excerpts"][0][field] = value
+    Folder(copy / "scores").save_json(SECTION, found)
+    (said,) = (sentence for sentence in read_run(copy).missing if "scores cannot be read" in sentence)
+    assert problem in said and SECTION in said
+    write_report([run, copy], out=tmp_path / "both.html")
+
+
 def test_numbers_as_readers_want_them():
     assert cell_text((0.4512, 0.4, 0.5), "percent") == "45.1 [40.0, 50.0]"
     assert cell_text((-0.1, 0.02, float("nan")), "points") == "\N{MINUS SIGN}10.0 [+2.0, \N{EN DASH}]"

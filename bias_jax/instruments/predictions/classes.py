@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bias_jax.errors import InputError
+from bias_jax.errors import InputError, quoted
 
 IMAGENET = Path(__file__).with_name("imagenet_classes.txt")  # of ILSVRC 2012, in the order of torchvision's outputs
 PUBLISHED = "IMAGENET1K"  # how the name of published ImageNet weights begins
@@ -34,15 +34,19 @@ def read_families(entries: Sequence[str], file: str | Path) -> dict[str, tuple[s
     Raises:
         InputError: one is written otherwise, or a name is there twice.
     """
-    lines = [line.strip() for line in _text(file).splitlines()] if file else []
+    lines = _text(file).splitlines() if file else []
+    given: list[tuple[str, str | Path | None, int | None]] = [(entry, None, None) for entry in entries]
+    given += [(line.strip(), file, row) for row, line in enumerate(lines, start=1) if line.strip()]
     found: dict[str, tuple[str, ...]] = {}
-    for entry in (*entries, *filter(None, lines)):
+    for entry, place, row in given:
         name, equals, labels = entry.partition("=")
         members = tuple(dict.fromkeys(label.strip() for label in labels.split("|")))
         if not equals or not name.strip() or "" in members:
-            raise InputError(f"{entry!r} is no family of classes", remedy="write weapon=rifle|revolver")
+            problem, remedy = f"{quoted(entry)} is no family of classes", "write weapon=rifle|revolver"
+            raise InputError(problem, file=place, row=row, remedy=remedy)
         if name.strip() in found:
-            raise InputError(f"the family {name.strip()!r} is there twice", remedy="join its classes")
+            problem = f"the family {quoted(name.strip())} is there twice"
+            raise InputError(problem, file=place, row=row, remedy="join its classes")
         found[name.strip()] = members
     return found
 
@@ -97,8 +101,9 @@ def family_members(families: Families, names: Sequence[str]) -> dict[str, np.nda
 
 def _unknown(family: str, label: str, names: Sequence[str]) -> InputError:
     close = get_close_matches(label, names) or names[:3]
-    remedy = f"names are such as {', '.join(map(repr, close))}; give others by a file of class names"
-    return InputError(f"the family {family!r} has a class {label!r}, but the network has none", remedy=remedy)
+    remedy = f"names are such as {', '.join(map(quoted, close))}; give others by a file of class names"
+    problem = f"the family {quoted(family)} has a class {quoted(label)}, but the network has none"
+    return InputError(problem, remedy=remedy)
 
 
 def _text(file: str | Path) -> str:

@@ -48,7 +48,9 @@ def read_prompts(file: str | Path) -> tuple[PromptFamily, ...]:
     """
     try:
         found = tomllib.loads(Path(file).read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except RecursionError:
+        raise InputError("is nested too deeply", file=file, remedy=FORM) from None
+    except (OSError, ValueError) as error:  # among these, what is no UTF-8 and no TOML
         raise InputError(f"cannot be read ({error})", file=file, remedy=FORM) from None
     usual = _texts(found.pop("templates", list(PLAIN)), "templates", file)
     families = tuple(_family(name, own, usual, file) for name, own in found.items())
