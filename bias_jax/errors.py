@@ -37,13 +37,21 @@ def quoted(text: str, longest: int = 60) -> str:
     return repr(text if len(text) <= longest else text[: longest - 3] + "...")
 
 
+def _message(error: BaseException) -> str:
+    """What an error says; nothing if somebody's error cannot say it."""
+    try:
+        return str(error)
+    except Exception:
+        return ""
+
+
 def told(error: BaseException) -> str:
     """Somebody else's error in one line: type, what it says first, and where in their own code."""
     ours = tuple(f"{Path(__file__).parents[1] / name}{os.sep}" for name in ("bias_jax", "converters", "experiments"))
     frames = traceback.extract_tb(error.__traceback__)
     own = [f for f in frames if not f.filename.startswith(ours) and not INSTALLED.search(f.filename)]
     where = f" at {own[-1].filename}:{own[-1].lineno}" if own else ""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    lines = [line.strip() for line in _message(error).splitlines() if line.strip()]
     return f"{type(error).__name__}{f': {lines[0]}' if lines else ''}{where}"
 
 
@@ -62,7 +70,7 @@ class AloneError(InputError):
 def reason(error: BaseException) -> str:
     """An error in one line, with what was being done."""
     notes = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
-    first = str(error).splitlines()[0] if str(error) else ""
+    first = next(iter(_message(error).splitlines()), "")
     return printable(f"{type(error).__name__}: {first}{notes}")
 
 
@@ -90,4 +98,4 @@ def write_error(error: OSError, path: str | Path) -> WriteError:
 def out_of_memory(error: BaseException) -> bool:
     """Whether the host (MemoryError, std::bad_alloc) or the device (XLA's RESOURCE_EXHAUSTED) ran out of memory."""
     signs = ("RESOURCE_EXHAUSTED", "OUT_OF_MEMORY", "bad_alloc")
-    return isinstance(error, MemoryError) or (isinstance(error, Exception) and any(s in str(error) for s in signs))
+    return isinstance(error, MemoryError) or (isinstance(error, Exception) and any(s in _message(error) for s in signs))
