@@ -80,7 +80,8 @@ def train_heads(
             as many steps as the smallest training set allows.
         config: see `HeadConfig`.
         progress: called after every epoch.
-        weights: of the N images in the losses of each replicate, float32 [N] each (default: all the same).
+        weights: of the N images in the losses of each replicate, float32 [N] each, of mean 1 over its training images
+            (default: all the same).
     """
     batch = min(config.minibatch, *(len(rows) for rows, _ in training))
     steps = min(len(rows) for rows, _ in training) // batch

@@ -3,8 +3,11 @@
 All take logits [N, C] and labels [N, C] of 0 (absent), 1 (present) or NaN (unknown), and give a scalar. An unknown
 entry counts as though it were not there: it is no positive, no negative and no competitor, and an image without any
 known label is not counted. P_i and N_i are the known positives and negatives of image i. Batches without positives or
-negatives and logits of any finite size have a finite loss with finite gradients. With weights [N] an image counts as
-if it were there so often: means become weighted ones.
+negatives and logits of any finite size have a finite loss with finite gradients.
+
+Weights [N] multiply what an image contributes; their mean over all training images is 1. Means are still over the plain
+number of what is counted, so that a minibatch is on average as heavy as the whole: a mean over the weights that happen
+to be in it would take away from the heavy images, the more the smaller the batch.
 """
 
 from collections.abc import Callable
@@ -99,8 +102,6 @@ def _mean_over_images(terms: jax.Array, known: jax.Array, weights: jax.Array | N
 
 def _mean_over(terms: jax.Array, counted: jax.Array, weights: jax.Array | None) -> jax.Array:
     """Mean of terms [N, ...], which are 0 where they are not counted; 0 if none is."""
-    if weights is None:
-        return terms.sum() / jnp.maximum(counted.sum().astype(terms.dtype), 1.0)
-    own = weights.astype(terms.dtype).reshape(-1, *(1,) * (terms.ndim - 1))
-    total = (own * counted.astype(terms.dtype)).sum()
-    return (own * terms).sum() / jnp.where(total > 0, total, 1.0)
+    if weights is not None:
+        terms = terms * weights.astype(terms.dtype).reshape(-1, *(1,) * (terms.ndim - 1))
+    return terms.sum() / jnp.maximum(counted.sum().astype(terms.dtype), 1.0)
