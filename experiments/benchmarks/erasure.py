@@ -2,10 +2,13 @@
 
 Both fit LEACE with shrinkage to the same features, in float64. This package decomposes the features of a layer once for
 all targets, by images where these are fewer than dimensions; concept-erasure has a D x D covariance for each target.
+Then what erasing is for: race, age and gender are erased from every layer of a ResNet50, and probes of all three are
+trained on what is left, against concept-erasure and scikit-learn, which do so for one layer of every width.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import jax
 import numpy as np
@@ -13,11 +16,14 @@ import numpy as np
 from bias_jax.erasure import fit_erasers
 from bias_jax.errors import InputError
 from bias_jax.results import device, versions
-from experiments.benchmarks.peers import check_names, require, use_torch
+from experiments.benchmarks.concept_erasure_peer import fit_with_peer
+from experiments.benchmarks.erased_probes import compare_erased_probes
+from experiments.benchmarks.peers import check_names, require
 from experiments.benchmarks.report import Column, Line, Table
 from experiments.benchmarks.timing import alternate, median, ratio
 
 PEER = "concept-erasure"
+PROBES = "sklearn"
 
 
 @dataclass(frozen=True)
@@ -29,7 +35,12 @@ class ErasureBenchmark:
     classes: tuple[int, ...] = (7, 9, 2, 126)  # of the targets
     repeats: int = 3  # rounds
     seed: int = 0  # of features and labels
-    peers: tuple[str, ...] = (PEER,)  # what it is compared with, or nothing
+    data_dir: str = ""  # FairFace's folder, for the layers that are probed (default: generated features)
+    per_group: int = 8  # images of each of 126 groups at most, half of which erasers are fitted to; 0: no layers
+    layers: tuple[str, ...] = ()  # layers of ResNet50 (default: all 17)
+    l2: tuple[float, ...] = (1e-3, 1e-1, 10.0)  # strengths of the probes
+    folds: int = 5  # of the probes
+    peers: tuple[str, ...] = (PEER, PROBES)  # what it is compared with, or nothing; sklearn needs the other one, too
 
     def __post_init__(self) -> None:
         sizes = (self.images, self.repeats, *self.widths)
@@ -38,7 +49,11 @@ class ErasureBenchmark:
                              remedy="see --help")  # fmt: skip
         if self.images < 2 * max(self.classes):
             raise InputError("--images must be at least twice the number of classes", remedy="give more")
-        check_names(self.peers, (PEER,))
+        if self.per_group < 0 or self.folds < 2 or not self.l2 or min(self.l2) <= 0:
+            raise InputError("--per-group must not be negative, --folds at least 2, --l2 positive", remedy="see --help")
+        check_names(self.peers, (PEER, PROBES))
+        if self.peers == (PROBES,):
+            raise InputError(f"{PROBES} alone erases nothing", remedy=f"give {PEER}, too")
 
 
 def run_erasure(config: ErasureBenchmark) -> Iterator[Line]:
@@ -60,32 +75,18 @@ def run_erasure(config: ErasureBenchmark) -> Iterator[Line]:
         features = rng.standard_normal((config.images, width)) / np.sqrt(np.arange(1, width + 1))
         with jax.enable_x64(True):
             given = jax.device_put(features)
-        programs = {"bias-jax": lambda x=given: fit_erasers(x, labels)}
-        if config.peers:
-            programs[PEER] = lambda x=features: fit_with_peer(x, labels)
+        programs: dict[str, Callable[[], object]] = {"bias-jax": partial(fit_erasers, given, labels)}
+        if PEER in config.peers:
+            programs[PEER] = partial(fit_with_peer, features, labels)
         seconds = alternate({name: _timed_only(program) for name, program in programs.items()}, config.repeats)
         yield width, "bias-jax", median(seconds["bias-jax"]), None, None
-        if config.peers:
+        if PEER in config.peers:
             found, theirs = fit_erasers(given, labels), fit_with_peer(features, labels)
             apart = max(np.abs(found[n].apply(features) - theirs[n](features)).max() for n in labels)
             yield width, PEER, median(seconds[PEER]), ratio(seconds["bias-jax"], seconds[PEER]), float(apart)
-
-
-def fit_with_peer(features: np.ndarray, labels: dict[str, np.ndarray]) -> dict:
-    """name -> function that erases features [N, D], by concept-erasure.
-
-    Directions of any correlation count, as they do here; by default it leaves those below 0.01.
-    """
-    torch, place = use_torch()
-    from concept_erasure import LeaceFitter
-
-    x = torch.from_numpy(features).to(place)
-    found = {}
-    for name, numbers in labels.items():
-        hot = torch.nn.functional.one_hot(torch.from_numpy(numbers).to(place)).to(x.dtype)
-        eraser = LeaceFitter.fit(x, hot, svd_tol=1e-7).eraser
-        found[name] = lambda y, eraser=eraser: eraser(torch.from_numpy(y).to(place)).cpu().numpy()
-    return found
+    if config.per_group:
+        where = config.data_dir, config.per_group, config.layers
+        yield from compare_erased_probes(*where, config.l2, config.folds, PROBES in config.peers)
 
 
 def _timed_only(program):

@@ -29,7 +29,7 @@ QUICK: Mapping[str, Any] = {
     "recipe": RecipeBenchmark(epochs=3, repeats=1),
     "topomaps": TopomapsBenchmark(widest=512, numpy_steps=1, repeats=2),
     "association": AssociationBenchmark(numpy_draws=10_000),
-    "erasure": ErasureBenchmark(repeats=2),
+    "erasure": ErasureBenchmark(repeats=2, per_group=4),
     "completions": CompletionsBenchmark(pixels=64),
     "heads": HeadsBenchmark(widths=(64, 256, 512, 1024, 2048), epochs=1, repeats=1),
 }
@@ -47,7 +47,9 @@ TINY: Mapping[str, Any] = {
     ),
     "topomaps": TopomapsBenchmark(widest=64, units=50, force_steps=10, numpy_steps=2, repeats=1, minisom_steps=1),
     "association": AssociationBenchmark(layers=2, draws=2000, numpy_draws=500),
-    "erasure": ErasureBenchmark(images=20, widths=(4,), classes=(2, 3), repeats=1),
+    "erasure": ErasureBenchmark(
+        images=20, widths=(4,), classes=(2, 3), repeats=1, per_group=1, layers=("maxpool",), l2=(1.0,), folds=2
+    ),
     "completions": CompletionsBenchmark(blocks=1, images=2, samples=2, rows=2, pixels=4),
     "heads": HeadsBenchmark(widths=(8, 12), images=40, classes=5, batch_size=8, repeats=1),
 }  # fmt: skip
