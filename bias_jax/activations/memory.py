@@ -1,12 +1,12 @@
 """The memory plan: how many bytes each layer takes, and which layers are extracted together."""
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import jax
 
+from bias_jax.activations.host_memory import host_memory
 from bias_jax.activations.pooling import OUTPUT, PIXELS, grid_shape, layer_rule
 from bias_jax.errors import InputError
 from bias_jax.networks import Params, Preparation, class_count, layer_shapes, network
@@ -151,8 +151,7 @@ def pack(
 
 
 def default_budget_gib() -> float:
-    """A quarter of the device's memory: factorising a layer needs copies of it."""
+    """A quarter of the device's memory: factorising a layer needs copies of it. A CPU's is that of `host_memory`."""
     device = jax.local_devices()[0]
     stats = device.memory_stats() or {}
-    total = stats.get("bytes_limit") or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return total / 4 / GIB
+    return (stats.get("bytes_limit") or host_memory()) / 4 / GIB
