@@ -70,6 +70,9 @@ class Metric(NamedTuple):
     chance: float  # what guessing attains
     limits: tuple[float, float]  # no value lies beyond, whatever the predictions
     values: np.ndarray  # of each image, [1 + S, N]
+    hits: np.ndarray | None = None  # bool [1 + S, N], of rates: whether the image counts for it
+    balanced: bool = False  # whether it is a mean of the rates of classes
+    scale: float = 1.0  # how far it lies from no hits to nothing but hits
 
 
 def image_values(readout: Readout, ordinal: bool) -> Iterator[Metric]:
@@ -78,20 +81,24 @@ def image_values(readout: Readout, ordinal: bool) -> Iterator[Metric]:
     counts = np.bincount(readout.true[0], minlength=readout.classes)  # shuffling keeps them
     share = counts / images
     occurring = int((counts > 0).sum())
-    correct = (readout.true == readout.predicted).astype(np.float64)
+    hits = readout.true == readout.predicted
+    correct = hits.astype(np.float64)
     rate = (0.0, 1.0)
-    yield Metric("accuracy", float(share.max()), rate, correct / images)
-    yield Metric("kappa", 0.0, (-1.0, 1.0), share[readout.predicted] / images)
+    yield Metric("accuracy", float(share.max()), rate, correct / images, hits)
+    by_chance = share[readout.predicted] / images
+    agreeing = float(by_chance[0].sum())
+    yield Metric("kappa", 0.0, (-1.0, 1.0), by_chance, hits, scale=1.0 / max(1.0 - agreeing, 1e-12))
     balanced = correct / (occurring * counts[readout.true])
-    yield Metric("balanced_accuracy", 1.0 / occurring, rate, balanced)
+    yield Metric("balanced_accuracy", 1.0 / occurring, rate, balanced, hits, True)
     if occurring > 1:
         room = 1.0 - 1.0 / occurring
         limits = (-1.0 / (occurring - 1), 1.0)
-        yield Metric("adjusted_balanced_accuracy", 0.0, limits, (balanced - 1.0 / occurring / images) / room)
+        adjusted = (balanced - 1.0 / occurring / images) / room
+        yield Metric("adjusted_balanced_accuracy", 0.0, limits, adjusted, hits, True, 1.0 / room)
     if ordinal:
-        near = (np.abs(readout.true - readout.predicted) <= 1).astype(np.float64)
+        near = np.abs(readout.true - readout.predicted) <= 1
         chance = float(np.convolve(share, np.ones(3), "same").max())
-        yield Metric("adjacent_accuracy", chance, rate, near / images)
+        yield Metric("adjacent_accuracy", chance, rate, near / images, near)
     if readout.log_probability is not None:
         entropy = float(-(share[share > 0] * np.log2(share[share > 0])).sum())
         bits = readout.log_probability / np.log(2.0)

@@ -8,6 +8,7 @@ import numpy as np
 
 from bias_jax.probes.between_folds import VALUES
 from bias_jax.probes.choice import redraw_choice
+from bias_jax.probes.extremes import doubt
 from bias_jax.probes.readouts import HELD_OUT, Metric, Readout, image_values, inner_readouts, readouts
 from bias_jax.probes.validation import OutOfFold
 from bias_jax.statistics import (
@@ -86,6 +87,7 @@ def score_probes(
             again = _kappa(numbers[i - 1][0, 1:] + changes[i - 1], own[0, 1:] + change)
             own = _kappa(numbers[i - 1], own)
             change = again - own[0, 1:]
+        below, above = _doubts(readout, metric, people)
         factor = VALUES[metric.name.endswith("_bits")]  # all rates of recognition of a probe share one
         for control, column in _controls(own):
             wider = spreads.get((readout.probe, factor, control), 1.0) if readout.split == HELD_OUT else 1.0
@@ -93,6 +95,7 @@ def score_probes(
             rechosen = 0.0 if control == "shuffled labels" else change
             draws_of = column[0] + wider * (column[1:] - column[0]) + rechosen
             low, high = (float(end[0]) for end in percentile_interval(draws_of[:, None]))
+            low, high = low - below[control], high + above[control]
             least, most = metric.limits  # widened draws go beyond
             guess = metric.chance
             if control == "selectivity":
@@ -146,6 +149,18 @@ def _rechosen(
 
 def _kappa(accuracy: np.ndarray, by_chance: np.ndarray) -> np.ndarray:
     return (accuracy - by_chance) / np.maximum(1.0 - by_chance, 1e-12)
+
+
+def _doubts(readout: Readout, metric: Metric, people: np.ndarray | None) -> tuple[dict[str, float], dict[str, float]]:
+    """`doubt` below and above the value of each control."""
+    below, above = doubt(readout, metric, people)
+    if len(below) == 1:
+        return {"none": below[0]}, {"none": above[0]}
+    shuffled = below[1:].mean(), above[1:].mean()
+    return (
+        {"none": below[0], "shuffled labels": shuffled[0], "selectivity": below[0] + shuffled[1]},
+        {"none": above[0], "shuffled labels": shuffled[1], "selectivity": above[0] + shuffled[0]},
+    )
 
 
 def _controls(values: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
