@@ -35,7 +35,7 @@ def test_several_rates_are_the_worst_there_can_be(trials):
 
 def test_the_interval_holds_the_rates_that_would_often_give_nothing(rng):
     """Of rates at the bound, nothing is hit in 2.5 % of draws; of lower ones more often."""
-    n = np.array([8, 10, 12])
+    n = np.array([19, 20, 21])
     scale = np.exp((np.log(0.025) - (n * np.log(n)).sum()) / n.sum())
     rates = 1.0 - scale * n
     assert rates.min() > 0 and rates.mean() == pytest.approx(silent_mean(n))
