@@ -203,6 +203,15 @@ def test_self_test_needs_no_faces_and_sets_what_was_planted_beside_what_was_foun
     assert found.tables["heads"].to_pandas()["training_images"].eq(48).all()  # a fifth of 60 is for tuning
 
 
+def test_self_test_lists_what_was_planted_in_losses_but_not_in_fixes(few_planted, monkeypatch):
+    expected = {"binary_cross_entropy": 0.25, "zlpr": 0.125}
+    monkeypatch.setattr("bias_jax.instruments.heads.tables.large_sample_gaps", lambda *_: expected)
+    instrument = Heads(planted=True, losses=tuple(expected), mends=("reweighted", "thresholds"), seeds=1, **QUICK)
+    found = audit(ToySubject(), [instrument], config=RunConfig(layers=("early",)))
+    lines = found.listing.split("difference between losses in the gap of the palettes")[1].splitlines()
+    assert [line.split(" +")[0].strip() for line in lines[1:]] == ["binary_cross_entropy - zlpr"]
+
+
 def test_self_test_takes_shallow_layers_unless_told_otherwise():
     own = Choice(tuple("abcdef"), by_user=False)
     assert Heads(planted=True).choose(own) == tuple("abcd")
