@@ -65,7 +65,7 @@ def _worst(row: Mapping[str, Any], loss: str, number: int) -> str:
     text += f"({row['view']}), {100 * row['value']:.1f} % [{100 * row['low']:.1f}, {100 * row['high']:.1f}] of "
     text += f"{row['images']} images, {_interval(row, 'difference')} points from the mean of the others"
     clear = row["difference_low"] > 0 or row["difference_high"] < 0
-    return f"{text}." if clear else f"{text}; its interval holds no difference."
+    return f"{text}." if clear else f"{text}; its interval holds 0."
 
 
 def head_listing(stored: Stored, config: HeadsConfig, tables: Mapping[str, Rows]) -> Iterator[str]:
