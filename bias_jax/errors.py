@@ -37,6 +37,15 @@ def quoted(text: str, longest: int = 60) -> str:
     return repr(text if len(text) <= longest else text[: longest - 3] + "...")
 
 
+def counted(number: int, one: str, many: str) -> str:
+    """A number with the words that fit it.
+
+    >>> counted(1, "row has", "rows have"), counted(2, "row has", "rows have")
+    ('1 row has', '2 rows have')
+    """
+    return f"{number} {one if number == 1 else many}"
+
+
 def _message(error: BaseException) -> str:
     """What an error says; nothing if somebody's error cannot say it."""
     try:

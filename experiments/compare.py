@@ -22,6 +22,7 @@ from bias_jax.probes import COMPARED, Difference, OutOfFold, compare_probes, mod
 from bias_jax.randomness import key_for
 from bias_jax.report import difference_by_layer
 from bias_jax.results import Folder, RunDirectory
+from bias_jax.statistics import collapsed_strata
 from experiments.commands import parse, run
 
 RECORD = {"model": str, "weights": str, "seed": int, "identity": {"data_sha256": None}}  # what is read of run.json
@@ -115,8 +116,8 @@ def compare(config: CompareConfig) -> int:
     """Test every shared layer, write table and figure."""
     first, second = read_run(config.first), read_run(config.second)
     check_same_images(first, second)
-    shapes, groups = first.shapes, first.fitting[1]
-    people = first.stored.arrays.get(PEOPLE)
+    shapes, people = first.shapes, first.stored.arrays.get(PEOPLE)
+    groups = collapsed_strata(first.fitting[1], people)
     rows: list[Difference] = []
     for metric in COMPARED:
         # Two runs of one network carry the same name, so the values are told apart by their place.

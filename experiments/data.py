@@ -20,7 +20,7 @@ from bias_jax.data.fairface import SPLITS
 from bias_jax.data.labels import LabelRules
 from bias_jax.data.separated import table_rows
 from bias_jax.data.text_files import Table
-from bias_jax.errors import InputError
+from bias_jax.errors import InputError, counted
 from bias_jax.report import group_counts
 from bias_jax.results import Folder
 from experiments.commands import run
@@ -54,7 +54,7 @@ def check(config: DataConfig, out: Path) -> int:
         print(f"{len(contrary)} x duplicate image with other labels")
     for problem in contrary[:SHOWN]:
         print(f"    {problem}")
-    told = f"{defects} defects, {len(twins)} sets of duplicates"
+    told = f"{counted(defects, 'defect', 'defects')}, {counted(len(twins), 'set', 'sets')} of duplicates"
     if readable:
         write_counts(readable, out)
         print(f"{told}; table and picture: {out}/counts.parquet, counts.png")
@@ -79,7 +79,8 @@ def _read_split(config: DataConfig, split: str, on_problem: Callable[[InputError
 def describe(found: SplitCheck) -> None:
     """Print one split: its size, its defects by kind, its groups."""
     total = len(found.dataset) if found.dataset else 0
-    print(f"{found.split}: {total:,} images with complete labels, {len(found.unreadable)} of them unreadable")
+    images = "image" if total == 1 else "images"
+    print(f"{found.split}: {total:,} {images} with complete labels, {len(found.unreadable)} of them unreadable")
     kinds = Counter(_kind(str(problem)) for problem in found.problems)
     for kind, count in kinds.most_common():
         print(f"  {count} x {kind}")
@@ -90,7 +91,8 @@ def describe(found: SplitCheck) -> None:
     for note in found.dataset.notes:
         print(f"  note: {note}")
     if found.blank:
-        print(f"  note: {len(found.blank)} images are of one colour, the first {found.blank[0]!r}")
+        blank = counted(len(found.blank), "image is", "images are")
+        print(f"  note: {blank} of one colour, the first {found.blank[0]!r}")
     counts = np.bincount(found.dataset.group_labels, minlength=found.dataset.groups.size)
     empty = [name for name, n in zip(found.dataset.groups.classes, counts, strict=True) if n == 0]
     print(f"  groups: {len(counts)}, {len(empty)} empty, smallest {counts[counts > 0].min()}, largest {counts.max():,}")

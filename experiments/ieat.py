@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from bias_jax.audit import RunConfig
+from bias_jax.errors import InputError
 from bias_jax.instruments import Associations
 from experiments.audits import NetworkConfig, run_audits
 from experiments.commands import parse, run
@@ -36,6 +37,9 @@ class IeatConfig:
 
 def ieat(config: IeatConfig) -> int:
     """Test every model; faces are read only if two of their groups are compared."""
+    if config.data.per_group is not None and config.data.data != "calibration":
+        problem = "--per-group draws no images for association tests, which take them from the whole data set"
+        raise InputError(problem, remedy="pass --per-set, the images of x and of y at most")
     faces = read_faces(config.data, config.run, subset=False) if config.associations.x else None
     return run_audits(config.networks, config.run, faces, [config.associations], "ieat")
 

@@ -42,10 +42,11 @@ def find_network(model: str) -> OwnNetwork:
         )
     if os.getcwd() not in sys.path and "" not in sys.path:
         sys.path.insert(0, os.getcwd())
-    with _failing(f"importing {module_name}"):
+    imported = f"import {module_name}"
+    with _failing(f"importing {module_name}", imported):
         found: Any = _module(module_name)
     for part in path.split("."):
-        with _failing(f"looking for {path} in {module_name}"):
+        with _failing(f"looking for {path} in {module_name}", f"{imported}; {module_name}.{path}"):
             there, owner = hasattr(found, part), found
             found = getattr(found, part, None)
         if not there:
@@ -59,11 +60,11 @@ def find_network(model: str) -> OwnNetwork:
             problem = f"{path} takes arguments ({', '.join(needed)}), so it is no function that makes a network"
             remedy = "write one without arguments, e.g. def make(): return own_network(function, preparation=...)"
             raise InputError(problem, file=_file(module_name), remedy=remedy)
-        with _failing(f"calling {path} of {module_name}"):
+        with _failing(f"calling {path} of {module_name}", f"{imported}; {module_name}.{path}()"):
             found = found()
         network = _as_network(found)
     if network is None:
-        problem = f"{path} is a {type(found).__name__}, and no network"
+        problem = f"{path} is no network, but of the type {type(found).__name__}"
         raise InputError(problem, file=_file(module_name), remedy=WAY)
     return network
 
@@ -102,8 +103,8 @@ def _file(module: str) -> str | None:
 
 
 @contextmanager
-def _failing(doing: str) -> Iterator[None]:
-    """What goes wrong in a user's module becomes one `InputError`."""
+def _failing(doing: str, again: str) -> Iterator[None]:
+    """What goes wrong in a user's module becomes one `InputError`; `again` is the Python that shows more of it."""
     try:
         yield
     except InputError:
@@ -111,5 +112,7 @@ def _failing(doing: str) -> Iterator[None]:
     except (Exception, SystemExit) as error:
         if out_of_memory(error):
             raise
-        remedy = f"mend it: python -c 'import {doing.split()[-1]}' shows more"
+        remedy = f"mend it: python -c '{again}' shows more"
+        if isinstance(error, ModuleNotFoundError) and error.name:
+            remedy = f"install {error.name} where this command runs, or {remedy}"
         raise InputError(f"{doing} fails with {told(error)}", remedy=remedy) from error

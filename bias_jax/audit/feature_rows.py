@@ -14,7 +14,7 @@ from bias_jax.audit.features import FeatureSubject, placed_blocks
 from bias_jax.audit.images import ImageSet, NearDuplicates, Seen
 from bias_jax.data import FaceDataset, distinct_images
 from bias_jax.data.equal_pictures import ROWS
-from bias_jax.errors import InputError
+from bias_jax.errors import InputError, counted
 from bias_jax.progress import bar
 
 ALIKE = "--near-duplicates join compares pictures, and features have none"
@@ -49,7 +49,8 @@ def look_at_rows(
     if not len(readable):
         raise InputError(broken[0], file=features.source, remedy="no row is left: compute the features again")
     if broken:
-        notes.append(f"{len(broken)} rows are not finite and were skipped, the first: {broken[min(broken)]}")
+        skipped = counted(len(broken), "row is not finite and was", "rows are not finite and were")
+        notes.append(f"{skipped} skipped, the first: {broken[min(broken)]}")
     mine = dataset.take(readable)
     number: dict[bytes, int] = {}
     which = np.array([number.setdefault(digests[i], len(number)) for i in readable])

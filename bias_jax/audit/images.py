@@ -11,7 +11,7 @@ import numpy as np
 from bias_jax.data import FaceDataset, distinct_images
 from bias_jax.data.decoding import THREADS, decode, one_colour
 from bias_jax.data.look_alikes import joined, look_alikes, miniature, perceptual_hashes
-from bias_jax.errors import InputError
+from bias_jax.errors import InputError, counted
 from bias_jax.progress import track
 
 NearDuplicates = Literal["report", "join", "ignore"]
@@ -102,10 +102,11 @@ def look(
             raise InputError("not one image can be decoded", file=dataset.source, remedy="check the download")
         mine = dataset
         if unreadable:
-            note = f"{len(unreadable)} images cannot be decoded and were skipped, the first {unreadable[0]!r}"
+            skipped = counted(len(unreadable), "image cannot be decoded and was", "images cannot be decoded and were")
+            note = f"{skipped} skipped, the first {unreadable[0]!r}"
             mine = replace(dataset.take(np.array(readable)), notes=(*dataset.notes, note))
         if blank:
-            note = f"{len(blank)} images are of one colour, the first {blank[0]!r}"
+            note = f"{counted(len(blank), 'image is', 'images are')} of one colour, the first {blank[0]!r}"
             mine = replace(mine, notes=(*mine.notes, note))
         alike = None
         if mine.attributes or mine.solo_attributes:
@@ -154,7 +155,8 @@ def _with_look_alikes(dataset: FaceDataset, looks: Sequence[_Look], join: bool) 
     first = np.unique(numbers, return_index=True)[1]
     second = int(np.setdiff1d(np.arange(len(numbers)), first)[0])
     names = dataset.image_names[first[numbers[second]]], dataset.image_names[second]
-    what = f"{several} images look like another one (perceptual hash), e.g. {names[1]!r} and {names[0]!r}"
+    what = counted(several, "image looks", "images look")
+    what = f"{what} like another one (perceptual hash), e.g. {names[1]!r} and {names[0]!r}"
     if not join:
         return replace(
             dataset, notes=(*dataset.notes, f"{what}; --near-duplicates join keeps such in one fold")

@@ -36,6 +36,11 @@ class Audit:
         """All tables by name; ``.to_pandas()`` makes data frames of them."""
         return {name: table for finished in self.finished.values() for name, table in finished.tables.items()}
 
+    def __repr__(self) -> str:
+        """Short, for a notebook or a debugger: all arrays and tables would fill many pages."""
+        failed = f", failed: {', '.join(self.failures)}" if self.failures else ""
+        return f"Audit(path={str(self.path)!r}, images={self.images}, tables: {', '.join(self.tables)}{failed})"
+
     def figure_names(self) -> dict[str, list[str]]:
         """instrument -> names of its figures."""
         return {i.name: [name for name, _ in self._figures(i)] for i in self._fine()}

@@ -8,7 +8,7 @@ import numpy as np
 from bias_jax.data.attributes import Attribute
 from bias_jax.data.labels import LabelRules, Place, folded, is_missing, one_spelling, read_label, refuse_single, seen
 from bias_jax.data.numeric_labels import bin_names, bin_of, by_value, refuse_many
-from bias_jax.errors import InputError, quoted
+from bias_jax.errors import InputError, counted, quoted
 
 
 class LabelColumn:
@@ -128,7 +128,10 @@ class LabelColumn:
         for (label, _, _), category, count in zip(self._found, categories, counts, strict=True):
             if category is not None and category != label and self._edges is None:
                 changed[label, category] += count
-        notes = [f"{n} labels {quoted(label)} read as {quoted(category)}" for (label, category), n in changed.items()]
+        notes = [
+            f"{counted(n, 'label', 'labels')} {quoted(label)} read as {quoted(category)}"
+            for (label, category), n in changed.items()
+        ]
         return attribute, _codes(categories, attribute.categories)[numbers], notes
 
     def missing(self, numbers: np.ndarray) -> np.ndarray:
@@ -188,5 +191,5 @@ def complete_rows(columns: Sequence[LabelColumn], numbers: np.ndarray, file: str
     if out.all():
         remedy = "choose other attributes"
         raise InputError(f"not one image has every label (missing: {counts})", file=file, remedy=remedy)
-    notes = [f"{out.sum()} images were left out because a label is missing ({counts})"] if out.any() else []
-    return np.flatnonzero(~out), notes
+    left_out = f"{counted(int(out.sum()), 'image was', 'images were')} left out because a label is missing ({counts})"
+    return np.flatnonzero(~out), [left_out] if out.any() else []

@@ -10,7 +10,7 @@ from scipy.sparse import csr_array
 from bias_jax.data.attributes import Attribute
 from bias_jax.data.dataset import FaceDataset
 from bias_jax.data.stores import ImageStore
-from bias_jax.errors import InputError
+from bias_jax.errors import InputError, counted
 
 SUFFIXES = ("", ".jpg", ".jpeg", ".png")  # tried after an image's id
 
@@ -60,7 +60,7 @@ class LabelSet:
         if names:
             kept = [number[name] for name in dict.fromkeys(names) if number[name] in kept]
         lost = len(names or self.classes) - len(kept)
-        note = (f"{lost} labels are left out as too rare",) if lost else ()
+        note = (f"{counted(lost, 'label is', 'labels are')} left out as too rare",) if lost else ()
         return replace(
             self,
             classes=tuple(self.classes[c] for c in kept),

@@ -14,7 +14,7 @@ import numpy as np
 
 from bias_jax.data.dataset import FaceDataset
 from bias_jax.data.stimulus_sources import StimulusRequest
-from bias_jax.errors import InputError
+from bias_jax.errors import InputError, counted
 
 
 @dataclass(frozen=True)
@@ -85,13 +85,15 @@ def check_pictures(
     sets, notes, names = [pictures[rows] for rows in test.rows], [], dataset.image_names
     for label, rows, own in zip(test.labels, test.rows, sets, strict=True):
         if repeated := [picture for picture, count in Counter(own.tolist()).items() if count > 1]:
-            what = f"{len(repeated)} pictures are more than once in {label}, e.g. {names[rows[own == repeated[0]][1]]}"
+            what = f"{counted(len(repeated), 'picture is', 'pictures are')} more than once in {label}"
+            what = f"{what}, e.g. {names[rows[own == repeated[0]][1]]}"
             notes.append(f"{test.name}: {what}; {'as published, all count' if published else 'each counts once'}")
     for i, j in combinations(range(4), 2):
         if len(shared := np.intersect1d(sets[i], sets[j])):
             first, second = (names[test.rows[k][sets[k] == shared[0]][0]] for k in (i, j))
             kind = "target and attribute images at once" if i < 2 <= j else "in both sets"
-            what = f"{test.name}: {len(shared)} pictures are {kind} ({test.labels[i]} and {test.labels[j]})"
+            what = f"{test.name}: {counted(len(shared), 'picture is', 'pictures are')} {kind}"
+            what = f"{what} ({test.labels[i]} and {test.labels[j]})"
             if not published:
                 problem = f"{what}, {first!r} is the same as {second!r}"
                 remedy = "delete them from one of the two sets, or choose groups that share no image"

@@ -8,7 +8,7 @@ from bias_jax.data import Attribute, FaceDataset, LabelRules
 from bias_jax.data.labels import read_label
 from bias_jax.data.table import Records, read_rows
 from bias_jax.data.text_files import Table
-from bias_jax.errors import InputError
+from bias_jax.errors import InputError, counted
 from bias_jax.features.opening import Features
 
 PERSONS = "persons"
@@ -58,9 +58,11 @@ class MatchedRows:
             raise InputError(problem, file=table, remedy="write identifiers alike in both, or choose another column")
         notes = []
         if self._absent:
-            notes.append(f"{len(self._absent)} rows of {table} have no features, the first {self._absent[0]!r}")
+            without = counted(len(self._absent), f"row of {table} has", f"rows of {table} have")
+            notes.append(f"{without} no features, the first {self._absent[0]!r}")
         if unused:
-            notes.append(f"{len(unused)} rows of {source} are not in {table}, the first {unused[0]!r}")
+            alone = counted(len(unused), f"row of {source} is", f"rows of {source} are")
+            notes.append(f"{alone} not in {table}, the first {unused[0]!r}")
         return notes
 
     def read(self, file: str) -> bytes:

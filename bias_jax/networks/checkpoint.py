@@ -95,6 +95,9 @@ def load_checkpoint(directory: str | Path) -> tuple[dict, Manifest]:
         content = path.read_bytes()
     except OSError as error:
         absent = isinstance(error, (FileNotFoundError, NotADirectoryError))
+        if absent and not root.exists():
+            remedy = "give the folder that `python -m converters` wrote"
+            raise InputError("no such folder", file=directory, remedy=remedy) from None
         reason = "no manifest.json" if absent else f"manifest.json: {error.strerror}"
         raise InputError(f"is not a checkpoint ({reason})", file=directory, remedy=_REMEDY) from None
     try:

@@ -99,9 +99,9 @@ def all_of(verdicts: Sequence[Verdict]) -> Verdict:
 def undecided(finding: Finding, reason: str) -> Finding:
     """The finding with its number, which for a reason outside of it decides nothing."""
     if finding.verdict == NOT_DECIDABLE:
-        return replace(finding, why=f"{reason}. {finding.why}")
+        return replace(finding, why=f"{reason}; {finding.why}")
     return replace(
-        finding, verdict=NOT_DECIDABLE, why=f"{reason}; by its number alone: {finding.verdict}. {finding.why}"
+        finding, verdict=NOT_DECIDABLE, why=f"{reason}; by its number alone: {finding.verdict}; {finding.why}"
     )
 
 
@@ -111,7 +111,7 @@ def lines(findings: Sequence[Finding]) -> list[str]:
     shared = {why for why, count in bare.items() if count > 2}
     found = [printable(f.line) for f in findings if math.isfinite(f.number) or f.why not in shared]
     for why in sorted(shared):
-        names = ", ".join(f.name for f in findings if f.why == why and not math.isfinite(f.number))
+        names = "; ".join(f.name for f in findings if f.why == why and not math.isfinite(f.number))
         found.append(printable(f"{names}: not decidable; {why}"))
     return found
 

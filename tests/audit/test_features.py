@@ -93,6 +93,7 @@ def test_blocks_of_any_size(rows, tmp_path, monkeypatch):
     labelled = label_features(features, [Table.file(tmp_path / "x.csv")], ["kind"], id_column="who")
     assert labelled.image_names == tuple(ids[order])
     found = audit(features=features, faces=labelled, instruments=[Taken()])
+    assert len(repr(found)) < 300 and "tables: " in repr(found)  # no arrays
     for layer, x in stored(found).items():
         np.testing.assert_array_equal(x, GIVEN[layer][order])
     on_device = replace(hold_features({layer: jnp.asarray(x) for layer, x in GIVEN.items()}), names=tuple(ids))
@@ -231,7 +232,7 @@ def test_values_that_are_not_finite(kind, value, message, caplog):
     with pytest.raises(InputError, match=rf"layer 'wide', row 3 \(from 0\): {message}"):
         run(broken)
     assert run(broken, config=RunConfig(skip_unreadable=True)).images == COUNT - 1
-    assert "1 rows are not finite and were skipped" in caplog.text
+    assert "1 row is not finite and was skipped" in caplog.text
     features = hold_features(broken)
     assert audit(features=features, faces=FACES.take(np.arange(4, COUNT)), instruments=[Taken()]).images == COUNT - 4
 
@@ -260,7 +261,7 @@ def test_rows_are_matched(tmp_path, caplog):
     found = label_features(features, [table], ["kind"], id_column="who")
     assert found.image_names == ("3", "1") and found.rows == (2, 3) and found.labels["kind"].tolist() == [0, 1]
     one, other = found.notes
-    assert one == "1 rows of t.csv have no features, the first '9'"
+    assert one == "1 row of t.csv has no features, the first '9'"
     assert other == f"2 rows of {tmp_path}/x.npz are not in t.csv, the first '2'"
     faulty = {b"who,kind\n1,a\n1,b\n": "row 3: who '1' is there twice, first in row 2",
               b"who,kind\n,a\n2,b\n": "row 2: column 'who' is empty",

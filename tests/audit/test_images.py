@@ -88,7 +88,7 @@ def test_unreadable_pictures_are_refused_or_left_out():
         look([faces(files)])
     images, (seen,) = look([faces(files)], skip_unreadable=True)
     assert len(images) == 2 and seen.dataset.image_names == ("toy 0", "toy 2")
-    assert seen.dataset.labels["kind"].tolist() == [0, 0] and "1 images cannot be decoded" in seen.dataset.notes[0]
+    assert seen.dataset.labels["kind"].tolist() == [0, 0] and "1 image cannot be decoded" in seen.dataset.notes[0]
     with pytest.raises(InputError, match="not one image can be decoded"):
         look([faces([b"x"])], skip_unreadable=True)
 

@@ -45,7 +45,7 @@ def test_unreadable_image_is_named_or_skipped(rng):
         look([dataset_of(files)])
     images, (kept,) = look([dataset_of(files)], skip_unreadable=True)
     assert kept.dataset.image_names == ("image 0", "image 1", "image 2", "image 4")
-    assert "1 images cannot be decoded" in kept.dataset.notes[-1]
+    assert "1 image cannot be decoded" in kept.dataset.notes[-1]
     assert images.image_size == (8, 8)
 
 

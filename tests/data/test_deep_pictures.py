@@ -162,6 +162,6 @@ def test_pictures_of_one_colour_are_counted(rng):
     assert look([dataset_of(files[2:3])])[1][0].dataset.notes == ()
     _, (seen,) = look([dataset_of([*files, b"no"])], skip_unreadable=True)
     assert seen.dataset.notes == (
-        "1 images cannot be decoded and were skipped, the first 'image 5'",
+        "1 image cannot be decoded and was skipped, the first 'image 5'",
         "2 images are of one colour, the first 'image 1'",
     )

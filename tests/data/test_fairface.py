@@ -107,7 +107,7 @@ def test_skipping_and_repairing_are_reported(folder):
     dataset = read_fairface(folder, skip_unreadable=True, repair_labels=True)
     assert len(dataset) == 2
     assert dataset.groups.classes[dataset.group_labels[1]] == "White / 10-19 / Female"
-    assert any("1 labels '19-Oct'" in note for note in dataset.notes)
+    assert any("1 label '19-Oct'" in note for note in dataset.notes)
     assert any("1 listed images are absent" in note for note in dataset.notes)
 
 

@@ -96,7 +96,7 @@ def test_ways_out_lead_out(read, faults_dir):
         assert faces.notes == ("3 images were left out because a label is missing (gender 3)",)
     merged = read(csv / "spaces.csv", merge_case=True)
     assert groups(merged) == {"White / Female": 11, "White / Male": 13, "Black / Female": 12, "Black / Male": 12}
-    assert merged.notes == ("1 labels 'female' read as 'Female'",)
+    assert merged.notes == ("1 label 'female' read as 'Female'",)
     assert read(csv / "cp1252.csv", encoding="cp1252").attributes[0].categories == ("Black", "Métis", "White")
     assert groups(read(csv / "dup_column.csv", ("gender",))) == {"Female": 24, "Male": 24}  # nobody asks for race
     assert min(groups(read(csv / "one_image_category.csv")).values()) == 1
@@ -272,7 +272,7 @@ def test_people(read):
     merged = read(text(header=header, rows=rows).encode(), group_column="who", merge_case=True)
     assert (merged.people.reshape(16, 3) == merged.people.reshape(16, 3)[:, :1]).all()
     assert np.unique(merged.people).size == 16 and merged.notes[0].startswith("16 spellings of who differ")
-    assert left.notes == ("1 images were left out because a label is missing (who 1)",)
+    assert left.notes == ("1 image was left out because a label is missing (who 1)",)
     with pytest.raises(InputError, match="column 'name' is missing"):
         read(text(header=header, rows=rows).encode(), group_column="name")
 
@@ -286,7 +286,7 @@ def test_categories_are_those_of_the_images_that_are_left(read, pictures):
     assert len(faces) == 47 and faces.attributes[0].categories == ("Black", "White") and faces.rows[6:8] == (8, 10)
     assert faces.read_bytes(7) == (pictures / "09.jpg").read_bytes()
     assert faces.notes == (
-        "1 images were left out because a label is missing (gender 1)",
+        "1 image was left out because a label is missing (gender 1)",
         "1 listed images are absent and were skipped, the first 'absent.jpg'",
     )
 

@@ -80,7 +80,7 @@ def test_labels_that_differ_in_case_alone():
         1,
         1,
     ]  # the most frequent spelling
-    assert notes == ["1 labels 'Male' read as 'male'", "1 labels 'MALE' read as 'male'"]
+    assert notes == ["1 label 'Male' read as 'male'", "1 label 'MALE' read as 'male'"]
     message = refusal(["small", "Large"], SIZE)
     assert message.startswith("t.csv: row 3: size 'Large' differs from 'large' in case alone")
     assert column(["small", "Large"], SIZE, merge_case=True)[1:][0].tolist() == [0, 1]
@@ -225,8 +225,8 @@ def test_fairface_takes_the_same_options(folder, tmp_path):  # noqa: F811
             read_fairface(folder, rules=LabelRules(**rules))
     left = read_fairface(folder, rules=LabelRules("drop", merge_case=True))
     assert left.image_names == ("train/1.jpg", "train/3.jpg") and left.labels["gender"].tolist() == [1, 0]
-    assert left.notes == ("1 labels 'male' read as 'Male'",
-                          "1 images were left out because a label is missing (gender 1)")  # fmt: skip
+    assert left.notes == ("1 label 'male' read as 'Male'",
+                          "1 image was left out because a label is missing (gender 1)")  # fmt: skip
     (folder / "fairface_label_train.csv").write_bytes(
         ("export of 2024;\nperson;file;age;gender;race\n" + "".join(
             f"Zoë {i // 2};{row.replace(',', ';')}" for i, row in enumerate(r.rsplit(",", 1)[0] + "\n" for r in ROWS)
@@ -262,7 +262,7 @@ def test_parquet_has_the_same_labels(kind, folder, tmp_path):  # noqa: F811
         read_fairface(path)
     left = read_fairface(path, rules=LabelRules(missing="drop"))
     assert left.image_names == ("train/1.jpg", "train/3.jpg") and left.labels["gender"].tolist() == [1, 0]
-    assert left.notes == ("1 images were left out because a label is missing (gender 1)",)
+    assert left.notes == ("1 image was left out because a label is missing (gender 1)",)
 
 
 def test_labels_in_an_archive(folder, tmp_path):  # noqa: F811

@@ -339,7 +339,7 @@ def test_images_whose_label_is_missing_are_left_out_if_asked(tmp_path):
             read_fairface(tmp_path / str(number))
         faces = read_fairface(tmp_path / str(number), rules=LabelRules(missing="drop"))
         assert faces.image_names == ("train/1.jpg", "train/3.jpg", "train/4.jpg") and faces.rows == (1, 3, 4)
-        assert faces.notes == ("1 images were left out because a label is missing (race 1)",)
+        assert faces.notes == ("1 image was left out because a label is missing (race 1)",)
         assert decode(faces.read_bytes(1))[0, 0, 0] == 12
 
 

@@ -122,8 +122,8 @@ def test_pictures_repeated_in_a_set_count_once(folder):
     assert [len(rows) for rows in (x, y, a, b)] == [3, 2, 2, 3]
     assert len(set(seen.rows[b])) == 3 and set(seen.rows[b]) == set(seen.rows[tests[0].rows[3]])
     assert [note.split(": ")[1] for note in notes] == [
-        "1 pictures are more than once in y, e.g. flowers/y/twice.png; each counts once",
-        "1 pictures are more than once in b, e.g. flowers/b/again.webp; each counts once",
+        "1 picture is more than once in y, e.g. flowers/y/twice.png; each counts once",
+        "1 picture is more than once in b, e.g. flowers/b/again.webp; each counts once",
     ]
 
 
@@ -135,7 +135,7 @@ def test_pictures_repeated_in_a_set_count_once(folder):
 def test_pictures_in_two_sets_are_refused(folder, name, seed, message):
     picture(folder / "flowers" / name, seed)
     _, seen, tests = looked_at(folder_tests(folder))
-    with pytest.raises(InputError, match=f"1 pictures are {message}.*delete them"):
+    with pytest.raises(InputError, match=f"1 picture is {message}.*delete them"):
         checked(seen, tests)
 
 
@@ -150,8 +150,8 @@ def test_published_tests_stay_as_they_are(tmp_path):
     _, seen, tests = looked_at([request])
     test, notes = checked(seen, tests, request.published)
     assert request.published and test is tests[0]
-    assert "1 pictures are more than once in weight/thin, e.g. weight/thin/twice.jpg; as published, all" in notes[0]
-    assert "1 pictures are target and attribute images at once (weight/thin and valence/pleasant), e.g." in notes[1]
+    assert "1 picture is more than once in weight/thin, e.g. weight/thin/twice.jpg; as published, all" in notes[0]
+    assert "1 picture is target and attribute images at once (weight/thin and valence/pleasant), e.g." in notes[1]
 
 
 def test_unreadable_image_is_named_or_skipped(folder):
@@ -160,7 +160,7 @@ def test_unreadable_image_is_named_or_skipped(folder):
     with pytest.raises(InputError, match=r"flowers/a/0.png' cannot be decoded .* --skip-unreadable"):
         looked_at(folder_tests(folder))
     _, seen, (test,) = looked_at(folder_tests(folder), skip_unreadable=True)
-    assert "1 images cannot be decoded" in seen.dataset.notes[0] and len(test.rows[2]) == 1
+    assert "1 image cannot be decoded" in seen.dataset.notes[0] and len(test.rows[2]) == 1
     assert seen.dataset.image_names[test.rows[2][0]] == "flowers/a/1.png"
     (folder / "flowers/a/1.png").write_bytes(b"no image")
     with pytest.raises(InputError, match="no image of a can be decoded"):

@@ -253,7 +253,7 @@ DEFECTS: dict[str, tuple[Callable[[Path], list[str]], str]] = {
     ),
     "table without attributes": (table(PAIR), "needs 1 to 6 --attributes"),
     "unknown network": (plain("--models", "alexnet"), "unknown network 'alexnet'"),
-    "weights that are no checkpoint": (plain("--per-group", "2", "--weights", "/nowhere"), "is not a checkpoint"),
+    "weights that do not exist": (plain("--per-group", "2", "--weights", "/nowhere"), "/nowhere: no such folder"),
     "strength of zero": (plain("--probes.l2", "0"), "probes: l2 must be positive"),
     "two folds": (plain("--probes.folds", "2"), "probes: folds must be at least 3"),
     "more folds than images": (labels(GOOD), "has 2 images, fewer than the 5 folds"),

@@ -51,7 +51,7 @@ def test_every_defect_is_listed_with_its_row(folder, tmp_path_factory, capsys): 
         "1 x age mangled by a spreadsheet",
         "duplicate images (same pixels): train/1.jpg, train/4.jpg",
         "row 5: image 'train/4.jpg' is the same picture as 'train/1.jpg' of row 2, but race is 'White'",
-        "7 defects, 1 sets of duplicates",
+        "7 defects, 1 set of duplicates",
     )
     for part in parts:
         assert part in text, part
@@ -71,7 +71,7 @@ def test_equal_pixels_are_duplicates_however_they_are_encoded(folder, tmp_path_f
     text = capsys.readouterr().out
     assert f"duplicate images (same pixels): train/1.jpg, {split}/4.png" in text
     other = race != "East Asian"
-    assert f"{int(other)} defects, 1 sets of duplicates" in text
+    assert f"{'1 defect' if other else '0 defects'}, 1 set of duplicates" in text
     contrary = f"image '{split}/4.png' is the same picture as 'train/1.jpg' of row 2, but race is 'Black', not 'East"
     assert (f"row {5 if split == 'train' else 2}: {contrary}" in text) == other
 
@@ -79,7 +79,7 @@ def test_equal_pixels_are_duplicates_however_they_are_encoded(folder, tmp_path_f
 def test_images_of_one_colour_are_noted(folder, tmp_path_factory, capsys):  # noqa: F811
     Image.new("RGB", (224, 224), (9, 9, 9)).save(folder / "train/2.jpg")
     assert check(folder, tmp_path_factory.mktemp("out")) == 0
-    assert "note: 1 images are of one colour, the first 'train/2.jpg'" in capsys.readouterr().out
+    assert "note: 1 image is of one colour, the first 'train/2.jpg'" in capsys.readouterr().out
 
 
 def test_utkface_as_a_zip(tmp_path, capsys):
@@ -95,7 +95,7 @@ def test_repaired_labels_are_no_defects(folder, tmp_path_factory, capsys):  # no
     out = tmp_path_factory.mktemp("out")
     assert check(folder, out) == 1
     assert check(folder, out, "--repair-labels") == 0
-    assert "1 labels 'Oct-19' read as '10-19'" in capsys.readouterr().out
+    assert "1 label 'Oct-19' read as '10-19'" in capsys.readouterr().out
 
 
 def test_data_that_cannot_be_checked(tmp_path, capsys):

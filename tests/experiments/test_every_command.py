@@ -98,6 +98,7 @@ BAD = {
     "unknown instrument": (sweep, ["--instruments", "probes,horoscope"], "unknown instrument 'horoscope'"),
     "associations without stimuli": (sweep, ["--instruments", "associations"], "stimuli"),
     "ieat of nothing": (ieat, [], "stimuli"),
+    "ieat of images per group": (ieat, ["--data", "fairface", "--data-dir", ".", "--per-group", "2"], "pass --per-set"),
     "ieat of an unknown group": (
         ieat, ["--x", "Martian", "--y", "Venusian", "--a", ".", "--b", "."], "is no category"),
     "unknown layout": (topomaps, ["--layouts", "swarm"], "layouts must be of"),

@@ -60,14 +60,19 @@ class Zoo:
     [
         ("make", "def other(): pass", r"own_.*\.py: own_.* has no 'make'. Way out: it has .*network, other"),
         ("network", "", r"network takes arguments \(images\), so it is no function that makes a network.*def make\(\)"),
-        ("make", "def make(): return 3", r"\.py: make is a int, and no network"),
-        ("three", "three = 3", r"\.py: three is a int, and no network"),
+        ("make", "def make(): return 3", r"\.py: make is no network, but of the type int\."),
+        ("three", "three = 3", r"\.py: three is no network, but of the type int\."),
         (
             "make",
             "def make():\n    return {}['weights']",
-            r"calling make of own_.* fails with KeyError: 'weights' at .*:11\.",
+            r"calling make of own_.* fails with KeyError: 'weights' at .*:11\..*; own_.*\.make\(\)' shows",
         ),
         ("make", "import nothing_of_the_kind", r"importing own_.* fails with ModuleNotFoundError: No module .*:10\."),
+        (
+            "make",
+            "def make():\n    import no_such",
+            r"calling make .* No module .*:11\. Way out: install no_such where .*make\(\)' shows more",
+        ),
         ("make", "1 / 0", r"importing own_.* fails with ZeroDivisionError: division by zero at .*own_.*\.py:10\."),
         ("make", "def make(:", r"importing own_.* fails with SyntaxError: .*line 10\)\. Way"),
         ("make", "raise SystemExit(0)", r"importing own_.* fails with SystemExit: 0"),

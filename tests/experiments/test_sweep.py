@@ -140,7 +140,7 @@ def test_damaged_image_and_groups_without_images(fairface, tmp_path, capsys):
     assert error.startswith("error: ") and "row 9" in error and "train/7.jpg" in error and "--skip-unreadable" in error
     assert sweep(fairface, tmp_path / "run", "--skip-unreadable") == 0
     output = capsys.readouterr().out
-    assert "note: 1 images cannot be decoded" in output and "perception of annotators" in output
+    assert "note: 1 image cannot be decoded" in output and "perception of annotators" in output
     recalls = pd.read_parquet(tmp_path / "run/probes/recalls.parquet")
     recalls = recalls.query("probe == 'race x age x gender' and layer == 'maxpool'")
     assert len(recalls) == 126 and (recalls["images"] > 0).sum() == 24

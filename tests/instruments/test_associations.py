@@ -194,7 +194,7 @@ def test_numbers_are_those_of_the_formula(toy, noise, beside):
 def test_repeated_pictures_are_told_and_shared_ones_refused(toy, noise, caplog):
     caplog.set_level("INFO", "bias_jax")
     run(noise[0])
-    assert "noise: 1 pictures are more than once in x, e.g. noise/x/5.png; each counts once" in caplog.text
+    assert "noise: 1 picture is more than once in x, e.g. noise/x/5.png; each counts once" in caplog.text
     shutil.copy(noise[0] / "noise/y/0.png", noise[0] / "noise/a/9.png")
     with pytest.raises(InputError, match=r"at once \(y and a\), 'noise/y/0.png' is the same as 'noise/a/9.png'"):
         run(noise[0])
@@ -305,7 +305,7 @@ BAD = {
     "missing folder": ({"stimuli": "/nowhere"}, {}, "no such directory"),
     "unknown test": ({"stimuli": "STIMULI", "tests": ("Weight",)}, {}, "holds no test 'Weight'"),
     "unknown layer": ({"stimuli": "STIMULI"}, {"config": RunConfig(layers=("layer9",))}, "no layer 'layer9'"),
-    "weights that are no checkpoint": ({"stimuli": "STIMULI"}, {"weights": "/nowhere"}, "is not a checkpoint"),
+    "weights that are no checkpoint": ({"stimuli": "STIMULI"}, {"weights": "/nowhere"}, "no such folder"),
     "damaged image": ({"stimuli": "DAMAGED"}, {}, "cannot be decoded"),
 }
 

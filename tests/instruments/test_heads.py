@@ -14,9 +14,10 @@ from bias_jax.audit import Choice, Context, Layer, RunConfig, Seen, audit, look,
 from bias_jax.data import Attribute, CalibrationConfig, FolderImages, Table, calibration_faces, read_table
 from bias_jax.data.decoding import decode
 from bias_jax.data.planted_labels import PlantedConfig, planted_faces, planted_gap
-from bias_jax.disparity import HeadConfig, fit_layer, train_heads
+from bias_jax.disparity import ALL, HeadConfig, fit_layer, train_heads
 from bias_jax.errors import InputError
 from bias_jax.instruments import INSTRUMENTS, Heads
+from bias_jax.instruments.heads.account import worst_gaps
 from bias_jax.instruments.heads.maps import mean_attention
 from bias_jax.instruments.heads.planted import large_sample_gaps
 from bias_jax.instruments.heads.preparing import category_truth
@@ -201,6 +202,15 @@ def test_self_test_needs_no_faces_and_sets_what_was_planted_beside_what_was_foun
         assert line.split()[:3] == [loss, f"{100 * gap:+.1f}", f"{100 * gaps[loss]:+.1f}"]
     assert "+12.5" in lines[-1]  # the planted difference between the two
     assert found.tables["heads"].to_pandas()["training_images"].eq(48).all()  # a fifth of 60 is for tuning
+
+
+def test_self_test_lists_what_was_planted_in_losses_but_not_in_fixes(few_planted, monkeypatch):
+    expected = {"binary_cross_entropy": 0.25, "zlpr": 0.125}
+    monkeypatch.setattr("bias_jax.instruments.heads.tables.large_sample_gaps", lambda *_: expected)
+    instrument = Heads(planted=True, losses=tuple(expected), mends=("reweighted", "thresholds"), seeds=1, **QUICK)
+    found = audit(ToySubject(), [instrument], config=RunConfig(layers=("early",)))
+    lines = found.listing.split("difference between losses in the gap of the palettes")[1].splitlines()
+    assert [line.split(" +")[0].strip() for line in lines[1:]] == ["binary_cross_entropy - zlpr"]
 
 
 def test_self_test_takes_shallow_layers_unless_told_otherwise():
@@ -401,6 +411,16 @@ def test_mended_heads_stand_beside_the_losses(mended):
     assert own[names[2]] == own["binary_cross_entropy"] != own[names[0]]  # thresholds are for the same heads
     words = [line for line in mended.findings.splitlines() if "minus without" in line]
     assert len(words) == 3 and "with thresholds of each group minus without: recall over all labels" in words[2]
+
+
+def test_gaps_of_groups_of_few_images_come_last():
+    def rate(group, images, difference):
+        ends = {"difference_low": difference - 0.01, "difference_high": difference + 0.01}
+        return {"metric": "recall", "label": ALL, "view": "race", "group": group, "images": images,
+                "difference": difference, **ends}  # fmt: skip
+
+    rows = [rate("two alike", 2, 0.6), rate("many", 50, 0.1), rate("ten", 10, -0.3)]
+    assert [row["group"] for row in worst_gaps(rows)] == ["ten", "many", "two alike"]
 
 
 def test_groups_that_are_not_there_cannot_be_mended():

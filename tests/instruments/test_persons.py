@@ -74,10 +74,23 @@ def test_probes(tmp_path):
 def test_groups_of_few_persons_are_told():
     dataset = people(groups=((10, 1), (10, 3)))
     notes = Probes().prepare(seen(dataset), dataset, {}, CONTEXT).notes
-    assert "1 of 4 groups have images of one person alone, so their intervals are too short, the first" in notes[1]
+    assert "1 of 4 groups have images of one person alone, so for intervals they are one group, the first" in notes[1]
     assert "2 of 4 groups have fewer persons than the 5 folds" in notes[2]
     with pytest.raises(InputError, match=r"has 4 persons, fewer than the 5 folds.*add persons"):
         Probes().prepare(seen(people(groups=((1, 1), (1, 1)))), dataset, {}, CONTEXT)
+
+
+def test_groups_of_one_image_vary_in_intervals_and_tests(tmp_path):
+    """Alone in their groups, images must not look as if they were all there are: together they are one group."""
+    dataset, rng = toy_dataset(np.ones((2, 30), int)), np.random.default_rng(0)
+    features = rng.standard_normal((60, 4)) + 0.7 * dataset.labels["first"][:, None]
+    instrument = Probes(l2=(0.1,), shuffles=1, draws=200, signs=1)
+    task, tables = measured(instrument, dataset, features, tmp_path)
+    assert any("60 of 60 groups have one image, so for intervals they are one group" in note for note in task.notes)
+    first = next(r for r in tables["probes"] if (r["probe"], r["target"], r["split"], r["metric"], r["control"])
+                 == ("first", "first", "held out", "balanced_accuracy", "none"))  # fmt: skip
+    assert 0.05 < first["high"] - first["low"] < 0.5 and first["low"] < first["value"] < first["high"]
+    assert all(np.isfinite(r["p_value"]) for r in tables["differences"] if r["metric"] == "adjusted_balanced_accuracy")
 
 
 def test_variance_is_that_of_means_of_persons(tmp_path):

@@ -73,7 +73,9 @@ def test_checkpoint_round_trip(checkpoint, params):
 
 def test_damaged_checkpoints_are_refused(checkpoint, tmp_path):
     path, _ = checkpoint
-    for absent in (tmp_path, tmp_path / "absent", path / "manifest.json", tmp_path / ("x" * 300)):
+    with pytest.raises(InputError, match="absent: no such folder"):
+        load_checkpoint(tmp_path / "absent")
+    for absent in (tmp_path, path / "manifest.json", tmp_path / ("x" * 300)):
         with pytest.raises(InputError, match=r"is not a checkpoint \(.*manifest\.json"):
             load_checkpoint(absent)
     fields = json.loads((path / "manifest.json").read_text())

@@ -154,5 +154,5 @@ def test_words_of_verdicts():
     assert all_of([NOT_DECIDABLE, NOT_SUPPORTED]) == NOT_SUPPORTED and all_of([]) == NOT_DECIDABLE
     found = finding("2", TRUE["2"])
     less = undecided(found, "untrained")
-    assert less.verdict == NOT_DECIDABLE and less.why.startswith("untrained; by its number alone: supported. ")
+    assert less.verdict == NOT_DECIDABLE and less.why.startswith("untrained; by its number alone: supported; ")
     assert as_excerpt([found, less], "t", "n").rows[1][2] == NOT_DECIDABLE

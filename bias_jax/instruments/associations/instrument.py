@@ -122,7 +122,7 @@ class Associations:
         if self.stimuli:
             return folder_tests(self.stimuli, self.tests)
         if not self.x:
-            problem = "associations: give either stimuli, or x, y, a and b: there is nothing to test"
+            problem = "associations: there is nothing to test: give either stimuli, or x, y, a and b"
             raise InputError(problem, remedy="see --help")
         known = require_faces(self.name, faces)
         sets = (

@@ -12,6 +12,7 @@ from bias_jax.report.account import Account, Column, Estimate, Excerpt
 from bias_jax.statistics import holm
 
 SHOWN = 40  # gaps at most
+FEW = 10  # images of a group below which its interval says too little: of two that are alike, it is a point
 
 ACCOUNT = Account(
     title="Multi-label heads",
@@ -66,11 +67,14 @@ def head_excerpts(tables: Mapping[str, Rows]) -> Iterator[Excerpt]:
 
 def worst_gaps(rates: Rows) -> list[Mapping[str, Any]]:
     """Recall over all labels of every group that is compared with others, those first whose interval lies furthest
-    from 0.
+    from 0; groups of few images come last.
     """
     own = [r for r in rates if (r["metric"], r["label"]) == ("recall", ALL) and r["view"] != EVERYONE]
     defined = [r for r in own if np.isfinite(r["difference"]) and np.isfinite(r["difference_low"])]
-    return sorted(defined, key=lambda r: (-max(r["difference_low"], -r["difference_high"]), -abs(r["difference"])))
+    return sorted(
+        defined,
+        key=lambda r: (r["images"] < FEW, -max(r["difference_low"], -r["difference_high"]), -abs(r["difference"])),
+    )
 
 
 def _gaps(rates: Rows) -> Excerpt:
@@ -80,7 +84,8 @@ def _gaps(rates: Rows) -> Excerpt:
     body = tuple((r["group"], r["view"], r["loss"], r["images"], (r["value"], r["low"], r["high"]),
                   (r["difference"], r["difference_low"], r["difference_high"])) for r in found[:SHOWN])  # fmt: skip
     note = "Recall over all labels against the mean of the other groups; those first whose interval lies furthest from "
-    note += "0. The intervals are not corrected for the number of groups; the spreads have p-values."
+    note += f"0; groups of fewer than {FEW} images, whose intervals say little, come last. The intervals are not "
+    note += "corrected for the number of groups; the spreads have p-values."
     return Excerpt("heads-gaps", "Gaps between groups in recall, worst first", columns, body, note, keys=3,
                    of=len(found), table="rates", compared=("recall, %",))  # fmt: skip
 

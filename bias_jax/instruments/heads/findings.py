@@ -8,7 +8,7 @@ import numpy as np
 from bias_jax.audit import Rows, Stored
 from bias_jax.data.planted_labels import PlantedConfig, planted_gap
 from bias_jax.disparity import ALL, BALANCED, REWEIGHTED, THRESHOLDS
-from bias_jax.instruments.heads.account import worst_gaps
+from bias_jax.instruments.heads.account import FEW, worst_gaps
 from bias_jax.instruments.heads.config import Column, HeadsConfig
 from bias_jax.instruments.heads.problem import EVERYONE, problem_of
 
@@ -24,10 +24,12 @@ MOST_GROUPS = 12  # of a view that is listed
 
 def head_findings(stored: Stored, config: HeadsConfig, tables: Mapping[str, Rows]) -> Iterator[str]:
     """The worst gap of every loss, and what losses differ by; for drawn faces, what was planted and found."""
-    gaps = worst_gaps(tables["rates"])
+    gaps = [gap for gap in worst_gaps(tables["rates"]) if gap["images"] >= FEW]
     for column in config.columns:
         if own := [gap for gap in gaps if gap["loss"] == column.name]:
             yield _worst(own[0], column.name, len(own))
+    if not gaps:
+        yield f"Recall over all labels: no group has {FEW} images, so none is compared with the others here."
     for row in tables.get("losses", ()):
         plain = {row["loss"], row["minus_loss"]} <= set(config.losses)
         if plain and (row["view"], row["metric"], row["label"]) == (EVERYONE, "recall", ALL):
@@ -45,10 +47,11 @@ def _mended(column: Column, rows: Rows) -> str:
     own = [row for row in rows if (row["loss"], row["minus_loss"]) == (column.name, column.loss)
            and (row["metric"], row["label"]) == ("recall", ALL)]  # fmt: skip
     whole = next(row for row in own if row["view"] == EVERYONE)
-    groups = [row for row in own if row["view"] != EVERYONE and np.isfinite(row["value"])]
+    groups = [r for r in own if r["view"] != EVERYONE and r["images"] >= FEW and np.isfinite(r["value"])]
     better, worse = ([r for r in groups if r["value_low"] > 0], [r for r in groups if r["value_high"] < 0])
     text = f"{column.loss} with {WORDS[column.mend]} minus without: recall over all labels {_interval(whole, 'value')}"
     text += f" points; surely better in {len(better)} and worse in {len(worse)} of {len(groups)} groups of all views"
+    text += f" that have at least {FEW} images"
     for word, found in (("most gained", better), ("most lost", worse)):
         if found:
             most = max(found, key=lambda row: abs(row["value"]))
@@ -57,11 +60,12 @@ def _mended(column: Column, rows: Rows) -> str:
 
 
 def _worst(row: Mapping[str, Any], loss: str, number: int) -> str:
-    text = f"Recall over all labels with {loss} in layer {row['layer']}: the surest of {number} gaps is {row['group']} "
+    text = f"Recall over all labels with {loss} in layer {row['layer']}: the surest of {number} gaps of groups "
+    text += f"of at least {FEW} images is {row['group']} "
     text += f"({row['view']}), {100 * row['value']:.1f} % [{100 * row['low']:.1f}, {100 * row['high']:.1f}] of "
     text += f"{row['images']} images, {_interval(row, 'difference')} points from the mean of the others"
     clear = row["difference_low"] > 0 or row["difference_high"] < 0
-    return f"{text}." if clear else f"{text}; its interval holds no difference."
+    return f"{text}." if clear else f"{text}; its interval holds 0."
 
 
 def head_listing(stored: Stored, config: HeadsConfig, tables: Mapping[str, Rows]) -> Iterator[str]:
@@ -129,6 +133,8 @@ def planted_verdict(tables: Mapping[str, Rows], config: HeadsConfig) -> str:
         lines.append(f"  {loss:<32}{0.0:>+22.1f}  {_interval(found('null', 'heads', loss), 'difference')}")
     lines.append("difference between losses in the gap of the palettes, paired by image")
     for row in tables.get("losses", ()):
+        if {row["loss"], row["minus_loss"]} - set(config.losses):
+            continue  # for fixes, nothing is known of a large sample
         if tuple(row[k] for k in KEYS[:-1]) == ("palette", "cool", "recall", "lined"):
             planted = expected[row["loss"]] - expected[row["minus_loss"]]
             name = f"{row['loss']} - {row['minus_loss']}"

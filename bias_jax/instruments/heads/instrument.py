@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from bias_jax.audit import NETWORK, Arrays, Choice, Context, Layer, Rows, Seen, Stored, Subject, Task
 from bias_jax.data import FaceDataset
+from bias_jax.errors import counted
 from bias_jax.instruments.heads.account import ACCOUNT, head_excerpts
 from bias_jax.instruments.heads.checks import check_problem
 from bias_jax.instruments.heads.config import HeadsConfig
@@ -56,7 +57,8 @@ class Heads(HeadsConfig):
         check_problem(self, problem, [layer.name for layer in next(iter(layers.values()))])
         split = problem.splits[0]
         sizes = f"{len(split.training)} training, {len(split.tuning)} tuning and {len(split.test)} test images"
-        about = f"heads: {len(problem.classes)} labels; {len(problem.splits)} splits of about {sizes}"
+        splits = counted(len(problem.splits), "split", "splits")
+        about = f"heads: {len(problem.classes)} labels; {splits} of about {sizes}"
         return Task(seen.rows, seen.sha256, problem.facts(), problem.arrays(), (about, *notes))
 
     def measure(

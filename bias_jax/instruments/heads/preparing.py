@@ -18,7 +18,7 @@ from bias_jax.data import (
 )
 from bias_jax.data.planted_labels import PlantedConfig
 from bias_jax.disparity import Split
-from bias_jax.errors import InputError
+from bias_jax.errors import InputError, counted
 from bias_jax.instruments.faces import check_folds, persons_notes, require_faces
 from bias_jax.instruments.heads.config import HeadsConfig
 from bias_jax.instruments.heads.material import EVALUATED, TRAINING, LabelledImages, labels_of
@@ -55,7 +55,7 @@ def problem_and_notes(
         found = labels_of(config)
         values = align_labels(found, found.classes, dataset.image_names)
         absent = int((np.diff(values.indptr) == 0).sum())
-        notes = (*found.notes, *((f"{absent} images have no label",) if absent else ()))
+        notes = (*found.notes, *((f"{counted(absent, 'image has', 'images have')} no label",) if absent else ()))
     else:
         found = attribute_labels(dataset, config.label_attributes or [a.name for a in dataset.attributes])
         values, notes = found.values, ()

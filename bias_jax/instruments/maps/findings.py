@@ -26,9 +26,10 @@ def error_sentence(rows: Rows) -> str:
     """Median and worst topographic error over layers, and what it means."""
     errors = np.array([row["topographic_error"] for row in rows])
     worst = rows[int(errors.argmax())]["layer"]
+    layers = f"median of {len(rows)} layers; most in {worst}, {100 * errors.max():.1f} %"
     return (
         f"Topographic error of the self-organizing maps: {100 * np.median(errors):.1f} % of the units "
-        f"(median of {len(rows)} layers; most in {worst}, {100 * errors.max():.1f} %); where a unit's two "
+        f"({layers if len(rows) > 1 else f'layer {worst}'}); where a unit's two "
         "nearest nodes are not neighbours, the map is torn, and what looks apart may be alike."
     )
 

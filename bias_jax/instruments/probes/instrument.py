@@ -21,6 +21,7 @@ from bias_jax.instruments.probes.tables import probe_tables
 from bias_jax.probes import ProbeConfig, cross_validate_layers
 from bias_jax.randomness import stable_hash
 from bias_jax.report.account import Account, Excerpt
+from bias_jax.statistics import collapsed_strata
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,9 @@ class Probes(OfFaces, ProbeConfig):
         targets, sizes = task.facts["targets"], {n: len(c) for n, c in task.facts["categories"].items()}
         labels = {target: task.arrays[f"labels of {target}"] for target in targets}
         classes = {target: int(np.prod([sizes[name] for name in parts])) for target, parts in targets.items()}
-        groups, seed = labels[task.facts["groups"]], stable_hash(context.seed, "shuffled labels") % 2**63
         folds, people = task.arrays["folds"], task.arrays.get(PEOPLE)
+        groups = collapsed_strata(labels[task.facts["groups"]], people)
+        seed = stable_hash(context.seed, "shuffled labels") % 2**63
         bank = {layer: features[layer] for layer in wanted}
         found = cross_validate_layers(bank, labels, classes, folds, groups, self, seed, people, context.mesh)
         try:
@@ -100,8 +102,8 @@ def fold_notes(dataset: FaceDataset, folds: int) -> tuple[str, ...]:
         groups, what = np.unique(np.stack([groups, dataset.persons]), axis=1)[0], "persons"
     counts = np.bincount(groups, minlength=dataset.groups.size)
     reasons = {"have no images": counts == 0}
-    if what == "persons":
-        reasons["have images of one person alone, so their intervals are too short"] = counts == 1
+    alone = "one image" if what == "images" else "images of one person alone"
+    reasons[f"have {alone}, so for intervals they are one group"] = counts == 1
     reasons[f"have fewer {what} than the {folds} folds, so some folds lack them"] = (counts > 0) & (counts < folds)
     notes = persons_notes(dataset)
     for reason, chosen in reasons.items():

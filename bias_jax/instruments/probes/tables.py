@@ -22,14 +22,15 @@ from bias_jax.probes import (
     score_probes,
 )
 from bias_jax.randomness import key_for
+from bias_jax.statistics import collapsed_strata
 
 
 def probe_tables(stored: Stored, config: ProbeConfig, seed: int) -> Iterator[tuple[str, Rows]]:
     """Tables by name."""
     shapes, classes = shapes_of(stored.facts), classes_of(stored.facts)
     results, common = probe_results(stored), stored.layer_columns()
-    groups, key = stored.arrays[f"labels of {stored.facts['groups']}"], key_for(seed, "bootstrap")
-    people = stored.arrays.get(PEOPLE)
+    people, key = stored.arrays.get(PEOPLE), key_for(seed, "bootstrap")
+    groups = collapsed_strata(stored.arrays[f"labels of {stored.facts['groups']}"], people)
     scores: list[dict[str, Any]] = []
     for layer, result in results.items():
         strengths = _strengths(result, list(shapes), config)

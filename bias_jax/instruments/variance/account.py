@@ -39,10 +39,14 @@ def variance_findings(rows: Rows) -> Iterator[str]:
     """
     means = [row for row in rows if row["level"] == LEVELS[1]]
     layers, differing = [layer for layer in _layers(means) if layer != PIXELS], _differing(means)
-    if not differing:
+    if len(layers) == 1:
+        yield f"In {layers[0]}, the groups {'' if differing else 'do not '}differ more than images drawn at random."
+    elif not differing:
         yield f"The groups differ in none of the {len(layers)} layers more than images drawn at random."
+    else:
+        yield f"The groups differ in {len(differing)} of {len(layers)} layers more than images drawn at random."
+    if not differing:
         return
-    yield f"The groups differ in {len(differing)} of {len(layers)} layers more than images drawn at random."
     terms, quiet = dict.fromkeys(row["term"] for row in means if row["term"] != ALL_GROUPS), []
     found = {term: [r for r in means if r["term"] == term and r["layer"] in differing] for term in terms}
     for term in sorted(terms, key=lambda term: -_median(found[term])):
@@ -54,6 +58,10 @@ def variance_findings(rows: Rows) -> Iterator[str]:
         best = max(own, key=lambda row: row["omega_squared"])
         pixels = [row for row in means if row["term"] == term and row["layer"] == PIXELS]
         control = f"; in the pixels {_percent(pixels[0])}" if pixels else ""
+        if len(own) == 1:
+            yield (f"{term} accounts for {_percent(best)} of the distance between group means in {best['layer']}"
+                   f"{control}; {'' if sure else 'not '}significant, corrected.")  # fmt: skip
+            continue
         yield (f"{term} accounts for {100 * _median(own):.1f} % of the distance between group means (median of these "
                f"layers; most in {best['layer']}, {_percent(best)}{control}), significant in {sure} of {len(own)} "
                f"layers, corrected.")  # fmt: skip

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from bias_jax.audit import Arrays, Context, Layer, Rows, Seen, Stored, Task
 from bias_jax.data import FaceDataset
-from bias_jax.errors import InputError
+from bias_jax.errors import InputError, counted
 from bias_jax.instruments.faces import PEOPLE, OfFaces
 from bias_jax.instruments.variance.account import ACCOUNT, variance_excerpts, variance_findings, variance_table
 from bias_jax.instruments.variance.tables import variance_rows
@@ -33,7 +33,7 @@ class Variance(OfFaces):
 
     def __post_init__(self) -> None:
         if self.permutations < 99:
-            raise InputError("permutations must be at least 99", remedy="give more, e.g. 999")
+            raise InputError("variance: permutations must be at least 99", remedy="give more, e.g. 999")
 
     def prepare(
         self, seen: Seen, faces: FaceDataset | None, layers: Mapping[str, tuple[Layer, ...]], context: Context
@@ -46,7 +46,8 @@ class Variance(OfFaces):
         at_home = dataset.group_labels == home_groups(dataset.group_labels, persons)[persons]
         notes = [f"variance: of the means of {persons.max() + 1} persons, who are on {len(dataset)} images"]
         if away := int((~at_home).sum()):
-            notes.append(f"variance: {away} images are left out, because their person has more in another group")
+            left_out = counted(away, "image is left out, because its", "images are left out, because their")
+            notes.append(f"variance: {left_out} person has more in another group")
         arrays = {**labels, PEOPLE: np.where(at_home, persons, -1)}
         return Task(seen.rows, seen.sha256, facts, arrays, tuple(notes))
 

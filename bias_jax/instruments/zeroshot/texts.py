@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from bias_jax.data.parquet_files import ParquetFile
-from bias_jax.errors import InputError
+from bias_jax.errors import InputError, counted
 from bias_jax.features import as_float32, open_features
 from bias_jax.features.columns import column_texts
 from bias_jax.instruments.zeroshot.prompts import PromptFamily
@@ -28,7 +28,9 @@ def read_texts(file: str | Path, families: Sequence[PromptFamily]) -> list[np.nd
     found = _of_parquet(file) if Path(file).suffix == ".parquet" else _of_npz(file)
     wanted = [text for family in families for texts in family.texts for text in texts]
     if missing := [text for text in wanted if text not in found]:
-        problem = f"has no embedding of {missing[0]!r}, nor of {len(set(missing)) - 1} other texts of the prompts"
+        others = len(set(missing)) - 1
+        also = f", nor of {counted(others, 'other text', 'other texts')} of the prompts" if others else ""
+        problem = f"has no embedding of {missing[0]!r}{also}"
         raise InputError(problem, file=file, remedy="compute them again: python -m experiments.texts")
     first = found[wanted[0]]
     for text in wanted:
