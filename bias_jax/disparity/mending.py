@@ -13,6 +13,7 @@ from bias_jax.randomness import stable_hash
 
 REWEIGHTED, BALANCED, THRESHOLDS = "reweighted", "balanced", "thresholds"
 MENDS = (REWEIGHTED, BALANCED, THRESHOLDS)
+LEAST = 10  # tuning images whose label is known, for a threshold of their group's own
 Choose = Callable[[np.ndarray, np.ndarray], np.ndarray]  # scores and labels [n, C] -> thresholds [C]
 
 
@@ -59,7 +60,8 @@ def group_thresholds(
 ) -> np.ndarray:
     """Thresholds for images of some groups, each chosen on the tuning images of its group, [m, C].
 
-    Where no tuning image of a group has a label, the threshold is that of all tuning images.
+    Where no tuning image of a group has a label, or it is known of fewer than `LEAST`, the threshold is that of all
+    tuning images: of a handful, only groups whose few images happen to have the label would get one, a low one.
 
     Args:
         choose: rule that chooses thresholds, see `decisions`.
@@ -73,6 +75,7 @@ def group_thresholds(
     for group in np.unique(of):
         mine = groups == group
         if mine.any():
-            decidable = (labels[mine] == 1).any(axis=0)
+            known = (labels[mine] == 1) | (labels[mine] == 0)
+            decidable = (labels[mine] == 1).any(axis=0) & (known.sum(axis=0) >= LEAST)
             found[of == group] = np.where(decidable, choose(scores[mine], labels[mine]), common)
     return found
