@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bias_jax.data.dataset import FaceDataset
-from bias_jax.errors import InputError
+from bias_jax.errors import InputError, counted
 
 
 class Words(NamedTuple):
@@ -59,12 +59,12 @@ def distinct_images(
         here, there = (dataset.image_names[i] for i in repeated[0][:2])
         number = sum(len(own) - 1 for own in repeated)
         reason = f"an equal {words.equal} counts, e.g. {there!r} beside {here!r}"
-        notes.append(f"{number} {words.thing}s were left out because {reason}")
+        notes.append(f"{counted(int(number), f'{words.thing} was', f'{words.thing}s were')} left out because {reason}")
     if contrary:
         number = sum(len(own) for own in several if own[0] in contrary)
         example = dataset.image_names[next(iter(contrary))]
         reason = f"an equal {words.equal} has other labels, e.g. {example!r}"
-        notes.append(f"{number} {words.thing}s were left out because {reason}")
+        notes.append(f"{counted(int(number), f'{words.thing} was', f'{words.thing}s were')} left out because {reason}")
     return np.array(kept), tuple(notes)
 
 

@@ -20,8 +20,8 @@ FAILURES = "failures.json"  # of a run: instrument -> what ended it; absent if a
 RECORD = {"model": str, "weights": str, "data": str, "images": int, "seed": int,
           "identity": {"versions": {str: str}, "device": str, "activations": {}}}  # fmt: skip
 OPTIONAL: dict[str, Any] = {"persons": 0, "equal_images_left_out": 0, "near_duplicates": 0, "counts": {}}
-OPTIONAL_SHAPE = {**dict.fromkeys(("persons", "equal_images_left_out", "near_duplicates"), int),
-                  "counts": {str: {str: int}}}  # fmt: skip
+FURTHER_SHAPE = {**dict.fromkeys(("persons", "equal_images_left_out", "near_duplicates"), int),
+                 "counts": {str: {str: int}}, "identity": {"versions": {"bias_jax": str}}}  # fmt: skip
 HASHES = {"weights_sha256": None, "data_sha256": None, "preparation_sha256": None}
 IDENTITY = {"identity": {"options": {}, "layers": {str: [[str, [int, int, int]]]}}}
 
@@ -61,7 +61,7 @@ def read_run(path: str | Path) -> Run:
     """
     directory, _ = RunDirectory.existing(path)
     found = directory.load_json("run.json", RECORD)
-    if said := misfit({**OPTIONAL, **found}, OPTIONAL_SHAPE):
+    if said := misfit({**OPTIONAL, **found}, FURTHER_SHAPE):
         raise InputError(f"damaged manifest ({said})", file=directory.path / "run.json", remedy="run that sweep again")
     record = {**OPTIONAL, **found, "identity": {**HASHES, **found["identity"]}}
     missing, sections = [], []

@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from bias_jax.audit import open_stored
 from bias_jax.audit.stored import read_tables
 from bias_jax.errors import InputError
+from bias_jax.report.page import write_report
 from bias_jax.results import DamagedError, Folder, RunDirectory
 from experiments.compare import main
 from tests.experiments.test_compare import finished_run
@@ -86,6 +87,16 @@ def test_batches_that_are_none(batches, tmp_path):
     (tmp_path / "run/run.json").write_text(json.dumps({**found, "batches": batches}))
     with pytest.raises(InputError, match=r"run.json: damaged manifest \(batches"):
         begin(tmp_path / "run")
+
+
+def test_a_report_needs_to_know_the_version(tmp_path):
+    lay(tmp_path / "run", finished("toys"), [])
+    path = tmp_path / "run/run.json"
+    found = json.loads(path.read_text())
+    found["identity"]["versions"].pop("bias_jax")
+    path.write_text(json.dumps(found))
+    with pytest.raises(InputError, match=r"run.json: damaged manifest \(identity.versions.bias_jax is missing\)"):
+        write_report([tmp_path / "run"])
 
 
 def test_an_instrument_whose_identity_is_nested_without_end_starts_anew(tmp_path):

@@ -102,7 +102,7 @@ def _separate(config: HeadsConfig, seen: Seen, faces: FaceDataset, context: Cont
     kept, notes = distinct_images(evaluated, seen.rows[first:], context.drop_contradictory)
     training = np.flatnonzero(~np.isin(seen.rows[:first], seen.rows[first + kept]))
     if shared := first - len(training):
-        notes = (*notes, f"{shared} training images were left out because they are evaluated")
+        notes = (*notes, f"{counted(shared, 'training image was', 'training images were')} left out because evaluated")
     if len(np.unique(seen.rows[training])) < 2:
         problem = "fewer than two training images" + (" that are not evaluated" if shared else "")
         raise InputError(problem, file=config.images, remedy="add images")

@@ -125,7 +125,7 @@ def _gaps(gaps: Rows) -> Excerpt:
     if gaps[0]["p_holm"] is None:
         note = "Recall of a class minus the mean of the other classes, largest first. Persons have several images, so "
         note += "there are no p-values."
-    return Excerpt("probes-gaps", "Gaps between groups, worst first", columns, rows, note, keys=2, of=len(gaps),
+    return Excerpt("probes-gaps", "Gaps between groups, surest first", columns, rows, note, keys=2, of=len(gaps),
                    table="recalls", compared=("recall, %",))  # fmt: skip
 
 

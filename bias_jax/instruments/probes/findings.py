@@ -54,6 +54,8 @@ def probe_findings(stored: Stored, tables: Mapping[str, Rows], gaps: Rows) -> It
         first = f"Told apart best is {target}" if not place else f"Number {place + 1} is {target}"
         yield f"{first}: {_recovered(scores, differences, target)}"
     yield from _order(differences, order, best_layer(scores, order[0]))
+    if len(order) > 1:
+        yield "Which attribute lies furthest apart in a layer is another question: the variance partition answers it."
     if groups not in order:
         yield f"All groups of {groups}: {_recovered(scores, differences, groups, 'them')}"
     if gaps:
