@@ -38,7 +38,9 @@ def spoil(path: Path, how: tuple[str, int, Any]) -> None:
     kind, number, value = how
     content = path.read_bytes()
     if kind in ("edited", "removed", "renamed") and path.suffix == ".json":
-        path.write_text(json.dumps(edited(json.loads(content), kind, number, value)))
+        changed = json.dumps(edited(json.loads(content), kind, number, value))
+        if changed != json.dumps(json.loads(content)):  # a value in place of itself is no damage
+            path.write_text(changed)
     elif kind == "gone":
         path.unlink()
     else:
