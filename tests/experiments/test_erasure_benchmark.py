@@ -35,7 +35,7 @@ def test_bad_input(capsys):
     for arguments in (
         ["--images", "3"],
         ["--widths", "0"],
-        ["--peers", "sklearn"],
+        ["--peers", "torch"],
         ["--classes", "1"],
         ["--folds", "1"],
     ):
