@@ -19,7 +19,7 @@ from bias_jax.errors import InputError
 from bias_jax.report.account import Column, Excerpt
 from bias_jax.report.comparing import Shared, lines_by_layer, shared_columns
 from bias_jax.report.embedding import Download, picture_uri, svg_uri, table_download, text_download
-from bias_jax.report.reading import Run, Section, read_run
+from bias_jax.report.reading import Run, Section, read_run, told_apart
 from bias_jax.report.words import cell_text, latex, markdown, visible
 from bias_jax.results import Folder
 from bias_jax.results.drawings import vector
@@ -89,7 +89,7 @@ def write_report(paths: Sequence[str | Path], *, with_images: bool = False, out:
         InputError: no run directory.
         WriteError: it cannot be written.
     """
-    text = page([read_run(path) for path in paths], with_images=with_images)
+    text = page(told_apart([read_run(path) for path in paths]), with_images=with_images)
     target = Path(out) if out is not None else Path(paths[0] if len(paths) == 1 else ".") / FILE
     Folder(target.parent).save_text(target.name, text)
     return target

@@ -1,7 +1,7 @@
 """What a run directory holds for a report: what was audited, what each instrument told, and what is missing."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,11 +46,18 @@ class Run:
     record: Mapping[str, Any]  # of run.json
     sections: tuple[Section, ...]
     missing: tuple[str, ...]  # sentences: what this report lacks, and why
+    place: str = ""  # name of its directory, where that alone tells it from another run
 
     @property
     def title(self) -> str:
         """Which network this is."""
-        return f"{self.record['model']}, {self.record['weights']}"
+        return f"{self.record['model']}, {self.record['weights']}" + (f" ({self.place})" if self.place else "")
+
+
+def told_apart(runs: Sequence[Run]) -> list[Run]:
+    """The runs; of those of the same network and weights, such as with other options, the directory is in the title."""
+    titles = [run.title for run in runs]
+    return [replace(run, place=run.path.name) if titles.count(run.title) > 1 else run for run in runs]
 
 
 def read_run(path: str | Path) -> Run:

@@ -216,6 +216,12 @@ def test_several_runs_side_by_side(several):
     assert write_report([several.parent / "b"]).exists()
 
 
+def test_runs_of_one_network_are_told_apart_by_their_directories(run, tmp_path):
+    other = write_run(tmp_path / "subsample", begun=False)
+    text = "".join(Page(write_report([run, other], out=tmp_path / "both.html").read_text()).text)
+    assert "1: toy & co, random weights (run)" in text and "2: toy & co, random weights (subsample)" in text
+
+
 def test_runs_with_other_layers_share_an_axis_of_depth(run, tmp_path):
     other = write_run(tmp_path / "b", layers=("one", "two"), begun=False)
     page = Page(write_report([run, other], out=tmp_path / "both.html").read_text())
