@@ -17,6 +17,7 @@ from bias_jax.errors import InputError
 COMPILED = "/jax/core/compile/backend_compile_duration"  # of every program, also of those that come from the cache
 FROM_CACHE = "/jax/compilation_cache/cache_hits"
 OFF = "off"
+MAPPINGS, MOST_MAPPINGS = Path("/proc/self/maps"), Path("/proc/sys/vm/max_map_count")
 ZSTD = b"\x28\xb5\x2f\xfd"  # how an entry begins where JAX finds a package for zstd; else it uses zlib
 log = logging.getLogger("bias_jax.compilation")
 
@@ -61,6 +62,26 @@ def counted_programs() -> Iterator[Programs]:
     finally:
         found.count, found.cached = total.count - before.count, total.cached - before.cached
         found.seconds = total.seconds - before.seconds
+
+
+def make_room_for_programs(share: float = 0.5) -> bool:
+    """Forget the compiled programs of this process if they take more than a share of the mappings that Linux allows.
+
+    A program for a CPU takes dozens of memory mappings, of which a process may have 65,530 (``vm.max_map_count``). Beyond
+    that XLA ends the process by a segmentation fault. What is forgotten comes from the cache on disk when it is needed.
+
+    Returns:
+        Whether programs were forgotten; never on other systems.
+    """
+    try:
+        held = MAPPINGS.read_bytes().count(b"\n")
+        allowed = int(MOST_MAPPINGS.read_text())
+    except (OSError, ValueError):
+        return False
+    if held <= share * allowed:
+        return False
+    jax.clear_caches()
+    return True
 
 
 def default_cache() -> Path:

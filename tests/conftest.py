@@ -12,6 +12,7 @@ import jax
 import numpy as np
 import pytest
 
+from bias_jax.compilation import make_room_for_programs
 from bias_jax.data import Attribute, FaceDataset
 from bias_jax.devices import device_mesh
 
@@ -34,6 +35,13 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     jax.config.update("jax_compilation_cache_dir", compiled)  # JAX read its environment before
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def room_for_programs():
+    """A process that tests for long would compile more programs than it can map."""
+    yield
+    make_room_for_programs(0.25)
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import pyarrow as pa
 import pytest
 
-from bias_jax.compilation import counted_programs, default_cache, use_cache
+from bias_jax import compilation
+from bias_jax.compilation import counted_programs, default_cache, make_room_for_programs, use_cache
 from bias_jax.errors import InputError
 
 CODE = """
@@ -86,6 +87,22 @@ def test_entries_of_zstd_are_checked_too(tmp_path):
         (tmp_path / f"{name}-cache").write_bytes(data)
     use_cache_in_a_test(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["whole-cache"]
+
+
+def test_programs_are_forgotten_before_there_are_too_many(tmp_path, monkeypatch):
+    """Here as if Linux allowed 100 mappings, of which the file holds 49, 51, or it cannot be read."""
+    allowed, held = tmp_path / "allowed", tmp_path / "held"
+    monkeypatch.setattr(compilation, "MOST_MAPPINGS", allowed)
+    monkeypatch.setattr(compilation, "MAPPINGS", held)
+    program = jax.jit(lambda x: x + 1)
+    program(jnp.ones(3))
+    assert not make_room_for_programs()
+    allowed.write_text("100\n")
+    for lines, forgotten in ((49, False), (51, True)):
+        held.write_text("a mapping\n" * lines)
+        assert make_room_for_programs() == forgotten
+        assert program._cache_size() == (0 if forgotten else 1)
+    assert program(jnp.ones(3)).tolist() == [2, 2, 2]
 
 
 def use_cache_in_a_test(folder):

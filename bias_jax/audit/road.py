@@ -21,6 +21,7 @@ from bias_jax.audit.protocol import Context, Layer, Task, measured_by_all
 from bias_jax.audit.stored import layer_file
 from bias_jax.audit.subjects import Subject
 from bias_jax.audit.work import Assignment, Stopwatch, Work
+from bias_jax.compilation import make_room_for_programs
 from bias_jax.hosts import leads, share
 from bias_jax.progress import Bar, bar
 
@@ -100,6 +101,7 @@ def walk_source(walk: Walk, plan: MemoryPlan, works: Sequence[Work], batches: Ba
                     if wanted and work.failure is None and (leads() or measured_by_all(work.assignment.instrument)):
                         _measure(walk, work, mine, wanted, kept, progress)
                         watch.add(name, start)
+                        make_room_for_programs()
                 for layer in [p for p in kept if p.features == width]:
                     del kept[layer]  # its memory is free for what comes
 
