@@ -67,8 +67,8 @@ def counted_programs() -> Iterator[Programs]:
 def make_room_for_programs(share: float = 0.5) -> bool:
     """Forget the compiled programs of this process if they take more than a share of the mappings that Linux allows.
 
-    A program for a CPU takes dozens of memory mappings, of which a process may have 65,530 (``vm.max_map_count``). Beyond
-    that XLA ends the process by a segmentation fault. What is forgotten comes from the cache on disk when it is needed.
+    A program for a CPU takes dozens of memory mappings, of which a process may have 65,530 (``vm.max_map_count``).
+    Beyond that XLA ends the process by a segmentation fault. What is forgotten comes from the cache on disk again.
 
     Returns:
         Whether programs were forgotten; never on other systems.
