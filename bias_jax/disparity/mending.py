@@ -60,8 +60,9 @@ def group_thresholds(
 ) -> np.ndarray:
     """Thresholds for images of some groups, each chosen on the tuning images of its group, [m, C].
 
-    Where no tuning image of a group has a label, or it is known of fewer than `LEAST`, the threshold is that of all
-    tuning images: of a handful, only groups whose few images happen to have the label would get one, a low one.
+    Where all tuning images of a group have a label, or none, or it is known of fewer than `LEAST`, the threshold is
+    that of all tuning images: a label that the group is made of would be given for the group, whatever the scores, and
+    of a handful, only groups whose few images happen to have the label would get a threshold, a low one.
 
     Args:
         choose: rule that chooses thresholds, see `decisions`.
@@ -75,7 +76,7 @@ def group_thresholds(
     for group in np.unique(of):
         mine = groups == group
         if mine.any():
-            known = (labels[mine] == 1) | (labels[mine] == 0)
-            decidable = (labels[mine] == 1).any(axis=0) & (known.sum(axis=0) >= LEAST)
+            present, absent = ((labels[mine] == value).sum(axis=0) for value in (1, 0))
+            decidable = (present > 0) & (absent > 0) & (present + absent >= LEAST)
             found[of == group] = np.where(decidable, choose(scores[mine], labels[mine]), common)
     return found

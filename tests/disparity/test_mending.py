@@ -121,6 +121,13 @@ def test_thresholds_are_those_of_each_group_alone(choose, rng):
             np.testing.assert_array_equal(given[own], labels[mine].sum(axis=0)[own])
 
 
+def test_a_label_that_the_group_is_made_of_is_not_given_for_the_group(rng):
+    scores, groups = rng.standard_normal((60, 1)), np.repeat([0, 1], 30)
+    labels = (groups == 1).astype(float)[:, None]
+    found = group_thresholds(matched_thresholds, scores, labels, groups, np.array([0, 1]))
+    np.testing.assert_array_equal(found, np.tile(matched_thresholds(scores, labels), (2, 1)))
+
+
 def test_reweighting_recognises_a_small_group_that_differs(rng):
     """A label shows in one direction in 90 % of the images, in another one in the rest, where it is also rarer."""
     n, small = 400, 40
